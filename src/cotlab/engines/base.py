@@ -1,0 +1,110 @@
+"""The contract of an engine: what samples, gives log probabilities and (later) reads activations of a model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from cotlab.chains.rollout import Rollout
+from cotlab.chains.tokens import Tokenizer
+from cotlab.interventions.condition import Condition
+from cotlab.models.engine_card import EngineCard
+
+__all__ = ["Capabilities", "Engine", "EngineStats", "Failure", "Request"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One rollout that is wanted. Requests from one prefix share its `Prefix` object and its KV cache."""
+
+    condition: Condition
+    sample_idx: int
+    seed: int
+    """Distinct for every (prefix, sample); equal seed and prefix give equal tokens on the same engine card."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that gave no rollout: it is missing, and may be asked for again."""
+
+    request: Request
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do; what is missing is one clear line, not a crash."""
+
+    logprobs: bool
+    """Teacher-forced log probabilities."""
+    interventions: frozenset[str]
+    """Kinds of intervention that it can apply."""
+    exact: bool = False
+    """Whether it knows answer distributions in closed form (markov)."""
+
+
+@dataclass(slots=True)
+class EngineStats:
+    """Counters since the engine was opened."""
+
+    prompt_tokens: int = 0
+    """Tokens of all prefixes, once a request."""
+    cached_tokens: int = 0
+    """Of those, tokens whose keys and values were not computed again."""
+    new_tokens: int = 0
+
+    @property
+    def prefix_cache_hit_rate(self) -> float | None:
+        """Share of prefix tokens that were not computed again; None before the first request."""
+        return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else None
+
+
+class Engine(ABC):
+    """Samples rollouts from prefixes.
+
+    Use as a context manager: `close` frees the model. All methods take and give token ids.
+    """
+
+    card: EngineCard
+    tokenizer: Tokenizer
+    capabilities: Capabilities
+    stats: EngineStats
+    max_model_len: int
+    """Longest sequence (prefix plus new tokens) that the engine can hold."""
+
+    @abstractmethod
+    def sample(self, requests: Iterable[Request]) -> Iterator[Rollout | Failure]:
+        """Stream results as they finish, in any order, one for each request.
+
+        `requests` is read lazily, so memory is bounded by what is in flight. Closing the iterator (or an exception in
+        the caller, Ctrl-C included) cancels what is in flight and leaves the engine ready for the next call.
+
+        Raises:
+            EngineError: The engine broke; nothing that was not yielded counts as sampled.
+        """
+
+    @abstractmethod
+    def logprobs(self, sequences: Iterable[Sequence[int]]) -> Iterator[list[float]]:
+        """Teacher-forced raw log probabilities (nats) of tokens 1 … n−1 of each sequence given those before.
+
+        Args:
+            sequences: Token ids, each of 2 or more tokens.
+
+        Yields:
+            One list of n − 1 floats a sequence, in order.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the model. Closing twice is allowed."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

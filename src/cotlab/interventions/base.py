@@ -1,0 +1,33 @@
+"""What is changed, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from cotlab.identity import content_id
+
+__all__ = ["Baseline", "Intervention"]
+
+
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """An activation intervention: frozen, hashable, serialisable. Subclasses add fields and set `kind`."""
+
+    kind: ClassVar[str] = ""
+
+    @property
+    def id(self) -> str:
+        """Tagged hash of the spec; it enters the key of the rollouts and the engine's cache salt."""
+        return content_id("intervention", self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec: `kind` and everything that decides what is applied."""
+        return {"kind": self.kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline(Intervention):
+    """Changes nothing: that is resampling."""
+
+    kind: ClassVar[str] = "baseline"
