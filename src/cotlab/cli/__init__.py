@@ -1,0 +1,25 @@
+"""The command line of cotlab."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; a user's fault is one line on stderr and exit code 2."""
+    from cotlab.cli import demo, doctor, export, resample, runs, score, tree  # noqa: F401 - they register commands
+    from cotlab.cli.app import app
+    from cotlab.errors import CotlabError, UserError
+
+    try:
+        app()
+    except UserError as error:
+        print(f"cotlab: {error}", file=sys.stderr)
+        sys.exit(2)
+    except CotlabError as error:
+        print(f"cotlab: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(0)

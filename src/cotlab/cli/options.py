@@ -1,0 +1,51 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "Base",
+    "BudgetText",
+    "Cutter",
+    "DryRun",
+    "EngineName",
+    "Json",
+    "MaxTokens",
+    "Model",
+    "NoThinkTag",
+    "Positions",
+    "Problems",
+    "Rollouts",
+    "RunFolder",
+    "ScorerName",
+    "Seed",
+    "Template",
+]
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; talk goes to stderr.")]
+Seed = Annotated[int, typer.Option(help="Study seed.", min=0)]
+Model = Annotated[str, typer.Option(help="tiny, a hub name or a local folder.")]
+EngineName = Annotated[str, typer.Option("--engine", help="auto, vllm, transformers or markov.")]
+Rollouts = Annotated[int, typer.Option("--rollouts", "-n", help="Rollouts from every prefix.", min=1)]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+BudgetText = Annotated[str | None, typer.Option("--budget", help="Cap: tokens (200k, 2M) or time (30s, 10min, 1h).")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell tokens, time and disk; store nothing.")]
+Problems = Annotated[
+    str,
+    typer.Option(
+        help="tiny, countdown, solve, arithmetic, word-problems, reasoning-gym:NAME, or a JSONL/JSON/CSV file."
+    ),
+]
+Base = Annotated[str, typer.Option(help="Base chains: greedy, first-right, first-wrong, random; several with commas.")]
+Positions = Annotated[str, typer.Option(help="every, stride:4, coarse, coarse:8, or a list such as 0,3,7.")]
+Cutter = Annotated[str, typer.Option(help="How chains are cut into steps: sentences, lines, paragraphs.")]
+ScorerName = Annotated[
+    str, typer.Option("--scorer", help="answers, or your own as package.module:name or file.py:name.")
+]
+Template = Annotated[str | None, typer.Option(help="Chat template: r1, qwen3, plain, tokenizer, or a Jinja file.")]
+NoThinkTag = Annotated[bool, typer.Option("--no-think-tag", help="Do not open a think tag in the prompt.")]
+MaxTokens = Annotated[int | None, typer.Option(help="Longest response: kept plus new tokens.", min=1)]

@@ -1,0 +1,45 @@
+"""What goes to stdout (results) and to stderr (progress and talk)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["err", "out", "print_json", "print_table"]
+
+out = Console(highlight=False, soft_wrap=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(document, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, wide: int | None = None) -> None:
+    """A table on stdout; cells are plain text, never markup (model text may hold brackets).
+
+    Args:
+        title: Shown above.
+        columns: Heads; those that begin with `>` are aligned to the right.
+        rows: Cells.
+        wide: Column that may wrap; the others keep to one line.
+    """
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, header_style="dim")
+    for idx, column in enumerate(columns):
+        right = column.startswith(">")
+        table.add_column(
+            Text(column.removeprefix(">")),
+            justify="right" if right else "left",
+            no_wrap=idx != wide,
+            overflow="ellipsis",
+            ratio=1 if idx == wide else None,
+        )
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    out.print(table)

@@ -1,0 +1,181 @@
+"""Fill a run with the rollouts that it lacks.
+
+1. Ask the run which (prefix, sample) are missing under the settings, in the order of the plan.
+2. Hand them to the engine lazily, so that what is in flight is bounded.
+3. Store what comes back in transactions of at most `BATCH` rollouts or `HOLD_SECONDS`, whichever comes first.
+4. On an interruption or an error: store what has arrived, then let it through. What was not stored is missing, no more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cotlab.chains.prefix import Prefix
+from cotlab.chains.rollout import Rollout
+from cotlab.chains.settings import SamplingSettings
+from cotlab.engines.base import Engine, Failure, Request
+from cotlab.identity import seed_for
+from cotlab.interventions.base import Baseline, Intervention
+from cotlab.interventions.condition import Condition
+from cotlab.runs import Run
+from cotlab.sampling.budget import Budget
+from cotlab.sampling.progress import Progress, Silent
+
+__all__ = ["Drawn", "Sampler"]
+
+BATCH = 512
+HOLD_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class Drawn:
+    """What a sampler has done since it was made."""
+
+    rollouts: int = 0
+    tokens: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    stopped: str | None = None
+    """Why it stopped before all was there (the budget), else None."""
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Measured rate of new tokens; None where it is too early to tell."""
+        return self.tokens / self.seconds if self.seconds > 0.5 and self.tokens else None
+
+
+class _Batch:
+    """Rollouts and failures that are not stored yet."""
+
+    def __init__(self, run: Run, card_id: str, study_id: str, wave: int) -> None:
+        self.run, self.card_id, self.study_id, self.wave = run, card_id, study_id, wave
+        self.rollouts: list[Rollout] = []
+        self.failures: list[Failure] = []
+        self.since = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        return len(self.rollouts) >= BATCH or time.monotonic() - self.since > HOLD_SECONDS
+
+    def store(self) -> None:
+        if self.rollouts:
+            self.run.add_rollouts(self.rollouts, study_id=self.study_id, wave=self.wave)
+        if self.failures:
+            self.run.add_attempts(
+                [
+                    (
+                        failure.request.condition.prefix.id,
+                        failure.request.condition.intervention.id,
+                        failure.request.condition.settings.id,
+                        self.card_id,
+                        failure.request.sample_idx,
+                        failure.error,
+                    )
+                    for failure in self.failures
+                ],
+                study_id=self.study_id,
+            )
+        self.rollouts, self.failures, self.since = [], [], time.monotonic()
+
+
+class Sampler:
+    """Draws for one study: one run, one engine, one seed, one budget."""
+
+    def __init__(
+        self,
+        run: Run,
+        engine: Engine,
+        study_id: str,
+        *,
+        seed: int,
+        budget: Budget | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.run, self.engine, self.study_id, self.seed = run, engine, study_id, seed
+        self.budget = budget or Budget()
+        self.progress = progress or Silent()
+        self.drawn = Drawn()
+
+    def missing(
+        self,
+        prefixes: Sequence[Prefix],
+        samples: int,
+        settings: SamplingSettings,
+        intervention: Intervention | None = None,
+    ) -> list[tuple[Prefix, int]]:
+        """What the run lacks of `samples` rollouts from each prefix, in the order of the prefixes."""
+        by_id = {prefix.id: prefix for prefix in prefixes}
+        lacking = self.run.missing(
+            list(by_id), samples, settings.id, self.engine.card.id, (intervention or Baseline()).id
+        )
+        return [(by_id[prefix_id], sample_idx) for prefix_id, sample_idx in lacking]
+
+    def draw(
+        self,
+        prefixes: Sequence[Prefix],
+        samples: int,
+        settings: SamplingSettings,
+        *,
+        phase: str,
+        wave: int = 0,
+        intervention: Intervention | None = None,
+    ) -> None:
+        """Sample until every prefix has `samples` rollouts, the budget is spent, or requests failed.
+
+        Args:
+            prefixes: Known to the run. One prefix after the other keeps the engine's prefix cache warm.
+            samples: Rollouts wanted from each, with sample_idx 0 … samples − 1.
+            settings: Sampling settings.
+            phase: What the progress display calls it.
+            wave: Recorded with each rollout, for honest analysis of adaptive allocation.
+            intervention: What is changed; None for the baseline.
+
+        Raises:
+            EngineError: The engine broke. What it had yielded is stored.
+        """
+        intervention = intervention or Baseline()
+        self.run.add_settings(settings)
+        self.run.add_engine_card(self.engine.card)
+        self.run.add_intervention(intervention)
+        lacking = self.missing(prefixes, samples, settings, intervention)
+        if not lacking or self.drawn.stopped:
+            return
+        self.progress.phase(phase, len(lacking))
+        conditions = {prefix.id: Condition(prefix, settings, intervention) for prefix, _ in lacking}
+        requests = (
+            Request(conditions[prefix.id], sample_idx, seed_for(self.seed, prefix.id, sample_idx))
+            for prefix, sample_idx in lacking
+        )
+        self._consume(requests, _Batch(self.run, self.engine.card.id, self.study_id, wave))
+
+    def _consume(self, requests: Iterator[Request], batch: _Batch) -> None:
+        before, started = self.drawn.seconds, time.monotonic()
+        results = self.engine.sample(requests)
+        try:
+            for result in results:
+                self._take(result, batch)
+                self.drawn.seconds = before + time.monotonic() - started
+                if batch.due:
+                    batch.store()
+                if self.budget.spent(self.drawn.tokens, self.drawn.seconds):
+                    self.drawn.stopped = f"budget spent after {self.drawn.tokens:,} tokens, {self.drawn.seconds:.0f} s"
+                    break
+        finally:
+            batch.store()
+            close = getattr(results, "close", None)
+            if close is not None:
+                close()
+            self.drawn.seconds = before + time.monotonic() - started
+
+    def _take(self, result: Rollout | Failure, batch: _Batch) -> None:
+        if isinstance(result, Failure):
+            self.drawn.failures += 1
+            batch.failures.append(result)
+            self.progress.advance(1, 0)
+            return
+        self.drawn.rollouts += 1
+        self.drawn.tokens += result.n_tokens
+        batch.rollouts.append(result)
+        self.progress.advance(1, result.n_tokens)

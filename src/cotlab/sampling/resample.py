@@ -1,0 +1,258 @@
+"""Resampling: keep the first k steps of a chain, let the model go on many times, for every k.
+
+1. Screen the problems, where wished: keep those that the model gets right sometimes.
+2. Choose base chains (greedy, first right, first wrong, random, given) and cut them into steps.
+3. Say what the rest will take, once the first position has told rate and lengths; fit n to the budget in whole blocks.
+4. Draw n rollouts from every prefix, in the order that keeps the prefix cache warm; coarse plans refine where V moves.
+5. Score. Whatever the run already holds is neither sampled nor scored again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from cotlab.chains.chain import Chain, ChainRole
+from cotlab.chains.cutting import get_cutter
+from cotlab.chains.prefix import Prefix
+from cotlab.chains.problem import Problem
+from cotlab.chains.rollout import Rollout
+from cotlab.chains.scorers import Scorer
+from cotlab.engines.base import Engine
+from cotlab.errors import UserError
+from cotlab.runs import Run
+from cotlab.sampling.base_chains import NoChain, choose_rollouts, cut_rollout
+from cotlab.sampling.budget import Budget
+from cotlab.sampling.cost import Cost, expected_new_tokens
+from cotlab.sampling.draw import Drawn, Sampler
+from cotlab.sampling.progress import Progress, Silent
+from cotlab.sampling.refine import next_wave
+from cotlab.sampling.scoring import outcomes_at, score_run
+from cotlab.sampling.spec import StudySpec
+
+__all__ = ["Resampled", "Resampling"]
+
+CALIBRATION = 16
+"""Rollouts that a dry run draws to measure rate and lengths."""
+
+
+@dataclass(slots=True)
+class Resampled:
+    """What a resampling study did."""
+
+    run: Run
+    study_id: str
+    spec: StudySpec
+    """As carried out: n is smaller than asked for where the budget was."""
+    chains: list[Chain] = field(default_factory=list)
+    positions: dict[str, list[int]] = field(default_factory=dict)
+    """Positions that were resampled, by chain id."""
+    skipped: list[NoChain] = field(default_factory=list)
+    drawn: Drawn = field(default_factory=Drawn)
+    cost: Cost | None = None
+    seconds: float = 0.0
+
+
+class Resampling:
+    """One study on one run with one engine."""
+
+    def __init__(
+        self,
+        run: Run,
+        engine: Engine,
+        spec: StudySpec,
+        scorer: Scorer,
+        *,
+        render: Callable[[Problem], Sequence[int]],
+        budget: Budget | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Prepare; nothing is sampled yet.
+
+        Args:
+            run: Open for writing.
+            engine: Of the model that the run is about.
+            spec: What is asked.
+            scorer: Judges responses.
+            render: Token ids of the prompt of a problem.
+            budget: Cap on tokens or seconds.
+            progress: Told how it goes.
+        """
+        self.run, self.engine, self.spec, self.scorer = run, engine, spec, scorer
+        self.render = render
+        self.budget = budget or Budget()
+        self.progress = progress or Silent()
+        self.cutter = get_cutter(spec.cutter)
+        self.study_id = run.add_study(spec.to_json(), spec.seed)
+        self.sampler = Sampler(run, engine, self.study_id, seed=spec.seed, budget=self.budget, progress=self.progress)
+        self.result = Resampled(run, self.study_id, spec, drawn=self.sampler.drawn)
+
+    def go(
+        self, problems: Sequence[Problem], *, given: Mapping[str, Rollout] | None = None, dry: bool = False
+    ) -> Resampled:
+        """Carry the study out; a second time it finds everything there and samples nothing.
+
+        Args:
+            problems: What is asked.
+            given: Chains from outside, by problem id, in place of sampled base chains.
+            dry: Stop once the cost is known.
+
+        Raises:
+            UserError: No problem is left to study.
+            EngineError: The engine broke; what it gave is stored.
+        """
+        started = time.monotonic()
+        prompts = self._prompts(problems)
+        kept = self._screen(prompts, {p.id: p for p in problems})
+        self._choose(prompts, kept, given or {})
+        if not self.result.chains and not self.sampler.drawn.stopped:
+            reasons = "; ".join(sorted({skip.reason for skip in self.result.skipped}))
+            raise UserError(
+                f"no problem of {len(problems)} gives a chain to study: {reasons}. Try more problems or another --base"
+            )
+        if self._price(dry):
+            self._waves()
+        score_run(self.run, self.scorer, progress=self.progress)
+        self.result.seconds = time.monotonic() - started
+        return self.result
+
+    def _prompts(self, problems: Sequence[Problem]) -> dict[str, Prefix]:
+        self.run.add_problems(problems)
+        prompts: dict[str, Prefix] = {}
+        for problem in problems:
+            ids = tuple(self.render(problem))
+            prompts[problem.id] = Prefix(ids, len(ids))
+            self.run.add_prefix(prompts[problem.id], problem.id, text=self.engine.tokenizer.decode(ids))
+        return prompts
+
+    def _screen(self, prompts: dict[str, Prefix], problems: dict[str, Problem]) -> dict[str, Problem]:
+        screen = self.spec.screen
+        if screen is None:
+            return problems
+        kept: dict[str, Problem] = {}
+        ids, block = list(problems), max(4, 2 * (screen.keep or len(problems)))
+        for start in range(0, len(ids), block):
+            chunk = ids[start : start + block]
+            self.sampler.draw([prompts[key] for key in chunk], screen.n, self.spec.settings, phase="screening problems")
+            score_run(self.run, self.scorer)
+            for key in chunk:
+                reason = self._screen_out(prompts[key], screen.n, screen.low, screen.high)
+                if reason is None:
+                    kept[key] = problems[key]
+                else:
+                    self.result.skipped.append(NoChain(problems[key], None, reason))
+            if screen.keep is not None and len(kept) >= screen.keep:
+                return dict(list(kept.items())[: screen.keep])
+        return kept
+
+    def _screen_out(self, prompt: Prefix, n: int, low: float, high: float) -> str | None:
+        outcomes = outcomes_at(self.run, prompt.id, self.spec.settings, self.engine.card.id, self.scorer.id)
+        looked_at = [outcome for idx, outcome in outcomes.items() if idx < n]
+        if len(looked_at) < n:
+            return "screening was not finished"
+        accuracy = looked_at.count("correct") / n
+        return None if low <= accuracy <= high else "screened out by its accuracy"
+
+    def _choose(self, prompts: dict[str, Prefix], problems: dict[str, Problem], given: Mapping[str, Rollout]) -> None:
+        sampled = {key: problem for key, problem in problems.items() if key not in given}
+        for key, rollout in given.items():
+            self.run.add_rollouts([rollout], study_id=self.study_id)
+            self._add_chain(key, prompts[key], rollout, "given")
+        for role in self.spec.base if sampled else ():
+            chosen, missing = choose_rollouts(
+                self.sampler,
+                {key: prompts[key] for key in sampled},
+                sampled,
+                role,
+                self.spec.settings,
+                tries=self.spec.tries,
+                score=lambda: score_run(self.run, self.scorer),
+                scorer_id=self.scorer.id,
+            )
+            self.result.skipped.extend(missing)
+            for key, rollout in chosen.items():
+                self._add_chain(key, prompts[key], rollout, role)
+
+    def _add_chain(self, problem_id: str, prompt: Prefix, rollout: Rollout, role: ChainRole) -> None:
+        chain = cut_rollout(problem_id, prompt, rollout, self.cutter, role, self.engine.tokenizer)
+        if not chain.steps:
+            reason = f"the {role} chain is empty"
+            self.result.skipped.append(NoChain(self.run.problems()[problem_id], None, reason))
+            return
+        if chain.id in self.result.positions:  # the same rollout may be the first right and a random one
+            return
+        self.run.add_chain(chain)
+        self.run.add_chain_prefixes(chain)
+        self.result.chains.append(chain)
+        self.result.positions[chain.id] = []
+
+    def _price(self, dry: bool) -> bool:
+        """Draw the first position, which tells rate and lengths; say what the rest takes; fit n to the budget."""
+        spec = self.spec
+        first = [chain.prefix(0) for chain in self.result.chains]
+        samples = min(spec.n, CALIBRATION)
+        self.sampler.draw(first[:1], samples, spec.settings, phase="measuring rate and lengths")
+        self.result.cost = cost = self._cost()
+        self.progress.say(f"planned: {cost.line()}")
+        if dry or self.sampler.drawn.stopped:
+            return False
+        left = self._left()
+        share = left.share_of(cost.tokens, cost.seconds or 0.0)
+        if share < 1:
+            fits = max(1, int(spec.n * share))
+            self.progress.say(f"the budget allows {fits} of {spec.n} rollouts at each position")
+            self.spec = self.result.spec = replace(spec, n=fits)
+        return True
+
+    def _left(self) -> Budget:
+        tokens, seconds = self.budget.tokens, self.budget.seconds
+        return Budget(
+            None if tokens is None else max(1, tokens - self.sampler.drawn.tokens),
+            None if seconds is None else max(0.001, seconds - self.sampler.drawn.seconds),
+        )
+
+    def _cost(self) -> Cost:
+        spec, rollouts, tokens = self.spec, 0, 0.0
+        for chain in self.result.chains:
+            prefixes = self._open_prefixes(chain, spec.positions.first_wave(len(chain.steps)))
+            lacking = self.sampler.missing(prefixes, spec.n, spec.settings)
+            lengths = [len(chain.response_ids)]
+            lengths += [r.n_tokens for r in self.run.rollouts(prefix_id=chain.prefix(0).id, bodies=False)]
+            rollouts += len(lacking)
+            for prefix, _ in lacking:
+                kept = len(prefix.kept_ids)
+                tokens += expected_new_tokens(kept, lengths, spec.settings.new_tokens(kept))
+        rate = self.sampler.drawn.tokens_per_second
+        return Cost(rollouts, tokens, tokens / rate if rate else None)
+
+    def _open_prefixes(self, chain: Chain, positions: Sequence[int]) -> list[Prefix]:
+        """Prefixes at those positions that leave room for new tokens."""
+        prefixes = [chain.prefix(k) for k in positions]
+        return [prefix for prefix in prefixes if self.spec.settings.new_tokens(len(prefix.kept_ids)) > 0]
+
+    def _waves(self) -> None:
+        wave = 0
+        todo = {c.id: self.spec.positions.first_wave(len(c.steps)) for c in self.result.chains}
+        while any(todo.values()) and not self.sampler.drawn.stopped:
+            prefixes: list[Prefix] = []
+            for chain in self.result.chains:
+                prefixes += self._open_prefixes(chain, todo[chain.id])
+                self.result.positions[chain.id] = sorted({*self.result.positions[chain.id], *todo[chain.id]})
+            phase = "resampling" if wave == 0 else f"refining (wave {wave})"
+            self.sampler.draw(prefixes, self.spec.n, self.spec.settings, phase=phase, wave=wave)
+            if self.spec.positions.kind != "coarse":
+                return
+            score_run(self.run, self.scorer)
+            wave += 1
+            todo = {chain.id: self._refine(chain) for chain in self.result.chains}
+
+    def _refine(self, chain: Chain) -> list[int]:
+        counts: dict[int, tuple[int, int]] = {}
+        for position in self.result.positions[chain.id]:
+            prefix_id = chain.prefix(position).id
+            card_id, scorer_id = self.engine.card.id, self.scorer.id
+            outcomes = outcomes_at(self.run, prefix_id, self.spec.settings, card_id, scorer_id)
+            if outcomes:
+                counts[position] = (list(outcomes.values()).count("correct"), len(outcomes))
+        return next_wave(counts)

@@ -1,0 +1,75 @@
+"""Score what a run holds; nothing is sampled."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import islice
+
+from cotlab.chains.rollout import Rollout
+from cotlab.chains.score import Score
+from cotlab.chains.scorers import Response, Scorer
+from cotlab.chains.settings import SamplingSettings
+from cotlab.interventions.base import Baseline
+from cotlab.runs import Run
+from cotlab.sampling.progress import Progress, Silent
+
+__all__ = ["outcomes_at", "score_run"]
+
+BLOCK = 2_000
+
+
+def score_run(run: Run, scorer: Scorer, *, progress: Progress | None = None) -> int:
+    """Score every rollout that this scorer has not scored.
+
+    A response is judged whole: the kept tokens of the prefix and the rollout.
+
+    Returns:
+        How many rollouts were scored.
+    """
+    progress = progress or Silent()
+    problems = run.problems()
+    problem_of = {row.id: row.problem_id for row in run.prefixes()}
+    kept = _KeptText(run)
+    done = 0
+    while block := list(islice(run.unscored(scorer.id), BLOCK)):
+        if done == 0 and len(block) == BLOCK:
+            progress.phase(f"scoring with {scorer.id}", 0)
+        by_problem: dict[str, list[Rollout]] = defaultdict(list)
+        for rollout in block:
+            by_problem[problem_of[rollout.prefix_id]].append(rollout)
+        for problem_id, rollouts in by_problem.items():
+            responses = [Response(kept[r.prefix_id] + r.text, r.finish_reason) for r in rollouts]
+            values = scorer.score(problems[problem_id], responses)
+            run.add_scores(
+                Score("rollout", rollout.id, scorer.id, value) for rollout, value in zip(rollouts, values, strict=True)
+            )
+        done += len(block)
+        progress.advance(len(block), 0)
+    return done
+
+
+class _KeptText(dict[str, str]):
+    """Text of the kept tokens by prefix id, read once each."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+
+    def __missing__(self, prefix_id: str) -> str:
+        text = self[prefix_id] = self.run.kept_text(prefix_id)
+        return text
+
+
+def outcomes_at(
+    run: Run, prefix_id: str, settings: SamplingSettings, engine_card_id: str, scorer_id: str
+) -> dict[int, str]:
+    """Outcome by sample_idx of the baseline rollouts from one prefix."""
+    rows: Iterator[tuple[str, int, str, str, int, dict[str, str]]] = run.outcome_rows(
+        scorer_id,
+        settings_id=settings.id,
+        engine_card_id=engine_card_id,
+        intervention_id=Baseline().id,
+        prefix_id=prefix_id,
+    )
+    return {sample_idx: value["outcome"] for _, sample_idx, _, _, _, value in rows}
