@@ -43,7 +43,7 @@ def hash_bytes(tag: str, *parts: bytes) -> str:
 
 def content_id(tag: str, value: Any) -> str:
     """Id of anything that serialises to JSON."""
-    return hash_bytes(tag, canonical_json(value).encode())
+    return hash_bytes(tag, canonical_json(value).encode("utf-8", "surrogatepass"))
 
 
 def seed_for(study_seed: int, prefix_id: str, sample_idx: int) -> int:

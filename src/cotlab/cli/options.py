@@ -13,6 +13,7 @@ __all__ = [
     "Cutter",
     "DryRun",
     "EngineName",
+    "EngineOption",
     "Json",
     "MaxTokens",
     "Model",
@@ -24,6 +25,7 @@ __all__ = [
     "ScorerName",
     "Seed",
     "Template",
+    "engine_options",
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; talk goes to stderr.")]
@@ -49,3 +51,35 @@ ScorerName = Annotated[
 Template = Annotated[str | None, typer.Option(help="Chat template: r1, qwen3, plain, tokenizer, or a Jinja file.")]
 NoThinkTag = Annotated[bool, typer.Option("--no-think-tag", help="Do not open a think tag in the prompt.")]
 MaxTokens = Annotated[int | None, typer.Option(help="Longest response: kept plus new tokens.", min=1)]
+EngineOption = Annotated[
+    list[str] | None,
+    typer.Option("--engine-option", "-o", help="NAME=VALUE of the engine: max_model_len=8192, dtype=bfloat16, …"),
+]
+
+
+def engine_options(pairs: list[str] | None) -> dict[str, bool | int | float | str]:
+    """Read NAME=VALUE pairs; numbers, true and false are read as such.
+
+    Raises:
+        UserError: A pair has no `=`.
+    """
+    from cotlab.errors import UserError
+
+    read: dict[str, bool | int | float | str] = {}
+    for pair in pairs or []:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise UserError(f"engine option '{pair}' not understood. Use NAME=VALUE, such as max_model_len=8192")
+        read[name] = _plain(text)
+    return read
+
+
+def _plain(text: str) -> bool | int | float | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,57 @@
+"""The run folder: everything that was asked, sampled and judged, resumable and mergeable.
+
+`run.json` says what a run is of and never changes; `run.sqlite` holds the rest (columns: `schema.py`).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cotlab.runs.export import export_run
+    from cotlab.runs.merge import MergeReport, merge_runs
+    from cotlab.runs.prefixes import EdgeKind, NewPrefix
+    from cotlab.runs.rows import Attempt, EdgeRow, Note, OutcomeRow, PrefixRow, RolloutRow, Study
+    from cotlab.runs.run import Run
+    from cotlab.runs.run_identity import RunIdentity
+    from cotlab.runs.summary import RunSummary, list_runs
+    from cotlab.runs.verify import verify_run
+
+__all__ = [
+    "Attempt",
+    "EdgeKind",
+    "EdgeRow",
+    "MergeReport",
+    "NewPrefix",
+    "Note",
+    "OutcomeRow",
+    "PrefixRow",
+    "RolloutRow",
+    "Run",
+    "RunIdentity",
+    "RunSummary",
+    "Study",
+    "export_run",
+    "list_runs",
+    "merge_runs",
+    "verify_run",
+]
+
+_MODULES = {
+    "export": ("export_run",),
+    "merge": ("MergeReport", "merge_runs"),
+    "prefixes": ("EdgeKind", "NewPrefix"),
+    "rows": ("Attempt", "EdgeRow", "Note", "OutcomeRow", "PrefixRow", "RolloutRow", "Study"),
+    "run": ("Run",),
+    "run_identity": ("RunIdentity",),
+    "summary": ("RunSummary", "list_runs"),
+    "verify": ("verify_run",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

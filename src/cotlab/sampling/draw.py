@@ -104,13 +104,18 @@ class Sampler:
         samples: int,
         settings: SamplingSettings,
         intervention: Intervention | None = None,
+        *,
+        first: int = 0,
     ) -> list[tuple[Prefix, int]]:
-        """What the run lacks of `samples` rollouts from each prefix, in the order of the prefixes."""
+        """What the run lacks of samples `first` … `first + samples − 1` from each prefix, in their order."""
         by_id = {prefix.id: prefix for prefix in prefixes}
-        lacking = self.run.missing(
-            list(by_id), samples, settings.id, self.engine.card.id, (intervention or Baseline()).id
-        )
-        return [(by_id[prefix_id], sample_idx) for prefix_id, sample_idx in lacking]
+        key = (settings.id, self.engine.card.id, (intervention or Baseline()).id)
+        if first == 0:
+            return [(by_id[prefix_id], idx) for prefix_id, idx in self.run.missing(list(by_id), samples, *key)]
+        settings_id, card_id, intervention_id = key
+        have = {prefix_id: self.run.have(prefix_id, intervention_id, settings_id, card_id) for prefix_id in by_id}
+        wanted = range(first, first + samples)
+        return [(prefix, idx) for prefix in by_id.values() for idx in wanted if idx not in have[prefix.id]]
 
     def draw(
         self,
@@ -121,16 +126,19 @@ class Sampler:
         phase: str,
         wave: int = 0,
         intervention: Intervention | None = None,
+        first: int = 0,
     ) -> None:
         """Sample until every prefix has `samples` rollouts, the budget is spent, or requests failed.
 
         Args:
             prefixes: Known to the run. One prefix after the other keeps the engine's prefix cache warm.
-            samples: Rollouts wanted from each, with sample_idx 0 … samples − 1.
+            samples: Rollouts wanted from each, with sample_idx `first` … `first + samples − 1`.
             settings: Sampling settings.
             phase: What the progress display calls it.
             wave: Recorded with each rollout, for honest analysis of adaptive allocation.
             intervention: What is changed; None for the baseline.
+            first: Smallest sample_idx. Samples that a choice was made by are drawn far away from 0, where measures do
+                not take them for draws.
 
         Raises:
             EngineError: The engine broke. What it had yielded is stored.
@@ -139,7 +147,7 @@ class Sampler:
         self.run.add_settings(settings)
         self.run.add_engine_card(self.engine.card)
         self.run.add_intervention(intervention)
-        lacking = self.missing(prefixes, samples, settings, intervention)
+        lacking = self.missing(prefixes, samples, settings, intervention, first=first)
         if not lacking or self.drawn.stopped:
             return
         self.progress.phase(phase, len(lacking))

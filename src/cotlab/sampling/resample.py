@@ -26,6 +26,7 @@ from cotlab.sampling.base_chains import NoChain, choose_rollouts, cut_rollout
 from cotlab.sampling.budget import Budget
 from cotlab.sampling.cost import Cost, expected_new_tokens
 from cotlab.sampling.draw import Drawn, Sampler
+from cotlab.sampling.labels import label_chain
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.refine import next_wave
 from cotlab.sampling.scoring import outcomes_at, score_run
@@ -33,6 +34,8 @@ from cotlab.sampling.spec import StudySpec
 
 __all__ = ["Resampled", "Resampling"]
 
+SCREENING = 1_000_000
+"""First sample_idx of screening rollouts: a problem is chosen by them, so they are no draws of its value."""
 CALIBRATION = 16
 """Rollouts that a dry run draws to measure rate and lengths."""
 
@@ -117,13 +120,16 @@ class Resampling:
         self.result.seconds = time.monotonic() - started
         return self.result
 
+    def prompt(self, problem: Problem) -> Prefix:
+        """Prefix of a problem that keeps nothing of a response."""
+        ids = tuple(self.render(problem))
+        return Prefix(ids, len(ids))
+
     def _prompts(self, problems: Sequence[Problem]) -> dict[str, Prefix]:
         self.run.add_problems(problems)
-        prompts: dict[str, Prefix] = {}
-        for problem in problems:
-            ids = tuple(self.render(problem))
-            prompts[problem.id] = Prefix(ids, len(ids))
-            self.run.add_prefix(prompts[problem.id], problem.id, text=self.engine.tokenizer.decode(ids))
+        prompts = {problem.id: self.prompt(problem) for problem in problems}
+        for problem_id, prompt in prompts.items():
+            self.run.add_prefix(prompt, problem_id, text=self.engine.tokenizer.decode(prompt.token_ids))
         return prompts
 
     def _screen(self, prompts: dict[str, Prefix], problems: dict[str, Problem]) -> dict[str, Problem]:
@@ -134,7 +140,13 @@ class Resampling:
         ids, block = list(problems), max(4, 2 * (screen.keep or len(problems)))
         for start in range(0, len(ids), block):
             chunk = ids[start : start + block]
-            self.sampler.draw([prompts[key] for key in chunk], screen.n, self.spec.settings, phase="screening problems")
+            self.sampler.draw(
+                [prompts[key] for key in chunk],
+                screen.n,
+                self.spec.settings,
+                phase="screening problems",
+                first=SCREENING,
+            )
             score_run(self.run, self.scorer)
             for key in chunk:
                 reason = self._screen_out(prompts[key], screen.n, screen.low, screen.high)
@@ -148,7 +160,7 @@ class Resampling:
 
     def _screen_out(self, prompt: Prefix, n: int, low: float, high: float) -> str | None:
         outcomes = outcomes_at(self.run, prompt.id, self.spec.settings, self.engine.card.id, self.scorer.id)
-        looked_at = [outcome for idx, outcome in outcomes.items() if idx < n]
+        looked_at = [outcome for idx, outcome in outcomes.items() if SCREENING <= idx < SCREENING + n]
         if len(looked_at) < n:
             return "screening was not finished"
         accuracy = looked_at.count("correct") / n
@@ -182,8 +194,10 @@ class Resampling:
             return
         if chain.id in self.result.positions:  # the same rollout may be the first right and a random one
             return
-        self.run.add_chain(chain)
-        self.run.add_chain_prefixes(chain)
+        with self.run.transaction():
+            self.run.add_chain(chain)
+            self.run.add_chain_prefixes(chain)
+            label_chain(self.run, chain, self.run.problems()[problem_id])
         self.result.chains.append(chain)
         self.result.positions[chain.id] = []
 

@@ -18,7 +18,7 @@ class Screen:
     """Keep problems that the model gets right sometimes: elsewhere no step can matter."""
 
     n: int = 20
-    """Rollouts of each candidate; they count as rollouts from the prompt afterwards."""
+    """Rollouts of each candidate. The choice depends on them, so they are kept apart from the draws of a value."""
     low: float = 0.25
     high: float = 0.75
     keep: int | None = None

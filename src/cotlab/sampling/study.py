@@ -1,233 +1,236 @@
-"""From what a user types to a finished study: model, engine, problems, run folder, resampling."""
+"""From what a user asks for to a finished study: model, engine, problems, run folder, resampling."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from cotlab.chains.chain import ChainRole
+from cotlab.chains.own_scorer import load_scorer
 from cotlab.chains.problem import Problem
 from cotlab.chains.rollout import Rollout
-from cotlab.chains.scorers import Scorer, load_scorer
+from cotlab.chains.scorers import Scorer
 from cotlab.chains.settings import SamplingSettings
-from cotlab.engines import Engine, EngineOptions, open_engine
+from cotlab.chains.templates import Template, template_from_file
+from cotlab.chains.tokens import Tokenizer
+from cotlab.engines.base import Engine
+from cotlab.engines.load import open_engine
 from cotlab.errors import UserError
 from cotlab.identity import content_id
 from cotlab.interventions.base import Baseline
-from cotlab.models import EngineCard, ResolvedModel, resolve_model
+from cotlab.models import EngineCard, ModelCard
 from cotlab.problems import load_problems, load_transcript, problem_from_text
 from cotlab.runs import Run, RunIdentity
-from cotlab.sampling.budget import Budget
+from cotlab.sampling.config import StudyConfig
 from cotlab.sampling.positions import Positions
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.resample import Resampled, Resampling
-from cotlab.sampling.spec import Screen, StudySpec
+from cotlab.sampling.spec import StudySpec
 
-__all__ = ["Study", "StudyConfig"]
+__all__ = ["FinishedStudy", "run_study"]
 
-GIVEN_CARD = EngineCard(
-    engine="given", model="transcript", revision="", tokenizer_id="", template_id="", dtype="", versions=()
-)
+GIVEN_CARD = EngineCard(engine="given", model="transcript", revision="", tokenizer_id="", template_id="", dtype="")
 """What the rollouts of pasted transcripts are from: nothing that samples, so they never count as samples."""
+CANDIDATES = 10
+"""Problems that a screen looks at for each one that it is to keep."""
+TEMPLATE_KINDS = ("r1", "qwen3", "plain", "tokenizer")
 
 
-class StudyConfig(BaseModel):
-    """A resampling study as a user asks for it; the command line and `cotlab.resample` share it."""
+@dataclass(frozen=True, slots=True)
+class FinishedStudy:
+    """What a study left behind; the run is closed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    problems: str = "tiny"
-    """Problem set: tiny, countdown, solve, arithmetic, word-problems, reasoning-gym:NAME or a file."""
-    n_problems: int | None = Field(default=None, ge=1)
-    question: str | None = None
-    """One question, in place of a problem set."""
-    answer: str | None = None
-    transcript: Path | None = None
-    """A file with a question and a response, whose chain is studied in place of a sampled one."""
-    model: str = "tiny"
-    engine: str = "auto"
-    engine_options: EngineOptions = EngineOptions()
-    run: Path | None = None
-    n: int = Field(default=100, ge=1)
-    seed: int = Field(default=0, ge=0)
-    base: tuple[ChainRole, ...] = ("greedy",)
-    tries: int = Field(default=32, ge=1)
-    positions: str = "every"
-    cutter: str = "sentences"
-    scorer: str = "answers"
-    temperature: float | None = Field(default=None, ge=0)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=0)
-    max_tokens: int | None = Field(default=None, ge=1)
-    template: str | None = None
-    think_tag: bool = True
-    screen: str | None = None
-    """LOW:HIGH, the accuracies between which a problem is kept."""
-    screen_n: int = Field(default=20, ge=1)
-    budget: str | None = None
-
-    @classmethod
-    def of(cls, **asked: Any) -> StudyConfig:
-        """Check what was asked for.
-
-        Raises:
-            UserError: A value is out of range or unknown; the message names it.
-        """
-        try:
-            return cls(**asked)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            raise UserError(f"{name} is {first.get('input')!r}: {first['msg'].lower()}") from None
-
-    def budget_cap(self) -> Budget | None:
-        """The budget, parsed."""
-        return Budget.parse(self.budget) if self.budget else None
-
-    def screening(self) -> Screen | None:
-        """The screen, parsed."""
-        if self.screen is None:
-            return None
-        low, _, high = self.screen.partition(":")
-        try:
-            return Screen(self.screen_n, float(low), float(high), self.n_problems)
-        except ValueError:
-            raise UserError(f"screen '{self.screen}' not understood. Use LOW:HIGH, such as 0.25:0.75") from None
+    path: Path
+    """Run folder; None of it is kept after a dry run."""
+    study_id: str
+    model: str
+    engine: str
+    engine_card_id: str
+    settings: SamplingSettings
+    scorer_id: str
+    seed: int
+    n: int
+    """Rollouts a prefix, after fitting to the budget."""
+    n_problems: int
+    chain_ids: tuple[str, ...]
+    positions: dict[str, tuple[int, ...]]
+    """Positions that were resampled, by chain id."""
+    skipped: tuple[str, ...]
+    """One line for each problem without a chain."""
+    sampled_now: int
+    failures: int
+    stopped: str | None
+    """Why sampling stopped early (the budget)."""
+    cost: str
+    prefix_cache_hit_rate: float | None
+    seconds: float
+    dry: bool = False
 
 
-@dataclass(slots=True)
-class Study(AbstractContextManager["Study"]):
-    """Everything open that a study needs; a context manager."""
+def run_study(config: StudyConfig, *, progress: Progress | None = None, dry: bool = False) -> FinishedStudy:
+    """Carry out a study; asked again it finds everything in its run folder and samples nothing.
 
-    config: StudyConfig
-    model: ResolvedModel
-    engine: Engine
-    run: Run
-    scorer: Scorer
-    resampling: Resampling
-    problems: list[Problem]
-    given: dict[str, Rollout]
+    Args:
+        config: What is asked.
+        progress: Told how it goes.
+        dry: Only find base chains and tell what the rest will take; nothing is stored.
 
-    @classmethod
-    def open(cls, config: StudyConfig, *, progress: Progress | None = None, run: Path | None = None) -> Study:
-        """Resolve the model, load it, read the problems, open or create the run folder.
-
-        Args:
-            config: What is asked.
-            progress: Told what happens.
-            run: Folder to use in place of the configured one (a dry run works in a copy).
-
-        Raises:
-            UserError: Anything about the request that cannot be: one line that names the value and the fix.
-        """
-        progress = progress or Silent()
-        model = resolve_model(config.model)
-        problems, response = _problems(config)
-        scorer = load_scorer(config.scorer)
-        template = model.template(config.template, think_tag=config.think_tag)
-        budget, screen = config.budget_cap(), config.screening()
-        spec = StudySpec(
-            settings=_settings(config, model.card.settings),
-            n=config.n,
-            seed=config.seed,
-            base=config.base,
-            tries=config.tries,
-            positions=Positions.parse(config.positions),
-            cutter=config.cutter,
-            screen=screen,
-        )
-        progress.say(f"loading {config.model}")
-        engine = open_engine(model, config.engine, options=config.engine_options, template_id=template.id)
-        try:
-            identity = RunIdentity(
-                model=model.name,
-                tokenizer_id=engine.tokenizer.id,
-                template_id=template.id,
-                think_open=model.card.think.open,
-                think_close=model.card.think.close,
+    Raises:
+        UserError: Something about the request cannot be: one line that names the value and the fix.
+        EngineError: The engine broke; what it gave is stored.
+    """
+    progress, started = progress or Silent(), time.monotonic()
+    problems, response = _problems(config)
+    scorer = load_scorer(config.scorer)
+    with _engine(config, progress) as (engine, template, card):
+        spec = _spec(config, card.sampling)
+        with _run(config, _identity(engine, template), dry) as run:
+            resampling = Resampling(
+                run,
+                engine,
+                spec,
+                scorer,
+                render=lambda problem: template.encode(problem, engine.tokenizer),
+                budget=config.budget_cap(),
+                progress=progress,
             )
-            store = Run.open_or_create(run or config.run or default_run(config), identity)
-        except BaseException:
-            engine.close()
-            raise
-        resampling = Resampling(
-            store,
-            engine,
-            spec,
-            scorer,
-            render=lambda problem: template.encode(problem, engine.tokenizer),
-            budget=budget,
-            progress=progress,
-        )
-        given = _given(response, problems, resampling)
-        return cls(config, model, engine, store, scorer, resampling, problems, given)
-
-    def go(self, *, dry: bool = False) -> Resampled:
-        """Carry the study out (see `Resampling.go`)."""
-        return self.resampling.go(self.problems, given=self.given, dry=dry)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.run.close()
-        self.engine.close()
+            given = _given(response, problems[0], resampling, template) if response is not None else {}
+            result = resampling.go(problems, given=given, dry=dry)
+            return _finished(config, engine, scorer, result, len(problems), time.monotonic() - started, dry)
 
 
-def default_run(config: StudyConfig) -> Path:
-    """`runs/<model>-<hash of the request>`: the same request finds the same folder again."""
-    asked = config.model_dump(mode="json", exclude={"run", "budget", "engine_options", "n"})
-    slug = "".join(c if c.isalnum() or c in ".-" else "-" for c in Path(config.model).name or "model")
-    return Path("runs") / f"{slug}-{content_id('study', asked)[:8]}"
+@contextmanager
+def _engine(config: StudyConfig, progress: Progress) -> Iterator[tuple[Engine, Template, ModelCard]]:
+    progress.say(f"loading {config.model}")
+    opened = open_engine(
+        config.model, config.engine, options=config.engine_options, template=lambda c, t: _template(config, c, t)
+    )
+    with opened.engine as engine:
+        yield engine, opened.template, opened.card
 
 
-def _problems(config: StudyConfig) -> tuple[list[Problem], str | None]:
-    if config.transcript is not None:
-        transcript = load_transcript(config.transcript)
-        return [transcript.problem], transcript.response
-    if config.question is not None:
-        return [problem_from_text(config.question, config.answer)], None
-    # A screen looks at more candidates than it keeps.
-    n = config.n_problems
-    if n is not None and config.screen is not None:
-        n = 10 * n
-    problems = load_problems(config.problems, n=n, seed=config.seed)
-    return problems, None
+def _template(config: StudyConfig, card: ModelCard, tokenizer: Tokenizer) -> Template:
+    if config.template is None or config.template in TEMPLATE_KINDS:
+        template = card.template(config.template)
+    else:
+        template = template_from_file(config.template, card.think, card.tags or Template("plain").tags)
+    return (template if config.think_tag else template.without_think_tag()).bound(tokenizer)
 
 
-def _settings(config: StudyConfig, recommended: SamplingSettings) -> SamplingSettings:
+@contextmanager
+def _run(config: StudyConfig, identity: RunIdentity, dry: bool) -> Iterator[Run]:
+    folder = config.run_folder()
+    if not dry:
+        with Run.open_or_create(folder, identity) as run:
+            yield run
+        return
+    with tempfile.TemporaryDirectory(prefix="cotlab-dry-") as scratch:
+        copy = Path(scratch) / "run"
+        if folder.exists():
+            Run.open(folder).close()
+            shutil.copytree(folder, copy)
+        with Run.open_or_create(copy, identity) as run:
+            yield run
+
+
+def _identity(engine: Engine, template: Template) -> RunIdentity:
+    return RunIdentity(
+        model=engine.card.model,
+        tokenizer_id=engine.tokenizer.id,
+        template_id=template.id,
+        think_open=template.tags.open,
+        think_close=template.tags.close,
+    )
+
+
+def _spec(config: StudyConfig, recommended: SamplingSettings) -> StudySpec:
     changed = {
         name: value
         for name in ("temperature", "top_p", "top_k", "max_tokens")
         if (value := getattr(config, name)) is not None
     }
-    return replace(recommended, **changed)
+    return StudySpec(
+        settings=replace(recommended, **changed),
+        n=config.n,
+        seed=config.seed,
+        base=config.base,
+        tries=config.tries,
+        positions=Positions.parse(config.positions),
+        cutter=config.cutter,
+        screen=config.screening(),
+    )
 
 
-def _given(response: str | None, problems: Sequence[Problem], resampling: Resampling) -> dict[str, Rollout]:
-    if response is None:
-        return {}
-    problem, run = problems[0], resampling.run
-    ids = tuple(resampling.engine.tokenizer.encode(response))
+def _problems(config: StudyConfig) -> tuple[list[Problem], str | None]:
+    if config.transcript is not None:
+        transcript = load_transcript(config.transcript, config.question, config.answer)
+        return [transcript.problem], transcript.response_text
+    if config.question is not None:
+        return [problem_from_text(config.question, config.answer)], None
+    n = config.n_problems
+    if n is not None and config.screen is not None:
+        n *= CANDIDATES
+    return load_problems(config.problems, n=n, seed=config.seed), None
+
+
+def _given(response: str, problem: Problem, resampling: Resampling, template: Template) -> dict[str, Rollout]:
+    """The chain of a transcript, tokenised once; the prompt already opens the think tag where the template does."""
+    text = response.lstrip()
+    if template.opened and text.startswith(template.tags.open):
+        text = text.removeprefix(template.tags.open).lstrip()
+    run, ids = resampling.run, tuple(resampling.engine.tokenizer.encode(text))
+    if not ids:
+        raise UserError("the transcript holds no response. Put the chain of thought and the answer in it")
     run.add_settings(resampling.spec.settings)
     run.add_engine_card(GIVEN_CARD)
     run.add_intervention(Baseline())
-    prompt = resampling.prompt(problem)
     rollout = Rollout(
-        prefix_id=prompt.id,
+        prefix_id=resampling.prompt(problem).id,
         intervention_id=Baseline().id,
         settings_id=resampling.spec.settings.id,
         engine_card_id=GIVEN_CARD.id,
         sample_idx=int(content_id("transcript", list(ids))[:8], 16) >> 1,
         seed=0,
-        text=response,
+        text=text,
         finish_reason="stop",
         token_ids=ids,
         provenance="given",
     )
     return {problem.id: rollout}
+
+
+def _finished(
+    config: StudyConfig,
+    engine: Engine,
+    scorer: Scorer,
+    result: Resampled,
+    n_problems: int,
+    seconds: float,
+    dry: bool,
+) -> FinishedStudy:
+    return FinishedStudy(
+        path=config.run_folder(),
+        study_id=result.study_id,
+        model=engine.card.model,
+        engine=engine.card.engine,
+        engine_card_id=engine.card.id,
+        settings=result.spec.settings,
+        scorer_id=scorer.id,
+        seed=config.seed,
+        n=result.spec.n,
+        n_problems=n_problems,
+        chain_ids=tuple(chain.id for chain in result.chains),
+        positions={key: tuple(positions) for key, positions in result.positions.items()},
+        skipped=tuple(f"{skip.problem.name or skip.problem.id}: {skip.reason}" for skip in result.skipped),
+        sampled_now=result.drawn.rollouts,
+        failures=result.drawn.failures,
+        stopped=result.drawn.stopped,
+        cost=result.cost.line() if result.cost else "",
+        prefix_cache_hit_rate=engine.stats.prefix_cache_hit_rate,
+        seconds=seconds,
+        dry=dry,
+    )

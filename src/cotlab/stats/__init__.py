@@ -1,0 +1,33 @@
+"""Statistics of the lab: estimates, intervals, null floors, false discovery, simulated coverage.
+
+Pure numpy and scipy; nothing here knows of rollouts, models or runs.
+
+    wilson(successes, n)                        interval of one proportion (jeffreys: another)
+    newcombe(k1, n1, k2, n2, n_shared=…)        interval of a difference, of samples that may share members
+    exchange_null(k1, n1, k2, n2, …)            null floor and exact p of a difference
+    proportion_estimate, difference_estimate    the same as an `Estimate`
+    with_q(estimates)                           p adjusted over one family
+    cluster_mean(values, clusters)              mean over problems, with a cluster bootstrap
+    cotlab.stats.simulation                     coverage and false discoveries of simulated studies
+"""
+
+from cotlab.stats.bootstrap import cluster_mean
+from cotlab.stats.difference import difference_estimate, newcombe
+from cotlab.stats.discovery import FdrRule, with_q
+from cotlab.stats.estimate import Estimate
+from cotlab.stats.permutation import ExchangeNull, exchange_null
+from cotlab.stats.proportion import jeffreys, proportion_estimate, wilson
+
+__all__ = [
+    "Estimate",
+    "ExchangeNull",
+    "FdrRule",
+    "cluster_mean",
+    "difference_estimate",
+    "exchange_null",
+    "jeffreys",
+    "newcombe",
+    "proportion_estimate",
+    "wilson",
+    "with_q",
+]

@@ -1,0 +1,50 @@
+"""Rollouts seen as a tree: which pass through which prefix, what they say next, and how it ends.
+
+networkx is the view, never the store: trees are built from a run.
+
+    chain_draws(run, chain, scorer_id=…)     rollouts through each prefix, as arrays
+    value(draws)                             V(prefix), with interval and bounds
+    alternatives(run, chain, scorer_id=…)    what rollouts say at each step, grouped by text or by exact state
+    build_tree(run, chains, scorer_id=…)     networkx.DiGraph; layout, write_graphml and write_json take it
+
+Each of these reads the rollouts once. Where several are wanted of one chain, read `paths` once and give them to
+`alternatives_at`, and their passages to `draws_at`.
+"""
+
+from cotlab.trees.alternatives import Alternative, alternatives, alternatives_at
+from cotlab.trees.build import Tree, build_tree
+from cotlab.trees.draws import OUTCOMES, Draws
+from cotlab.trees.export import tree_to_json, write_graphml, write_json
+from cotlab.trees.grouping import GroupBy, by_text, by_tiny_state
+from cotlab.trees.layout import layout
+from cotlab.trees.passing import ConditionIds, Passage, chain_draws, draws_at, sampled_under
+from cotlab.trees.paths import RolloutPath, paths
+from cotlab.trees.value import MIN_ROLLOUTS, Value, unusable, value
+
+__all__ = [
+    "MIN_ROLLOUTS",
+    "OUTCOMES",
+    "Alternative",
+    "ConditionIds",
+    "Draws",
+    "GroupBy",
+    "Passage",
+    "RolloutPath",
+    "Tree",
+    "Value",
+    "alternatives",
+    "alternatives_at",
+    "build_tree",
+    "by_text",
+    "by_tiny_state",
+    "chain_draws",
+    "draws_at",
+    "layout",
+    "paths",
+    "sampled_under",
+    "tree_to_json",
+    "unusable",
+    "value",
+    "write_graphml",
+    "write_json",
+]

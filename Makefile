@@ -1,0 +1,36 @@
+# Every target sets up what it needs by itself: Python 3.11+ and make are enough. `make help` lists them.
+PYTHON ?= python3
+RUN := .venv/bin
+PYTEST := OMP_NUM_THREADS=1 $(RUN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint check bench lock
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:  ## make the environment in .venv (instant when it is there)
+	@$(PYTHON) -m tools.setup_env
+
+demo: setup  ## resample a chain of thought, write its report (make demo ARGS="--rollouts 50")
+	@$(RUN)/cotlab demo $(ARGS)
+
+test: setup  ## tests without the slow ones (make test ARGS="tests/stats -k wilson")
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: setup  ## all tests
+	$(PYTEST) $(ARGS)
+
+lint: setup  ## ruff, mypy, import-linter
+	$(RUN)/ruff check
+	$(RUN)/ruff format --check
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+check: lint test  ## what must pass before a commit
+
+bench: setup  ## run the benchmarks, write docs/benchmarks.md
+	$(RUN)/python -m benchmarks --write docs/benchmarks.md $(ARGS)
+
+lock:  ## write requirements.lock anew (make lock ARGS=--upgrade to move every pin)
+	$(PYTHON) -m tools.lock $(ARGS)

@@ -1,0 +1,213 @@
+"""Trains the tiny reasoner for a given wall-clock time; resumes from its own checkpoint; runs on CPU and GPU.
+
+One process uses one thread or one GPU. On CPU, two processes of one thread each are steadier on a busy machine than one with two:
+
+    torchrun --standalone --nproc-per-node 2 experiments/tiny-reasoner/train.py --minutes 65 --out .train/run
+    python experiments/tiny-reasoner/train.py --minutes 10 --out .train/run --device cuda --batch-tokens 12288
+    python experiments/tiny-reasoner/train.py --export .train/run --to src/cotlab/tiny/weights
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+import vocabulary
+from batches import IGNORED, Batch, batches
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoTokenizer, GenerationConfig, Qwen2Config, Qwen2ForCausalLM
+
+HERE = Path(__file__).parent
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where training stands; time counts, so that the schedule ends when the time does."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+def build_model(settings: dict[str, Any], tokenizer: Any) -> Qwen2ForCausalLM:
+    """A fresh Qwen2 of the configured size."""
+    sizes = dict(settings["model"])
+    rope = {"rope_type": "default", "rope_theta": sizes.pop("rope_theta")}
+    config = Qwen2Config(
+        **sizes,
+        rope_parameters=rope,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        use_cache=True,
+        dtype="float32",
+    )
+    return Qwen2ForCausalLM(config)
+
+
+def loss_of(model: torch.nn.Module, batch: Batch, device: torch.device) -> Tensor:
+    """Mean cross entropy over completion tokens; only their positions are unembedded."""
+    ids, labels = batch.ids.to(device), batch.labels.to(device)
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
+    kept = labels != IGNORED
+    return F.cross_entropy(model.lm_head(hidden[kept]).float(), labels[kept])
+
+
+def learning_rate(settings: dict[str, Any], done: float) -> float:
+    """Linear warm-up, then linear decay over the share of the time that has passed."""
+    warmup, least = settings["warmup"], settings["final_lr"]
+    scale = done / warmup if done < warmup else max(least, 1 - (1 - least) * (done - warmup) / (1 - warmup))
+    return float(settings["peak_lr"] * max(scale, least))
+
+
+def optimizer_for(model: torch.nn.Module, settings: dict[str, Any]) -> torch.optim.AdamW:
+    """AdamW with decay on matrices only."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": settings["weight_decay"]}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=settings["peak_lr"], betas=tuple(settings["betas"]), fused=True)
+
+
+def average_over_processes(parameters: list[Tensor], extra: list[float]) -> list[float]:
+    """Average gradients and a few numbers over all processes, in one message."""
+    if not dist.is_initialized():
+        return extra
+    grads = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([*(g.flatten() for g in grads), torch.tensor(extra, device=grads[0].device)])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    torch._foreach_copy_(grads, [part.view_as(g) for part, g in zip(flat.split([g.numel() for g in grads] + [len(extra)]), grads, strict=False)])
+    return [float(value) for value in flat[-len(extra) :]]
+
+
+def save(out: Path, model: torch.nn.Module, ema: list[Tensor], optimizer: torch.optim.Optimizer, at: Progress) -> None:
+    """Write a checkpoint beside the old one, then swap."""
+    names = [name for name, _ in model.named_parameters()]
+    weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
+    averaged = {f"ema.{name}": p.cpu().contiguous() for name, p in zip(names, ema, strict=True)}
+    save_file({**weights, **averaged}, out / "weights.tmp")
+    torch.save({"optimizer": optimizer.state_dict()}, out / "optimizer.tmp")
+    (out / "progress.tmp").write_text(json.dumps({"step": at.step, "tokens": at.tokens, "seconds": at.seconds}))
+    for name in ("weights.safetensors", "optimizer.pt", "progress.json"):
+        (out / name.split(".")[0]).with_suffix(".tmp").replace(out / name)
+
+
+def restore(out: Path, model: torch.nn.Module, ema: list[Tensor], optimizer: torch.optim.Optimizer) -> Progress:
+    """Continue from a checkpoint, where there is one."""
+    if not (out / "progress.json").exists():
+        return Progress()
+    stored = load_file(out / "weights.safetensors")
+    with torch.no_grad():
+        for (name, parameter), average in zip(model.named_parameters(), ema, strict=True):
+            parameter.copy_(stored[name])
+            average.copy_(stored[f"ema.{name}"])
+    optimizer.load_state_dict(torch.load(out / "optimizer.pt", weights_only=True)["optimizer"])
+    return Progress(**json.loads((out / "progress.json").read_text()))
+
+
+def train(args: argparse.Namespace, settings: dict[str, Any]) -> None:
+    """The loop: until the time is up, one batch per process and step."""
+    torch.set_num_threads(args.threads)
+    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    if world > 1:
+        dist.init_process_group("gloo" if args.device == "cpu" else "nccl")
+    device = torch.device(args.device, int(os.environ.get("LOCAL_RANK", 0)) if args.device == "cuda" else None)
+    args.out.mkdir(parents=True, exist_ok=True)
+    if rank == 0 and not (args.out / "tokenizer" / "tokenizer.json").exists():
+        vocabulary.build(args.out / "tokenizer")
+    if world > 1:
+        dist.barrier()
+    tokenizer = AutoTokenizer.from_pretrained(args.out / "tokenizer")
+    torch.manual_seed(settings["seed"])
+    model = build_model(settings, tokenizer).to(device)
+    parameters = list(model.parameters())
+    ema = [p.detach().clone() for p in parameters]
+    optimizer = optimizer_for(model, settings)
+    at = restore(args.out, model, ema, optimizer)
+    per_process = (args.batch_tokens or settings["batch_tokens"]) // world
+    feed = batches(tokenizer, per_process, settings["seed"] + 1000 * rank + 7 * at.step)
+    held = next(batches(tokenizer, 4096, 5, split="heldout"))
+    total, begun, before = args.minutes * 60, time.monotonic(), at.seconds
+    last_save, mean_loss = before, 0.0
+    if rank == 0:
+        print(f"{sum(p.numel() for p in parameters):,} parameters, {world} process(es), from step {at.step}", flush=True)
+    while at.seconds < total:
+        lr = learning_rate(settings, at.seconds / total)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        batch = next(feed)
+        with torch.autocast(device.type, torch.bfloat16, enabled=args.bf16):
+            loss = loss_of(model, batch, device)
+        loss.backward()
+        passed = before + time.monotonic() - begun
+        value, at.seconds, tokens = average_over_processes(parameters, [loss.item(), passed, float(batch.ids.numel())])
+        torch.nn.utils.clip_grad_norm_(parameters, settings["clip"])
+        optimizer.step()
+        optimizer.zero_grad()
+        at.step, at.tokens = at.step + 1, at.tokens + round(tokens * world)
+        keep = min(settings["ema"], (1 + at.step) / (20 + at.step))
+        torch._foreach_lerp_(ema, [p.detach() for p in parameters], 1 - keep)
+        mean_loss = value if at.step == 1 else 0.98 * mean_loss + 0.02 * value
+        if rank == 0 and at.step % 50 == 0:
+            rate = at.tokens / max(at.seconds, 1)
+            print(f"{at.seconds / 60:6.1f} min  step {at.step:6d}  {at.tokens / 1e6:6.2f}M tokens  {rate:6.0f}/s  lr {lr:.2e}  loss {mean_loss:.4f}", flush=True)
+        if rank == 0 and (at.seconds - last_save > 60 * args.save_minutes or at.seconds >= total):
+            last_save = at.seconds
+            with torch.no_grad():
+                print(f"held-out loss {loss_of(model, held, device).item():.4f}", flush=True)
+            save(args.out, model, ema, optimizer, at)
+    if world > 1:
+        dist.destroy_process_group()
+
+
+def export(run: Path, to: Path, settings: dict[str, Any]) -> None:
+    """Write the averaged weights as a model folder: float16 on disk, loaded as float32."""
+    tokenizer = AutoTokenizer.from_pretrained(run / "tokenizer")
+    model = build_model(settings, tokenizer)
+    stored = load_file(run / "weights.safetensors")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(stored[f"ema.{name}"])
+    to.mkdir(parents=True, exist_ok=True)
+    model.generation_config = GenerationConfig(
+        do_sample=True, temperature=1.0, top_p=1.0, top_k=0, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    model.save_pretrained(to)
+    half = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+    save_file(half, to / "model.safetensors", metadata={"format": "pt"})
+    tokenizer.save_pretrained(to)
+    print(f"exported {run} to {to}: {(to / 'model.safetensors').stat().st_size / 1e6:.1f} MB")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path(".train/run"), help="checkpoint folder; an existing one is continued")
+    parser.add_argument("--minutes", type=float, default=65, help="wall-clock training time, earlier runs included")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, default=1, help="threads per process")
+    parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16 (slower on CPUs without bfloat16 units)")
+    parser.add_argument("--batch-tokens", type=int, help="tokens a step over all processes; default from config.json")
+    parser.add_argument("--save-minutes", type=float, default=3)
+    parser.add_argument("--export", type=Path, metavar="RUN", help="write the weights of a run as a model folder and stop")
+    parser.add_argument("--to", type=Path, default=Path("src/cotlab/tiny/weights"), help="where --export writes")
+    args = parser.parse_args()
+    settings = json.loads((HERE / "config.json").read_text())
+    if args.export:
+        export(args.export, args.to, settings)
+    else:
+        train(args, settings)
+
+
+if __name__ == "__main__":
+    main()

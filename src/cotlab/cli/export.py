@@ -1,0 +1,40 @@
+"""`cotlab export`: a run as Parquet, or its tree as GraphML or JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cotlab.cli import options
+from cotlab.cli.app import app
+from cotlab.cli.output import out, print_json
+
+__all__ = ["export"]
+
+
+@app.command()
+def export(
+    run: options.RunFolder,
+    to: Annotated[Path, typer.Argument(help="Folder (Parquet) or file (.graphml, .json).")],
+    scorer: options.ScorerName = "answers",
+    json: options.Json = False,
+) -> None:
+    """Write a run out: a folder gets Parquet tables, a .graphml or .json file gets the tree."""
+    from cotlab.runs import Run, export_run
+
+    with Run.open(run) as store:
+        if to.suffix in (".graphml", ".json"):
+            from cotlab.trees import build_tree, write_graphml, write_json
+
+            tree = build_tree(store, scorer_id=scorer)
+            (write_graphml if to.suffix == ".graphml" else write_json)(tree, to)
+            written = [to]
+        else:
+            written = list(export_run(store, to))
+    if json:
+        print_json({"run": str(run), "written": [str(path) for path in written]})
+        return
+    for path in written:
+        out.print(str(path), markup=False)

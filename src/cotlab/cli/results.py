@@ -1,0 +1,144 @@
+"""What a finished study shows: a table, a JSON document, a report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+
+from cotlab.cli.output import err, out, print_json, print_table
+from cotlab.reports import ChainReport, ReportData, steps_json, write_report
+from cotlab.reports.study import StudyView, report_data
+from cotlab.runs import Run
+from cotlab.sampling import FinishedStudy
+from cotlab.stats import Estimate
+from cotlab.trees import ConditionIds
+
+__all__ = ["show", "view_of"]
+
+
+def view_of(finished: FinishedStudy) -> StudyView:
+    """The rollouts that a study drew."""
+    return StudyView(finished.scorer_id, ConditionIds(finished.settings.id, finished.engine_card_id))
+
+
+def show(finished: FinishedStudy, *, json: bool, report: bool) -> None:
+    """Print what a study found; write its report beside the run where wished."""
+    if finished.dry:
+        _show_plan(finished, json=json)
+        return
+    with Run.open(finished.path) as run:
+        wanted = set(finished.chain_ids)
+        chains = [chain for chain in run.chains() if chain.id in wanted]
+        data = report_data(
+            run,
+            chains,
+            view_of(finished),
+            title=f"Resampling {finished.model}",
+            command=shlex.join(["cotlab", *sys.argv[1:]]),
+            seed=finished.seed,
+        )
+        conditions = len({row.prefix_id for row in run.rollouts(bodies=False)})
+    page = write_report(data, finished.path / "report.html") if report else None
+    if json:
+        document = study_json(finished, data, conditions)
+        print_json({**document, "report": str(page)} if page else document)
+        return
+    for chain in data.chains:
+        _print_chain(chain)
+    _print_closing(finished, str(page) if page else None, data)
+
+
+def study_json(finished: FinishedStudy, data: ReportData, conditions: int) -> Mapping[str, Any]:
+    """The document of `cotlab demo --json` and `cotlab resample --json`."""
+    return {
+        "run": str(finished.path),
+        "model": finished.model,
+        "engine": finished.engine,
+        "problems": finished.n_problems,
+        "conditions": conditions,
+        "rollouts": data.rollouts,
+        "sampled_now": finished.sampled_now,
+        "failures": finished.failures,
+        "stopped": finished.stopped,
+        "skipped": list(finished.skipped),
+        "prefix_cache_hit_rate": finished.prefix_cache_hit_rate,
+        "seconds": finished.seconds,
+        "steps": steps_json(data.chains),
+    }
+
+
+def _show_plan(finished: FinishedStudy, *, json: bool) -> None:
+    if json:
+        plan = {"dry_run": True, "model": finished.model, "engine": finished.engine, "n": finished.n}
+        print_json({**plan, "chains": len(finished.chain_ids), "cost": finished.cost})
+    else:
+        out.print(Text(f"{len(finished.chain_ids)} chains; still to sample: {finished.cost}. Nothing was stored."))
+
+
+def _print_chain(chain: ChainReport) -> None:
+    out.print()
+    out.print(Text(chain.question.strip(), style="bold"))
+    gold = f", gold answer {chain.gold_answer}" if chain.gold_answer else ""
+    out.print(Text(f"{chain.role} chain: answers {chain.answer or 'nothing'}, {chain.outcome}{gold}"))
+    print_table(
+        "",
+        [">", "step", "category", ">V before", ">V after", ">ΔV", ">null", ">q"],
+        [
+            [
+                str(step.idx),
+                ("↩ " if step.backtracks else "") + " ".join(step.text.split()),
+                step.category or "",
+                interval(step.value_before),
+                interval(step.value_after),
+                interval(step.importance, signed=True) + ("*" if (step.importance.q or 1) < 0.05 else " "),
+                "" if step.importance.null_q95 is None else f"±{step.importance.null_q95:.2f}",
+                "" if step.importance.q is None else f"{step.importance.q:.3f}",
+            ]
+            for step in chain.steps
+        ],
+        wide=1,
+    )
+    for note in chain.notes:
+        out.print(Text(note, style="yellow"))
+
+
+def interval(estimate: Estimate, *, signed: bool = False) -> str:
+    """`0.52 [0.42, 0.61]`, a bare value where it is known, a dash where there is none."""
+    if estimate.value is None:
+        return "–"
+    sign = "+" if signed else ""
+    value = f"{estimate.value:{sign}.2f}"
+    if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
+        return value
+    return f"{value} [{estimate.low:{sign}.2f}, {estimate.high:{sign}.2f}]"
+
+
+def _print_closing(finished: FinishedStudy, page: str | None, data: ReportData) -> None:
+    out.print()
+    hits = finished.prefix_cache_hit_rate
+    cache = "" if hits is None else f", {hits:.0%} of prefix tokens from the cache"
+    out.print(
+        Text(
+            f"{finished.sampled_now:,} rollouts sampled now ({data.rollouts:,} in the run) "
+            f"on {finished.engine} in {finished.seconds:.0f} s{cache}. * q < 0.05"
+        )
+    )
+    for line in finished.skipped[:5]:
+        err.print(Text(f"skipped {line}", style="dim"))
+    if len(finished.skipped) > 5:
+        err.print(Text(f"skipped {len(finished.skipped) - 5} more problems", style="dim"))
+    if finished.failures:
+        out.print(
+            Text(f"{finished.failures:,} requests failed and are missing; the same command tries them again", "red")
+        )
+    if finished.stopped:
+        out.print(Text(f"stopped early: {finished.stopped}. The same command goes on with a larger --budget", "yellow"))
+    for what, where in (("run", str(finished.path)), ("report", page)):
+        if where:
+            out.print(Text(f"{what:<8}{where}"))
+    for command in data.next_commands:
+        out.print(Text(f"next    {command}", style="dim"))

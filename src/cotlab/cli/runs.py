@@ -1,0 +1,103 @@
+"""`cotlab runs`: what is there, is it whole, put two together."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cotlab.cli import options
+from cotlab.cli.app import app
+from cotlab.cli.output import out, print_json, print_table
+
+__all__ = ["runs_app"]
+
+runs_app = typer.Typer(help="List, show, verify and merge run folders.", no_args_is_help=True)
+app.add_typer(runs_app, name="runs")
+
+Root = Annotated[Path, typer.Argument(help="Folder that holds run folders.")]
+
+
+@runs_app.command("list")
+def list_(root: Root = Path("runs"), json: options.Json = False) -> None:
+    """All runs under a folder."""
+    from cotlab.runs import list_runs
+
+    summaries = list_runs(root)
+    if json:
+        print_json([summary.to_json() for summary in summaries])
+        return
+    if not summaries:
+        out.print(f"no runs under {root}. Make one with `cotlab demo`", markup=False)
+        return
+    print_table(
+        f"{len(summaries)} runs under {root}",
+        ["run", "model", ">problems", ">chains", ">prefixes", ">rollouts", ">tokens", ">MB", "state"],
+        [
+            [
+                str(s.path),
+                s.model,
+                f"{s.problems:,}",
+                f"{s.chains:,}",
+                f"{s.prefixes:,}",
+                f"{s.rollouts:,}",
+                f"{s.tokens:,}",
+                f"{s.size_bytes / 1e6:.1f}",
+                s.state,
+            ]
+            for s in summaries
+        ],
+    )
+
+
+@runs_app.command()
+def show(run: options.RunFolder, json: options.Json = False) -> None:
+    """What one run holds."""
+    from cotlab.runs import Run
+
+    with Run.open(run) as store:
+        summary = store.summary()
+    if json:
+        print_json(summary.to_json())
+        return
+    rows = [[name, str(value)] for name, value in asdict(summary).items()]
+    print_table(f"run {run}", ["", ""], rows, wide=1)
+
+
+@runs_app.command()
+def verify(run: options.RunFolder, json: options.Json = False) -> None:
+    """Recompute every hash and count; exit code 1 where something is wrong."""
+    from cotlab.runs import verify_run
+
+    findings = verify_run(run)
+    if json:
+        print_json({"run": str(run), "whole": not findings, "findings": [str(f) for f in findings]})
+    elif findings:
+        for finding in findings:
+            out.print(str(finding), markup=False)
+    else:
+        out.print(f"{run} is whole", markup=False)
+    raise typer.Exit(1 if findings else 0)
+
+
+@runs_app.command()
+def merge(
+    sources: Annotated[list[Path], typer.Argument(help="Two or more run folders.")],
+    into: Annotated[Path, typer.Option("--into", help="Folder of the merged run; must not be there yet.")],
+    json: options.Json = False,
+) -> None:
+    """Put runs of the same model together; equal rollouts become one."""
+    from cotlab.errors import UserError
+    from cotlab.runs import Run, merge_runs
+
+    if len(sources) < 2:
+        raise UserError(f"merge got {len(sources)} run. Name two or more")
+    merge_runs(sources, into)
+    with Run.open(into) as store:
+        summary = store.summary()
+    if json:
+        print_json(summary.to_json())
+    else:
+        out.print(f"{into}: {summary.rollouts:,} rollouts of {len(sources)} runs", markup=False)

@@ -1,0 +1,60 @@
+"""`cotlab tree`: what else the model could have said, step by step."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cotlab.cli import options
+from cotlab.cli.app import app
+
+__all__ = ["tree"]
+
+
+@app.command()
+def tree(
+    run: options.RunFolder,
+    chain: Annotated[str | None, typer.Option(help="Id of a chain (or its start); default: the first.")] = None,
+    step: Annotated[int | None, typer.Option(help="Only the alternatives at this step.", min=0)] = None,
+    scorer: Annotated[str, typer.Option(help="Whose verdicts count.")] = "answers/1",
+    most: Annotated[int, typer.Option(help="Alternatives shown at a step.", min=1)] = 4,
+    json: options.Json = False,
+) -> None:
+    """Print the tree of a chain: at each step the alternatives, how often they were sampled and how they end."""
+    from dataclasses import asdict
+
+    from rich.text import Text
+    from rich.tree import Tree
+
+    from cotlab.cli.output import out, print_json
+    from cotlab.cli.results import interval
+    from cotlab.errors import UserError
+    from cotlab.reports.study import StudyView, chain_report
+    from cotlab.runs import Run
+
+    with Run.open(run) as store:
+        found = [one for one in store.chains() if one.id.startswith(chain or "")]
+        if not found:
+            known = ", ".join(one.id for one in store.chains()[:5]) or "none"
+            raise UserError(f"no chain '{chain or ''}' in {run}; there are: {known}")
+        report = chain_report(store, found[0], StudyView(scorer))
+    steps = [one for one in report.steps if step is None or one.idx == step]
+    if not steps:
+        raise UserError(f"step {step} lies beyond the chain, which has {len(report.steps)} steps")
+    if json:
+        print_json({"chain": report.id, "steps": [asdict(one) for one in steps]})
+        return
+    spine = Tree(Text(report.question.strip(), style="bold"))
+    for one in steps:
+        base = next((alt for alt in one.alternatives if alt.same_as_base), None)
+        share = f"{base.share:4.0%}" if base else "  0%"
+        line = Text.assemble((f"{one.idx:>3} ", "dim"), " ".join(one.text.split()))
+        node = spine.add(line.append(f"  {share}  V {interval(one.value_after)}", style="cyan"))
+        others = [alt for alt in one.alternatives if not alt.same_as_base]
+        for alt in others[:most]:
+            text = Text(" ".join(alt.text.split()) or "(ends)", style="dim")
+            node.add(text.append(f"  {alt.share:4.0%}  V {interval(alt.value)}", style="cyan"))
+        if len(others) > most:
+            node.add(Text(f"… {len(others) - most} more", style="dim"))
+    out.print(spine)

@@ -1,0 +1,216 @@
+"""Transformers engine: our own sampling loop over a Hugging Face model.
+
+1. Requests are read one by one; consecutive ones from one prefix share its keys and values, and a prefix that begins
+   like the last one is computed from where they part (`PrefixReader`).
+2. Each request is a row of one batch; rows of different prefixes and lengths run together, each token at its own
+   position (`Batch`, `RowCache`).
+3. One forward pass gives every row its next token (`choose`); rows that finish leave, and waiting requests take over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from transformers import DynamicCache, PreTrainedModel
+
+from cotlab.chains.rollout import Rollout
+from cotlab.chains.tokens import Tokenizer
+from cotlab.engines.base import Capabilities, Engine, EngineStats, Failure, Request
+from cotlab.engines.draft import Draft
+from cotlab.engines.hf_batch import Batch
+from cotlab.engines.hf_cache import PrefixReader
+from cotlab.engines.hf_model import LoadedModel
+from cotlab.engines.hf_options import TransformersOptions
+from cotlab.engines.requests import new_token_limit, no_room, refuse_unsupported
+from cotlab.errors import EngineError, ModelError
+from cotlab.interventions.base import Baseline
+from cotlab.models.engine_card import EngineCard
+
+__all__ = ["TransformersEngine"]
+
+LOGIT_BUDGET = 2**27
+"""Most logits (rows × tokens × vocabulary) that `logprobs` holds at once: half a GiB in float32."""
+
+
+class TransformersEngine(Engine):
+    """Samples on any device that torch knows; the same code on CPU and CUDA."""
+
+    def __init__(
+        self,
+        model: str | Path | PreTrainedModel,
+        tokenizer: Tokenizer,
+        *,
+        name: str,
+        revision: str,
+        template_id: str,
+        options: TransformersOptions | None = None,
+    ) -> None:
+        """Load a model.
+
+        Args:
+            model: Its folder, or one that is loaded already: it stays where it is; its attention is set to ours.
+            tokenizer: Decodes what is sampled and names the tokens that end a response.
+            name: What the card calls the model.
+            revision: Hub revision, or hash of the weights.
+            template_id: Id of the chat template that prompts are made with.
+            options: Where and how large.
+
+        Raises:
+            ModelError: The model cannot be read, or the device is not there.
+        """
+        options = options or TransformersOptions()
+        loaded = LoadedModel.load(model, options) if isinstance(model, str | Path) else LoadedModel(model, options)
+        self.tokenizer = tokenizer
+        self.capabilities = Capabilities(logprobs=True, interventions=frozenset({Baseline.kind}))
+        self.stats = EngineStats()
+        self.max_model_len = loaded.max_model_len
+        self.card = EngineCard(
+            engine="transformers",
+            model=name,
+            revision=revision,
+            tokenizer_id=tokenizer.id,
+            template_id=template_id,
+            dtype=loaded.dtype,
+            versions=tuple((package, version(package)) for package in ("torch", "transformers")),
+        )
+        self._card_id = self.card.id
+        self._max_rows = options.max_rows
+        self._loaded: LoadedModel | None = loaded
+        self._reader: PrefixReader | None = PrefixReader(loaded)
+
+    def sample(self, requests: Iterable[Request]) -> Iterator[Rollout | Failure]:
+        """Stream one result for each request, as they finish. See `Engine.sample`.
+
+        Raises:
+            ModelError: A request has an intervention that the engine cannot apply.
+            EngineError: The model broke.
+        """
+        batch = Batch(self._model, self.tokenizer, self._max_rows)
+        source = Lookahead(requests)
+        while True:
+            while (request := source.peek()) is not None and batch.room(request, 0):
+                refuse_unsupported(request, "transformers", self.capabilities)
+                if new_token_limit(request, self.max_model_len) < 1:
+                    yield no_room(source.take(), self.max_model_len)
+                else:
+                    yield from self._rollouts(self._begin(batch, source))
+            if not len(batch):
+                return
+            yield from self._rollouts(batch.step())
+
+    def logprobs(self, sequences: Iterable[Sequence[int]]) -> Iterator[list[float]]:
+        """Teacher-forced raw log probabilities, in order; see `Engine.logprobs`.
+
+        Raises:
+            ValueError: A sequence has fewer than 2 tokens, or more than the model holds.
+            EngineError: The model broke.
+        """
+        group: list[Sequence[int]] = []
+        longest = 0
+        for sequence in sequences:
+            self._check(sequence)
+            longest = max(longest, len(sequence))
+            if group and (len(group) + 1) * longest * self._model.vocab_size > LOGIT_BUDGET:
+                yield from self._score(group)
+                group, longest = [], len(sequence)
+            group.append(sequence)
+        if group:
+            yield from self._score(group)
+
+    def close(self) -> None:
+        """Free the model; on cuda its memory goes back to the driver."""
+        on_cuda = self._loaded is not None and self._loaded.device.type == "cuda"
+        self._loaded = None
+        self._reader = None
+        if on_cuda:
+            torch.cuda.empty_cache()
+
+    @property
+    def _model(self) -> LoadedModel:
+        if self._loaded is None:
+            raise EngineError("the transformers engine is closed; open it again")
+        return self._loaded
+
+    def _begin(self, batch: Batch, source: Lookahead) -> list[Draft]:
+        """Take the next request and those behind it that share its prefix, as many as fit, and start them."""
+        group = [source.take()]
+        condition = group[0].condition
+        while (
+            (request := source.peek()) is not None
+            and request.condition.prefix.id == condition.prefix.id
+            and request.condition.intervention == condition.intervention
+            and new_token_limit(request, self.max_model_len) > 0
+            and batch.room(request, len(group))
+        ):
+            group.append(source.take())
+        ids = condition.prefix.token_ids
+        self._check_vocabulary(ids)
+        if self._reader is None:
+            raise EngineError("the transformers engine is closed; open it again")
+        cache, logits, reused = self._reader.read(ids, condition.intervention)
+        self.stats.prompt_tokens += len(ids) * len(group)
+        self.stats.cached_tokens += len(ids) * (len(group) - 1) + reused
+        return batch.add(group, cache, logits)
+
+    def _rollouts(self, finished: list[Draft]) -> Iterator[Rollout]:
+        for draft in finished:
+            self.stats.new_tokens += len(draft.token_ids)
+            yield draft.rollout(self._card_id)
+
+    @torch.inference_mode()
+    def _score(self, group: list[Sequence[int]]) -> list[list[float]]:
+        """Score sequences in one batch, padded on the right, a piece of their length at a time."""
+        model = self._model
+        longest = max(len(sequence) for sequence in group)
+        # Any token pads: it stands behind the tokens that are scored, where causal attention does not look.
+        padded = torch.tensor(
+            [[*sequence, *[0] * (longest - len(sequence))] for sequence in group], device=model.device
+        )
+        piece = max(1, LOGIT_BUDGET // (len(group) * model.vocab_size))
+        cache = DynamicCache()
+        scored = []
+        for start in range(0, longest - 1, piece):
+            ids = padded[:, start : min(start + piece, longest - 1)]
+            logits = model.forward(ids, cache, [Baseline()] * len(group), keep=0).float()
+            targets = padded[:, start + 1 : start + 1 + ids.shape[1], None]
+            scored.append(logits.log_softmax(dim=-1).gather(2, targets)[:, :, 0])
+        rows = torch.cat(scored, dim=1).tolist()
+        return [row[: len(sequence) - 1] for row, sequence in zip(rows, group, strict=True)]
+
+    def _check(self, sequence: Sequence[int]) -> None:
+        if not 2 <= len(sequence) <= self.max_model_len:
+            raise ValueError(f"a sequence has {len(sequence)} tokens, expected 2..{self.max_model_len}")
+        self._check_vocabulary(sequence)
+
+    def _check_vocabulary(self, ids: Sequence[int]) -> None:
+        size = self._model.vocab_size
+        if not (min(ids) >= 0 and max(ids) < size):
+            raise ModelError(
+                f"token id {min(ids) if min(ids) < 0 else max(ids)} is not in the vocabulary of '{self.card.model}' "
+                f"(0..{size - 1}); use the tokenizer of this model"
+            )
+
+
+class Lookahead:
+    """Requests, read one at a time, with a look at the next one."""
+
+    def __init__(self, requests: Iterable[Request]) -> None:
+        self._requests = iter(requests)
+        self._next: Request | None = None
+
+    def peek(self) -> Request | None:
+        """The next request, which stays; None behind the last one."""
+        if self._next is None:
+            self._next = next(self._requests, None)
+        return self._next
+
+    def take(self) -> Request:
+        """The next request, which goes."""
+        request = self.peek()
+        if request is None:
+            raise RuntimeError("there is no further request to take")
+        self._next = None
+        return request

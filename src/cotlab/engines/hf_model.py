@@ -1,0 +1,180 @@
+"""A Hugging Face causal language model, loaded, and the one place where it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.cache_utils import Cache
+
+from cotlab.engines.hf_attention import ATTENTION, register_attention
+from cotlab.engines.hf_options import TransformersOptions
+from cotlab.errors import EngineError, ModelError
+from cotlab.interventions.base import Intervention
+
+__all__ = ["LoadedModel"]
+
+CHUNK = 1024
+"""Tokens a row that are read at once: bounds the memory of activations."""
+GIB = 2**30
+
+
+class LoadedModel:
+    """A model on its device. All forward passes of the engine go through `forward`."""
+
+    def __init__(self, model: PreTrainedModel, options: TransformersOptions) -> None:
+        config = model.config.get_text_config(decoder=True)
+        refuse_other_attention(config, model.config.name_or_path)
+        register_attention()
+        model.set_attn_implementation(ATTENTION)
+        self._model = model.eval()
+        self.device = model.device
+        self.dtype = str(model.dtype).removeprefix("torch.")
+        self.max_model_len = min(
+            options.max_model_len or config.max_position_embeddings, config.max_position_embeddings
+        )
+        self.vocab_size: int = config.vocab_size
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self._kv_bytes = 2 * config.num_hidden_layers * heads * dim * model.dtype.itemsize
+        self._kv_gib = options.kv_gib
+
+    @classmethod
+    def load(cls, path: str | Path, options: TransformersOptions) -> LoadedModel:
+        """Read a model folder (or a hub name that is in the local cache).
+
+        Raises:
+            ModelError: There is no model that can be read, or no such device.
+        """
+        device = torch.device(pick_device(options.device))
+        dtype = pick_dtype(options.dtype, device)
+        try:
+            refuse_other_attention(AutoConfig.from_pretrained(path), str(path))
+            with no_progress_bars():
+                model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+        except (OSError, ValueError, KeyError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"model '{path}' cannot be read: {reason}") from error
+        return cls(model.to(device), options)
+
+    @torch.inference_mode()
+    def forward(
+        self,
+        ids: Tensor,
+        cache: Cache,
+        interventions: Sequence[Intervention],
+        *,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        keep: int = 1,
+    ) -> Tensor:
+        """Read tokens behind what `cache` holds, which grows by them.
+
+        Args:
+            ids: Token ids, shape (rows, tokens); on the right, rows may be padded with anything.
+            cache: Keys and values of the tokens before.
+            interventions: Of each row. Here the hooks of activation interventions enter; now all are Baseline.
+            positions: Shape (rows, tokens); default: behind the cache.
+            mask: Shape (rows, 1, tokens, places), True where a token may look; default: causal.
+            keep: Logits of that many last tokens; 0 keeps all.
+
+        Returns:
+            Logits, shape (rows, keep, vocabulary).
+
+        Raises:
+            EngineError: The model broke, or memory did not suffice.
+        """
+        if len(interventions) != len(ids):
+            raise ValueError(f"{len(interventions)} interventions for {len(ids)} rows, expected one a row")
+        chunks = []
+        with engine_faults():
+            for start in range(0, ids.shape[1], CHUNK):
+                output: Any = self._model(
+                    input_ids=ids[:, start : start + CHUNK],
+                    position_ids=positions,
+                    attention_mask=mask,
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=keep,
+                )
+                chunks.append(output.logits)
+        return chunks[-1] if keep else torch.cat(chunks, dim=1)
+
+    def kv_tokens(self) -> int:
+        """How many tokens of keys and values fit in the memory that they may take."""
+        if self._kv_gib is not None:
+            room = self._kv_gib * GIB
+        elif self.device.type == "cuda":
+            room = 0.8 * torch.cuda.mem_get_info(self.device)[0]
+        else:
+            room = 2 * GIB
+        return int(room / self._kv_bytes)
+
+
+@contextmanager
+def engine_faults() -> Iterator[None]:
+    """Turn what torch raises while it computes into an EngineError of one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise EngineError(
+            f"the transformers engine broke: {reason} (lower max_rows or kv_gib if memory ran out)"
+        ) from error
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Keep transformers from drawing its own bars; what the user has set comes back."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def pick_device(wanted: str) -> str:
+    """Name of the torch device.
+
+    Raises:
+        ModelError: It is not there.
+    """
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError(f"device is '{wanted}', but torch sees no CUDA device; use device 'cpu' or 'auto'")
+    return wanted
+
+
+def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """The torch dtype of a name; auto is bfloat16 on cuda, else float32."""
+    if wanted == "auto":
+        wanted = "bfloat16" if device.type == "cuda" else "float32"
+    dtype: torch.dtype = getattr(torch, wanted)
+    return dtype
+
+
+def refuse_other_attention(config: Any, name: str) -> None:
+    """Say so where a model has layers whose keys and values are not one plain list of tokens.
+
+    Raises:
+        ModelError: Some layer has sliding-window or linear attention, or a state.
+    """
+    text = config.get_text_config(decoder=True)
+    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
+    if "layer_types" not in text and getattr(text, "sliding_window", None):
+        kinds = {"sliding_attention"}
+    if kinds != {"full_attention"}:
+        raise ModelError(
+            f"model '{name}' has {', '.join(sorted(kinds - {'full_attention'}))} layers, which the transformers engine "
+            "does not sample from; use --engine vllm"
+        )

@@ -1,0 +1,157 @@
+"""From what a user calls a model to an open engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cotlab.chains.settings import SamplingSettings
+from cotlab.chains.templates import Template
+from cotlab.chains.tokens import HFTokenizer, Tokenizer
+from cotlab.engines.base import Engine
+from cotlab.engines.choice import engine_choice
+from cotlab.engines.hf_options import TransformersOptions
+from cotlab.errors import UserError
+from cotlab.models.card import ModelCard
+
+if TYPE_CHECKING:
+    from cotlab.models.resolving import ResolvedModel
+
+__all__ = ["ENGINES", "MarkovOptions", "OpenedEngine", "TemplateMaker", "open_engine"]
+
+ENGINES = ("auto", "vllm", "transformers", "markov")
+MARKOV = "markov:"
+Options = TypeVar("Options")
+TemplateMaker = Callable[[ModelCard, Tokenizer], Template]
+
+
+@dataclass(frozen=True, slots=True)
+class MarkovOptions:
+    """Options of the markov engine."""
+
+    delay: float = 0.0
+    """Seconds that each rollout takes."""
+    fail_every: int = 0
+    """Every so many requests give a Failure (0: none)."""
+    max_model_len: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedEngine:
+    """An engine with what its model is known to be."""
+
+    engine: Engine
+    card: ModelCard
+    template: Template
+    """How its prompts are written; its id is in the engine's card."""
+
+
+def open_engine(
+    model: str,
+    engine: str = "auto",
+    *,
+    options: Mapping[str, Any] | None = None,
+    template: TemplateMaker | None = None,
+) -> OpenedEngine:
+    """Find a model and load it.
+
+    Args:
+        model: `tiny`, a folder, a hub name or alias, or `markov:<spec>` for a ready-made Markov spec.
+        engine: One of `ENGINES`; auto is vllm where it can run, else transformers (`engine_choice`).
+        options: Fields of `VllmOptions`, `TransformersOptions` or `MarkovOptions`.
+        template: Makes the template from the model's card and its tokenizer; by default the card's own.
+
+    Raises:
+        UserError: An unknown engine or option, or a model that is not there; one line each.
+    """
+    if engine not in ENGINES:
+        raise UserError(f"unknown engine '{engine}'; there are: {', '.join(ENGINES)}")
+    if model.startswith(MARKOV) or engine == "markov":
+        return _open_markov(model, engine, options or {}, template or card_template)
+    name = engine_choice().name if engine == "auto" else engine
+    return _open_model(model, name, options or {}, template or card_template)
+
+
+def card_template(card: ModelCard, tokenizer: Tokenizer) -> Template:
+    """The template that a model's card names."""
+    return card.template().bound(tokenizer)
+
+
+def markov_card(name: str) -> ModelCard:
+    """Card of a ready-made Markov spec: bare questions, plain sampling, thinking that the prompt opens."""
+    return ModelCard(
+        name=name,
+        family="markov",
+        template_kind="plain",
+        instruction="",
+        choice_instruction="",
+        sampling=SamplingSettings(temperature=1.0, top_p=1.0, max_tokens=256),
+        notes="An exact model for tests: its answer distribution after any prefix is known.",
+    )
+
+
+def _open_markov(model: str, engine: str, options: Mapping[str, Any], template: TemplateMaker) -> OpenedEngine:
+    from cotlab.engines.markov import MarkovEngine
+    from cotlab.engines.markov_specs import markov_spec
+
+    if engine not in ("auto", "markov"):
+        raise UserError(f"model '{model}' runs on the markov engine only; use --engine markov or leave it out")
+    own = _options(MarkovOptions, options)
+    name = model.removeprefix(MARKOV)
+    spec = replace(markov_spec(name), delay=own.delay, fail_every=own.fail_every)
+    card = markov_card(f"{MARKOV}{name}")
+    opened = MarkovEngine(spec, max_model_len=own.max_model_len)
+    written = template(card, opened.tokenizer)
+    opened.set_template(written.id)
+    return OpenedEngine(opened, card, written)
+
+
+def _open_model(model: str, engine: str, options: Mapping[str, Any], template: TemplateMaker) -> OpenedEngine:
+    from cotlab.models.resolving import resolve_model
+
+    opener = _open_vllm if engine == "vllm" else _open_transformers
+    found = resolve_model(model)
+    tokenizer = HFTokenizer.load(found.path)
+    written = template(found.card, tokenizer)
+    return OpenedEngine(opener(found, tokenizer, written.id, options), found.card, written)
+
+
+def _open_vllm(found: ResolvedModel, tokenizer: Tokenizer, template_id: str, options: Mapping[str, Any]) -> Engine:
+    from cotlab.engines.vllm import VllmEngine, VllmOptions
+
+    return VllmEngine(
+        found.path,
+        tokenizer,
+        name=found.name,
+        revision=found.revision,
+        template_id=template_id,
+        options=_options(VllmOptions, options),
+    )
+
+
+def _open_transformers(
+    found: ResolvedModel, tokenizer: Tokenizer, template_id: str, options: Mapping[str, Any]
+) -> Engine:
+    own = _options(TransformersOptions, options)
+    from cotlab.engines.hf import TransformersEngine
+
+    return TransformersEngine(
+        found.path, tokenizer, name=found.name, revision=found.revision, template_id=template_id, options=own
+    )
+
+
+def _options(kind: type[Options], given: Mapping[str, Any]) -> Options:
+    """Options of an engine from their names and values.
+
+    Raises:
+        UserError: There is no such option, or it cannot have that value.
+    """
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    for name in given:
+        if name not in names:
+            raise UserError(f"the engine has no option '{name}'; it has: {', '.join(names)}")
+    try:
+        return kind(**given)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"an engine option cannot be: {error}") from error

@@ -1,0 +1,87 @@
+"""Problem sets by name."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from cotlab.chains.problem import Problem
+from cotlab.errors import DataError
+from cotlab.problems.files import SUFFIXES, load_file
+from cotlab.problems.gym import gym_problems
+from cotlab.problems.rows import read_row
+from cotlab.problems.tasks import LEVELS, TINY_FAMILIES, arithmetic_problems, tiny_problems
+
+__all__ = ["PROBLEM_SETS", "load_problems", "problem_from_text"]
+
+PROBLEM_SETS = {
+    "countdown": "reach a number from three others with + - * (tiny reasoner, held-out)",
+    "solve": "find x in a * x ± b = c (tiny reasoner, held-out)",
+    "tiny": "both, with manner notes (tiny reasoner, held-out)",
+    "arithmetic": f"whole-number arithmetic; also arithmetic:{{{','.join(LEVELS)}}}",
+    "word-problems": "20 grade-school word problems that ship with cotlab",
+    "reasoning-gym:NAME": "a data set of reasoning-gym (extra 'problems')",
+    "FILE.jsonl|.json|.csv": "your own: question, answer, …",
+}
+"""Specs that `load_problems` understands, each with what it is."""
+
+MAX_GENERATED = 5000
+"""Most problems that are generated at once; the tiny tasks have not many more."""
+DEFAULT_N = 20
+"""How many problems of a generated set are made where nobody says."""
+
+
+def load_problems(spec: str, *, n: int | None = None, seed: int = 0) -> list[Problem]:
+    """Problems of a set.
+
+    Args:
+        spec: A key of `PROBLEM_SETS` or the path of a file.
+        n: How many. Generated sets: None makes `DEFAULT_N`. Files: the first n in order; None takes all.
+        seed: Of generated sets. The same spec, n and seed give the same problems on every machine.
+
+    Raises:
+        DataError: There is no such set, it has fewer than n problems (generated sets), or a file is bad.
+    """
+    if n is not None and n < 1:
+        raise DataError(f"n is {n}: ask for 1 problem or more")
+    name, _, detail = spec.partition(":")
+    count = n if n is not None else DEFAULT_N
+    if count > MAX_GENERATED and not spec.lower().endswith(SUFFIXES):
+        raise DataError(f"n is {n}: {spec} gives at most {MAX_GENERATED} problems at once: ask for fewer")
+    if spec in TINY_FAMILIES:
+        return tiny_problems(spec, count, seed)
+    if name == "arithmetic":
+        return _arithmetic(spec, detail, count, seed)
+    if name == "reasoning-gym" and detail:
+        return gym_problems(detail, count, seed)
+    if spec == "word-problems":
+        with resources.as_file(resources.files("cotlab.problems") / "word-problems.jsonl") as path:
+            return load_file(path, n)
+    if spec.lower().endswith(SUFFIXES):
+        return load_file(Path(spec).expanduser(), n)
+    raise DataError(f"unknown problem set {spec!r}: choose one of {', '.join(PROBLEM_SETS)}")
+
+
+def problem_from_text(question: str, answer: str | None = None, checker: str | None = None) -> Problem:
+    """One question, as typed on a command line. A question of the tiny reasoner's tasks is recognised as such.
+
+    Raises:
+        DataError: The question is empty or too long, or the checker unknown.
+    """
+    from cotlab import tiny
+    from cotlab.problems.tasks import tiny_problem
+
+    task = tiny.problem_from_question(question) if checker is None else None
+    if task is not None and answer is None:
+        return tiny_problem(task, "question")
+    try:
+        return read_row({"question": question.strip(), "answer": answer, "checker": checker}, "question")
+    except ValueError as error:
+        raise DataError(f"question {question[:60]!r}: {error}") from error
+
+
+def _arithmetic(spec: str, detail: str, n: int, seed: int) -> list[Problem]:
+    level = next((level for level in LEVELS if level == detail), None)
+    if level is None and spec != "arithmetic":
+        raise DataError(f"problem set {spec!r} has no level {detail!r}: choose one of {', '.join(LEVELS)}")
+    return arithmetic_problems(n, seed, level)

@@ -1,0 +1,228 @@
+"""From a run to what its report, its table and its JSON show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+from cotlab.chains.chain import Chain
+from cotlab.chains.score import Outcome
+from cotlab.measures import Draws, importance, value
+from cotlab.reports.data import AlternativeReport, ChainReport, ReportData, StepReport
+from cotlab.runs import Run
+from cotlab.stats import Estimate
+from cotlab.trees import (
+    Alternative,
+    ConditionIds,
+    RolloutPath,
+    alternatives_at,
+    by_text,
+    by_tiny_state,
+    draws_at,
+    paths,
+)
+
+__all__ = ["StudyView", "chain_report", "report_data", "steps_json"]
+
+MEASURED = (
+    "Value V: share of right answers among all rollouts through a prefix, those that were begun higher up and pass "
+    "through it included; 95% Wilson interval. Truncated rollouts are an outcome of their own.",
+    "ΔV: value after a step minus value before it; 95% interval by Newcombe's method for samples that share rollouts.",
+    "Null floor: 95% quantile of |ΔV| when outcomes are exchanged between the rollouts that say the step and those that "
+    "do not; q is adjusted for the false discovery rate over the steps of a chain (Benjamini and Hochberg).",
+)
+LIMITS = (
+    "ΔV says what a step did to the chance of a right answer, not why, and not what the answer would be of another model.",
+    "A base chain is one of many; its own outcome is never counted as a sample of a prefix it runs through.",
+)
+KNOWN_END = "known: the chain ends here"
+SHOWN_ALTERNATIVES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class StudyView:
+    """Which rollouts and whose verdicts a report is made of."""
+
+    scorer_id: str
+    condition: ConditionIds | None = None
+    """Settings and engine; None where the run holds rollouts of one pair only."""
+    category_scorer_id: str | None = "tiny-oracle/1"
+    """Whose categories are shown, where it has said any."""
+
+
+def chain_report(run: Run, chain: Chain, view: StudyView) -> ChainReport:
+    """Everything about one chain: values, importance, alternatives, categories.
+
+    Where not every position was sampled, the steps between two sampled positions are shown as one.
+
+    Raises:
+        UserError: The run holds rollouts of several conditions and the view does not choose.
+    """
+    problem = run.problems()[chain.problem_id]
+    found = list(paths(run, chain, scorer_id=view.scorer_id, condition=view.condition))
+    draws = [draws_at(chain, k, [path.passage for path in found]) for k in range(len(chain.steps) + 1)]
+    verdict = _verdict(run, chain, view.scorer_id)
+    ends = _shown_positions(found, len(chain.steps))
+    curve = [value(draws[k]).estimate for k in ends[:-1]] + [_known_end(verdict["outcome"])]
+    effects = [*importance([draws[k] for k in ends[:-1]]), _last_effect(curve)]
+    labels = _labels(run, chain, view.category_scorer_id)
+    group = by_tiny_state(problem) if labels else by_text
+    steps = []
+    for i, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
+        label = labels.get(end - 1, {})
+        steps.append(
+            StepReport(
+                idx=start,
+                text="".join(step.text for step in chain.steps[start:end]),
+                category=label.get("category"),
+                backtracks=label.get("backtracks"),
+                value_before=curve[i],
+                value_after=curve[i + 1],
+                importance=effects[i],
+                outcome_shares=_shares(draws[start]),
+                alternatives=_alternatives(alternatives_at(chain, start, found, group=group))
+                if len(draws[start])
+                else (),
+            )
+        )
+    return ChainReport(
+        id=chain.id,
+        problem_id=problem.id,
+        name=problem.name or problem.id,
+        question=problem.question,
+        gold_answer=problem.answer,
+        role=chain.role,
+        answer=verdict["answer"],
+        outcome=verdict["outcome"],
+        steps=tuple(steps),
+        final_shares={verdict["outcome"]: 1.0},
+        notes=tuple(_notes(draws)),
+    )
+
+
+def report_data(
+    run: Run, chains: Sequence[Chain], view: StudyView, *, title: str, command: str, seed: int
+) -> ReportData:
+    """Everything that a report of these chains shows."""
+    reports = tuple(chain_report(run, chain, view) for chain in chains)
+    condition = view.condition
+    settings = run.settings().get(condition.settings_id) if condition else None
+    card = run.engine_cards().get(condition.engine_card_id) if condition else None
+    shown = {name: str(setting) for name, setting in settings.to_json().items() if setting != []} if settings else {}
+    return ReportData(
+        title=title,
+        chains=reports,
+        model=run.identity.model,
+        engine=card.engine if card else "",
+        settings=shown,
+        run=str(run.path),
+        command=command,
+        seed=seed,
+        versions={"cotlab": version("cotlab"), **(dict(card.versions) if card else {})},
+        rollouts=run.summary().rollouts,
+        measured=MEASURED,
+        limits=LIMITS,
+        next_commands=(
+            f"cotlab runs show {run.path}",
+            f"cotlab tree {run.path}",
+            f"cotlab export {run.path} {run.path}/tree.graphml",
+        ),
+        created=run.identity.created,
+    )
+
+
+def steps_json(reports: Sequence[ChainReport]) -> list[dict[str, Any]]:
+    """The `steps` of `cotlab resample --json`."""
+    return [
+        {
+            "problem": report.problem_id,
+            "chain": report.id,
+            "step": step.idx,
+            "text": step.text,
+            "category": step.category,
+            "value_before": step.value_before.to_json(),
+            "value_after": step.value_after.to_json(),
+            "importance": {"resampling": step.importance.to_json()},
+        }
+        for report in reports
+        for step in report.steps
+    ]
+
+
+def _shown_positions(found: Sequence[RolloutPath], n_steps: int) -> list[int]:
+    """Positions at which rollouts were begun, 0 and the end of the chain."""
+    return sorted({0, n_steps, *(path.passage.origin for path in found)})
+
+
+def _verdict(run: Run, chain: Chain, scorer_id: str) -> dict[str, Any]:
+    for row in run.outcome_rows(scorer_id, prefix_id=chain.prefix(0).id):
+        if row.rollout_id == chain.rollout_id:
+            return row.value
+    return {"answer": None, "key": None, "outcome": "unjudged"}
+
+
+def _known_end(outcome: Outcome) -> Estimate:
+    """Value where the chain is over: its outcome itself. A truncated chain is not over."""
+    if outcome == "truncated":
+        return Estimate.missing("the chain was truncated: its end is not known", method=KNOWN_END)
+    if outcome == "unjudged":
+        return Estimate.missing("the problem has no gold answer", method=KNOWN_END)
+    known = 1.0 if outcome == "correct" else 0.0
+    return Estimate(known, known, known, method=KNOWN_END)
+
+
+def _last_effect(curve: Sequence[Estimate]) -> Estimate:
+    """ΔV of the step that ends the chain: against a known value, so the interval is that of the value before."""
+    before, after = curve[-2], curve[-1]
+    if before.value is None or after.value is None or before.low is None or before.high is None:
+        reason = f"before the step: {before.reason}" if before.value is None else str(after.reason)
+        return Estimate.missing(reason, method=KNOWN_END, n=before.n)
+    known = after.value
+    return replace(
+        Estimate(known - before.value, known - before.high, known - before.low),
+        n=before.n,
+        n1=before.n,
+        n2=0,
+        method=KNOWN_END,
+    )
+
+
+def _labels(run: Run, chain: Chain, scorer_id: str | None) -> dict[int, dict[str, Any]]:
+    if scorer_id is None:
+        return {}
+    prefix = f"{chain.id}/"
+    return {
+        int(score.subject_id.removeprefix(prefix)): score.value
+        for score in run.scores("step", scorer_id)
+        if score.subject_id.startswith(prefix)
+    }
+
+
+def _shares(draws: Draws) -> dict[Outcome, float]:
+    return {outcome: count / len(draws) for outcome, count in draws.outcome_counts().items()} if len(draws) else {}
+
+
+def _alternatives(found: Sequence[Alternative]) -> tuple[AlternativeReport, ...]:
+    return tuple(
+        AlternativeReport(
+            text=one.text,
+            n=one.n,
+            share=one.share,
+            value=one.value,
+            answers=tuple(list(one.answers.items())[:SHOWN_ALTERNATIVES]),
+            same_as_base=one.same_as_base,
+        )
+        for place, one in enumerate(found)
+        if place < SHOWN_ALTERNATIVES or one.same_as_base
+    )
+
+
+def _notes(draws: Sequence[Draws]) -> list[str]:
+    total, truncated = sum(map(len, draws)), sum(one.count("truncated") for one in draws)
+    if total and truncated / total >= 0.05:
+        return [
+            f"{truncated / total:.0%} of the rollouts were truncated: values have bounds of that width; raise --max-tokens."
+        ]
+    return []

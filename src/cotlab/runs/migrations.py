@@ -1,0 +1,31 @@
+"""How older run files are brought up to date, one numbered step after the other.
+
+A new run file is made from `schema.py` as it is. To change the schema: change `schema.py`, add a migration with its
+reason here, and let the test that upgrades `tests/fixtures/run_format_1.sql` show that both give the same tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FORMAT", "MIGRATIONS", "Migration", "steps_from"]
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """Statements that make format `number` of format `number` − 1."""
+
+    number: int
+    reason: str
+    statements: tuple[str, ...]
+
+
+MIGRATIONS: tuple[Migration, ...] = (Migration(1, "The first format.", ()),)
+
+FORMAT = MIGRATIONS[-1].number
+"""Format that this version writes."""
+
+
+def steps_from(number: int) -> tuple[Migration, ...]:
+    """Migrations that a file of format `number` still needs, in order."""
+    return tuple(migration for migration in MIGRATIONS if migration.number > number)

@@ -1,0 +1,163 @@
+"""Tables of what rollouts point to: problems, settings, engine cards, interventions, studies; and of notes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cotlab.chains.problem import Problem
+from cotlab.chains.settings import SamplingSettings
+from cotlab.errors import RunError
+from cotlab.identity import content_id
+from cotlab.interventions.base import Intervention
+from cotlab.models.engine_card import EngineCard
+from cotlab.runs.codecs import pack_json, pack_text, unpack_json, unpack_text
+from cotlab.runs.database import Database
+from cotlab.runs.rows import Note, Study
+
+__all__ = ["Registry", "artifact_path", "now"]
+
+
+def now() -> str:
+    """The time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def artifact_path(folder: Path, name: str) -> Path:
+    """Where a file that an intervention needs lies.
+
+    Raises:
+        RunError: The name leads out of the run folder.
+    """
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise RunError(f"artifact {name!r} lies outside of the run {folder}: copy it into the run folder")
+    return folder / name
+
+
+class Registry:
+    """What rollouts point to. Adding what is there already changes nothing."""
+
+    _db: Database
+
+    def add_problems(self, problems: Iterable[Problem]) -> None:
+        """Store problems."""
+        with self._db.transaction():
+            for problem in problems:
+                self._db.execute(
+                    "INSERT INTO problem(id, question, answer, checker, choices, name, meta) VALUES (?,?,?,?,?,?,?) "
+                    "ON CONFLICT(id) DO NOTHING",
+                    (
+                        problem.id,
+                        pack_text(problem.question),
+                        None if problem.answer is None else pack_text(problem.answer),
+                        problem.checker,
+                        pack_json(list(problem.choices)),
+                        pack_text(problem.name),
+                        pack_json(dict(problem.meta)),
+                    ),
+                )
+
+    def problems(self) -> dict[str, Problem]:
+        """All problems by id, in the order in which they were added."""
+        rows = self._db.query("SELECT id, question, answer, checker, choices, name, meta FROM problem ORDER BY key")
+        return {
+            row[0]: Problem(
+                question=unpack_text(row[1]),
+                answer=None if row[2] is None else unpack_text(row[2]),
+                checker=row[3],
+                choices=tuple(unpack_json(row[4])),
+                name=unpack_text(row[5]),
+                meta=unpack_json(row[6]),
+            )
+            for row in rows
+        }
+
+    def add_settings(self, settings: SamplingSettings) -> str:
+        """Store sampling settings; returns their id."""
+        return self._add_spec("settings", settings.id, settings.to_json())
+
+    def settings(self) -> dict[str, SamplingSettings]:
+        """All sampling settings by id."""
+        found = self._specs("settings")
+        return {key: SamplingSettings(**{**spec, "stop": tuple(spec["stop"])}) for key, spec in found.items()}
+
+    def add_engine_card(self, card: EngineCard) -> str:
+        """Store an engine card; returns its id."""
+        return self._add_spec("engine_card", card.id, card.to_json())
+
+    def engine_cards(self) -> dict[str, EngineCard]:
+        """All engine cards by id."""
+        found = self._specs("engine_card")
+        return {
+            key: EngineCard(**{**spec, "versions": tuple(tuple(pair) for pair in spec["versions"])})
+            for key, spec in found.items()
+        }
+
+    def add_intervention(self, intervention: Intervention, *, artifact: str | None = None) -> str:
+        """Store an intervention; returns its id.
+
+        Args:
+            intervention: What is changed.
+            artifact: File in the run folder that its spec needs, relative to the folder.
+
+        Raises:
+            RunError: The file lies elsewhere.
+        """
+        if artifact is not None:
+            artifact_path(self._db.folder, artifact)
+        spec = intervention.to_json()
+        with self._db.transaction():
+            self._db.execute(
+                "INSERT INTO intervention(id, kind, spec, artifact) VALUES (?,?,?,?) ON CONFLICT(id) DO NOTHING",
+                (intervention.id, str(spec["kind"]), pack_json(spec), artifact),
+            )
+        return intervention.id
+
+    def interventions(self) -> dict[str, dict[str, Any]]:
+        """Specs of all interventions by id."""
+        return self._specs("intervention")
+
+    def add_study(self, spec: dict[str, Any], seed: int) -> str:
+        """Store what is asked; returns the study's id. Asking the same again is the same study."""
+        # Through JSON first, so that tuples and lists give one id.
+        spec = json.loads(json.dumps(spec, allow_nan=False))
+        study_id = content_id("study", [spec, seed])
+        with self._db.transaction():
+            self._db.execute(
+                "INSERT INTO study(id, spec, seed, created) VALUES (?,?,?,?) ON CONFLICT(id) DO NOTHING",
+                (study_id, pack_json(spec), seed, now()),
+            )
+        return study_id
+
+    def studies(self) -> list[Study]:
+        """All studies, oldest first."""
+        rows = self._db.query("SELECT id, spec, seed, created FROM study ORDER BY key")
+        return [Study(row[0], unpack_json(row[1]), row[2], row[3]) for row in rows]
+
+    def add_note(self, text: str, subject: str = "") -> None:
+        """Write something down about a subject (an id); without one, about the run."""
+        with self._db.transaction():
+            self._db.execute(
+                "INSERT INTO note(subject, text, created) VALUES (?,?,?)", (subject, pack_text(text), now())
+            )
+
+    def notes(self, subject: str | None = None) -> list[Note]:
+        """All notes, or those about one subject, oldest first."""
+        rows = self._db.query(
+            "SELECT subject, text, created FROM note WHERE subject = coalesce(?, subject) ORDER BY key", (subject,)
+        )
+        return [Note(row[0], unpack_text(row[1]), row[2]) for row in rows]
+
+    def _add_spec(self, table: str, public_id: str, spec: dict[str, Any]) -> str:
+        with self._db.transaction():
+            self._db.execute(
+                f"INSERT INTO {table}(id, spec) VALUES (?,?) ON CONFLICT(id) DO NOTHING", (public_id, pack_json(spec))
+            )
+        return public_id
+
+    def _specs(self, table: str) -> dict[str, Any]:
+        rows = self._db.query(f"SELECT id, spec FROM {table} ORDER BY key")
+        return {key: unpack_json(spec) for key, spec in rows}

@@ -1,0 +1,86 @@
+"""Rows that readers get: thin tuples for everything that is counted by the hundred thousand."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+__all__ = ["Attempt", "EdgeRow", "Note", "OutcomeRow", "PrefixRow", "RolloutRow", "Study"]
+
+
+class PrefixRow(NamedTuple):
+    """A prefix without its tokens; parent and kind are those of the first edge that led to it."""
+
+    id: str
+    parent_id: str | None
+    problem_id: str
+    n_prompt: int
+    n_tokens: int
+    kind: str
+    """root, continue, edit or intervene."""
+
+
+class EdgeRow(NamedTuple):
+    """How one prefix came of another."""
+
+    parent_id: str
+    child_id: str
+    kind: str
+    spec: Any
+
+
+class RolloutRow(NamedTuple):
+    """A rollout without its body."""
+
+    id: str
+    prefix_id: str
+    intervention_id: str
+    settings_id: str
+    engine_card_id: str
+    sample_idx: int
+    study_id: str
+    wave: int
+    seed: int
+    finish_reason: str
+    n_tokens: int
+    provenance: str
+
+
+class OutcomeRow(NamedTuple):
+    """A rollout with a verdict on it."""
+
+    prefix_id: str
+    sample_idx: int
+    rollout_id: str
+    finish_reason: str
+    n_tokens: int
+    value: dict[str, Any]
+
+
+class Study(NamedTuple):
+    """What was asked."""
+
+    id: str
+    spec: dict[str, Any]
+    seed: int
+    created: str
+
+
+class Attempt(NamedTuple):
+    """A request that gave no rollout."""
+
+    prefix_id: str
+    intervention_id: str
+    settings_id: str
+    engine_card_id: str
+    sample_idx: int
+    error: str
+    study_id: str
+    created: str
+
+
+class Note(NamedTuple):
+    """What somebody wrote down."""
+
+    subject: str
+    text: str
+    created: str

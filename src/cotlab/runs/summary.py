@@ -1,0 +1,120 @@
+"""What runs hold, in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cotlab.errors import RunError
+from cotlab.runs.lease import holder
+from cotlab.runs.opening import WAL_FILE
+from cotlab.runs.run_identity import IDENTITY_FILE, read_identity
+
+if TYPE_CHECKING:
+    from cotlab.runs.run import Run
+
+__all__ = ["RunSummary", "list_runs", "summarize"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """Counts of everything in a run. Those of a damaged run are zero, and `state` says what is wrong."""
+
+    path: str
+    title: str
+    model: str
+    created: str
+    state: str
+    """whole, being written by …, interrupted (its writer was killed; nothing is lost), damaged: …"""
+    problems: int = 0
+    chains: int = 0
+    prefixes: int = 0
+    rollouts: int = 0
+    tokens: int = 0
+    """New tokens of all rollouts."""
+    failed_attempts: int = 0
+    studies: int = 0
+    engines: tuple[str, ...] = ()
+    outcomes: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Rollouts by scorer and outcome, over ALL conditions."""
+    size_bytes: int = 0
+
+    @property
+    def accuracy(self) -> dict[str, float]:
+        """Correct over correct, wrong, unparsable and truncated rollouts, by scorer, over ALL conditions."""
+        judged = {
+            key: sum(n for name, n in found.items() if name != "unjudged") for key, found in self.outcomes.items()
+        }
+        return {key: self.outcomes[key].get("correct", 0) / n for key, n in judged.items() if n}
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields and the accuracy as JSON values."""
+        return {**asdict(self), "engines": list(self.engines), "accuracy": self.accuracy}
+
+
+def summarize(run: Run) -> RunSummary:
+    """Count."""
+    db = run._db
+    counts = {
+        table: db.query(f"SELECT count(*) FROM {table}")[0][0]
+        for table in ("problem", "chain", "prefix", "rollout", "attempt", "study")
+    }
+    outcomes: dict[str, dict[str, int]] = {}
+    for scorer, outcome, n in db.query(
+        "SELECT scorer.id, json_extract(score.value, '$.outcome'), count(*) FROM score "
+        "JOIN scorer ON scorer.key = score.scorer WHERE score.subject_kind = 'rollout' GROUP BY 1, 2 ORDER BY 1, 2"
+    ):
+        if outcome is not None:
+            outcomes.setdefault(scorer, {})[outcome] = n
+    return RunSummary(
+        path=str(run.path),
+        title=run.identity.title,
+        model=run.identity.model,
+        created=run.identity.created,
+        state=_state(run.path),
+        problems=counts["problem"],
+        chains=counts["chain"],
+        prefixes=counts["prefix"],
+        rollouts=counts["rollout"],
+        tokens=db.query("SELECT coalesce(sum(n_tokens), 0) FROM rollout")[0][0],
+        failed_attempts=counts["attempt"],
+        studies=counts["study"],
+        engines=tuple(sorted({card.engine for card in run.engine_cards().values()})),
+        outcomes=outcomes,
+        size_bytes=_size(run.path),
+    )
+
+
+def list_runs(root: Path | str) -> list[RunSummary]:
+    """Summaries of the runs directly under a folder (or of the folder itself), by name; a damaged run is listed too."""
+    root = Path(root)
+    if not root.is_dir():
+        return []
+    folders = [root, *sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")]
+    return [_summary(folder) for folder in folders if (folder / IDENTITY_FILE).exists()]
+
+
+def _summary(folder: Path) -> RunSummary:
+    from cotlab.runs.run import Run
+
+    title = model = created = "?"
+    try:
+        identity = read_identity(folder)
+        title, model, created = identity.title, identity.model, identity.created
+        with Run.open(folder) as run:
+            return run.summary()
+    except RunError as error:
+        return RunSummary(str(folder), title, model, created, f"damaged: {error}", size_bytes=_size(folder))
+
+
+def _state(folder: Path) -> str:
+    who = holder(folder)
+    if who is not None and who.alive:
+        return f"being written by {who}"
+    wal = folder / WAL_FILE
+    return "interrupted" if who is not None or (wal.exists() and wal.stat().st_size) else "whole"
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

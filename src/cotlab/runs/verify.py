@@ -1,0 +1,181 @@
+"""Whether a run is whole: every hash recomputed, every count counted again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from cotlab.chains.rollout import FinishReason, rollout_id
+from cotlab.errors import RunError
+from cotlab.identity import content_id, hash_bytes
+from cotlab.runs.codecs import unpack_json
+from cotlab.runs.database import Database
+from cotlab.runs.run import Run
+
+__all__ = ["verify_run"]
+
+_PAGE = 5000
+_CACHED = 256
+_SHOWN = 20
+
+
+def verify_run(path: Path | str) -> list[str]:
+    """Check a run; nothing is changed.
+
+    Returns:
+        One line for each thing that is wrong, at most 20 of a kind; empty: the run is whole.
+    """
+    try:
+        run = Run.open(path)
+    except RunError as error:
+        return [str(error)]
+    with run:
+        return [line for check in _CHECKS for line in _limited(run, check)]
+
+
+def _limited(run: Run, check: Callable[[Run], Iterator[str]]) -> Iterator[str]:
+    count = 0
+    try:
+        for line in check(run):
+            count += 1
+            if count <= _SHOWN:
+                yield line
+    except (RunError, ValueError) as error:
+        # A damaged page or value ends this check only: the others look at other ones.
+        yield str(error) if isinstance(error, RunError) else f"a value cannot be read: {error}"
+    if count > _SHOWN:
+        yield f"… and {count - _SHOWN} more like this"
+
+
+def _pages(run: Run) -> Iterator[str]:
+    for (line,) in run._db.query("PRAGMA integrity_check"):
+        if line != "ok":
+            yield f"run.sqlite: {line}"
+
+
+def _references(run: Run) -> Iterator[str]:
+    for table, row, target, _ in run._db.query("PRAGMA foreign_key_check"):
+        yield f"row {row} of {table} points to a {target} that is not there"
+
+
+def _named(run: Run) -> Iterator[str]:
+    """Problems, settings, engine cards and interventions against the hashes of what they hold."""
+    for key, problem in run.problems().items():
+        if problem.id != key:
+            yield f"problem {key} has the content of {problem.id}"
+    for table in ("settings", "engine_card", "intervention"):
+        for key, spec in run._db.query(f"SELECT id, spec FROM {table}"):
+            found = content_id(table, unpack_json(spec))
+            if found != key:
+                yield f"{table} {key} has the content of {found}"
+
+
+def _prefixes(run: Run) -> Iterator[str]:
+    recent: OrderedDict[int, bytes] = OrderedDict()
+    for key, public_id, parent, n_prompt, n_tokens, ids in _rows(
+        run._db, "SELECT key, id, parent, n_prompt, n_tokens, ids FROM prefix WHERE key > ?"
+    ):
+        above = b"" if parent is None else recent.get(parent)
+        whole = (_tokens(run._db, parent) if above is None else above) + ids
+        recent[key] = whole
+        if len(recent) > _CACHED:
+            recent.popitem(last=False)
+        if hash_bytes("prefix", whole) != public_id:
+            yield f"prefix {public_id} has other tokens: their hash is {hash_bytes('prefix', whole)}"
+        if len(whole) != 4 * n_tokens or not 0 < n_prompt <= n_tokens:
+            yield f"prefix {public_id} says {n_tokens} tokens, {n_prompt} of the prompt; it has {len(whole) // 4}"
+
+
+def _tokens(db: Database, key: int | None) -> bytes:
+    parts: list[bytes] = []
+    while key is not None:
+        found = db.query("SELECT parent, ids FROM prefix WHERE key = ?", (key,))
+        if not found:
+            break  # reported by the check of references
+        key, ids = found[0]
+        parts.append(ids)
+    return b"".join(reversed(parts))
+
+
+def _rollouts(run: Run) -> Iterator[str]:
+    sql = (
+        "SELECT r.key, r.id, p.id, i.id, s.id, e.id, r.sample_idx, r.n_tokens, b.rollout, length(b.token_ids), "
+        "length(b.logprobs) FROM rollout r JOIN prefix p ON p.key = r.prefix "
+        "JOIN intervention i ON i.key = r.intervention JOIN settings s ON s.key = r.settings "
+        "JOIN engine_card e ON e.key = r.engine_card LEFT JOIN rollout_body b ON b.rollout = r.key WHERE r.key > ?"
+    )
+    for _, public_id, prefix, intervention, settings, card, idx, n_tokens, body, ids, logprobs in _rows(
+        run._db, sql, "r.key"
+    ):
+        wanted = rollout_id(prefix, intervention, settings, card, idx)
+        if wanted != public_id:
+            yield f"rollout {public_id} has the condition of {wanted}"
+        if body is None:
+            yield f"rollout {public_id} has no body"
+        elif (ids or 0) != 4 * n_tokens:
+            yield f"rollout {public_id} says {n_tokens} tokens, its body has {(ids or 0) // 4}"
+        elif logprobs is not None and logprobs != ids:
+            yield f"rollout {public_id} has {n_tokens} tokens and {logprobs // 4} log probabilities"
+
+
+def _contents(run: Run) -> Iterator[str]:
+    """Decodes every body: text that is not UTF-8 ends the check with a line of its own."""
+    for rollout in run.rollouts():
+        if rollout.finish_reason not in get_args(FinishReason):
+            yield f"rollout {rollout.id} finished with {rollout.finish_reason!r}"
+
+
+def _bodies(run: Run) -> Iterator[str]:
+    for (key,) in run._db.query("SELECT rollout FROM rollout_body WHERE rollout NOT IN (SELECT key FROM rollout)"):
+        yield f"body {key} belongs to no rollout"
+
+
+def _chains(run: Run) -> Iterator[str]:
+    for chain in run.chains():
+        end = 0
+        for step in chain.steps:
+            if step.start != end or step.end < step.start:
+                yield f"step {step.idx} of chain {chain.id} starts at token {step.start}, expected {end}"
+            end = step.end
+        if end != len(chain.response_ids):
+            yield f"the steps of chain {chain.id} cover {end} of {len(chain.response_ids)} tokens"
+    for found, rollout, cutter in run._db.query(
+        "SELECT chain.id, rollout.id, chain.cutter_id FROM chain JOIN rollout ON rollout.key = chain.rollout"
+    ):
+        if content_id("chain", [rollout, cutter]) != found:
+            yield f"chain {found} has the content of {content_id('chain', [rollout, cutter])}"
+
+
+def _scores(run: Run) -> Iterator[str]:
+    for kind in ("rollout", "prefix", "step"):
+        for subject, scorer in run._db.query(
+            "SELECT subject, scorer.id FROM score JOIN scorer ON scorer.key = score.scorer "
+            f"WHERE subject_kind = ? AND subject NOT IN (SELECT key FROM {kind})",
+            (kind,),
+        ):
+            yield f"a score of {scorer} is about {kind} {subject}, which is not there"
+    for (value,) in run._db.query("SELECT value FROM score WHERE NOT json_valid(value)"):
+        yield f"a score holds {value!r}, which is not JSON"
+
+
+def _rows(db: Database, sql: str, key: str = "key") -> Iterator[Any]:
+    """Stream rows whose first column is their key, in its order."""
+    last = 0
+    while page := db.query(f"{sql} ORDER BY {key} LIMIT {_PAGE}", (last,)):
+        last = page[-1][0]
+        yield from page
+
+
+_CHECKS: tuple[Callable[[Run], Iterator[str]], ...] = (
+    _pages,
+    _references,
+    _named,
+    _prefixes,
+    _rollouts,
+    _contents,
+    _bodies,
+    _chains,
+    _scores,
+)

@@ -1,0 +1,203 @@
+"""Which rollouts pass through which prefixes of a chain.
+
+1. Rollouts begun at any prefix of the chain are compared with the chain's token ids once; the length that they share
+   says through which prefixes they pass.
+2. Of each condition only the leading complete block counts: samples 0 … m−1, where m is the first that is missing
+   (still in flight, failed, or not scored). What finishes first in a half-finished condition is short, and short is not
+   like long. A single lost sample so costs those behind it: asking again (`resample` does) fills it.
+3. The base chain was chosen, so below the prompt it is no sample: it passes through every prefix by choice. The prompt
+   was not chosen by it, so there it counts. A chain chosen as the FIRST right (wrong) one makes those drawn before it
+   wrong (right) by choice: below the prompt they count as little as the chain.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cotlab.chains.chain import Chain
+from cotlab.chains.rollout import Rollout
+from cotlab.chains.score import Outcome
+from cotlab.errors import UserError
+from cotlab.interventions.base import Baseline
+from cotlab.runs import Run
+from cotlab.trees.draws import Draws
+
+__all__ = ["ConditionIds", "Passage", "chain_draws", "draws_at", "sampled_under", "walk"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionIds:
+    """Under which settings and on which engine the rollouts were drawn that a measure takes together."""
+
+    settings_id: str
+    engine_card_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A rollout and how far it goes along a chain."""
+
+    rollout_id: str
+    sample_idx: int
+    origin: int
+    """Steps of the chain kept where it began."""
+    last: int
+    """Steps of the chain that it says in the end, those kept included (`last` ≥ `origin`)."""
+    counts_below: bool
+    """Whether it is a sample at prefixes below the one where it began."""
+    outcome: Outcome
+    key: str | None
+    """Answer key."""
+
+    def counts_at(self, n_steps: int) -> bool:
+        """Whether it is a sample of what follows the prefix that keeps `n_steps` steps."""
+        return self.origin == n_steps or (self.counts_below and self.origin < n_steps <= self.last)
+
+
+def chain_draws(
+    run: Run, chain: Chain, *, scorer_id: str, condition: ConditionIds | None = None, pooled: bool = True
+) -> tuple[Draws, ...]:
+    """Rollouts through each prefix of a chain.
+
+    Args:
+        run: Where they are.
+        chain: A chain of the run.
+        scorer_id: Whose verdicts count: an id, or a bare name for its last version.
+        condition: Settings and engine; None where the run holds rollouts of one pair only.
+        pooled: Also count rollouts begun further up whose ids pass through (they are as good as those begun here).
+
+    Returns:
+        One for each of prefixes 0 … number of steps; empty where nothing passes.
+
+    Raises:
+        UserError: The run holds rollouts of several engines or settings and `condition` does not choose, or
+            nobody of that name has scored.
+    """
+    found = [passage for passage, _ in walk(run, chain, scorer_id=scorer_id, condition=condition)]
+    return tuple(draws_at(chain, k, found, pooled=pooled) for k in range(len(chain.steps) + 1))
+
+
+def draws_at(chain: Chain, n_steps: int, found: Sequence[Passage], *, pooled: bool = True) -> Draws:
+    """Those of the passages that are samples of what follows the prefix that keeps `n_steps` steps."""
+    here = [p for p in found if p.counts_at(n_steps) and (pooled or p.origin == n_steps)]
+    return Draws.of(
+        chain.prefix(n_steps).id,
+        [p.outcome for p in here],
+        rollout_ids=[p.rollout_id for p in here],
+        sample_idx=[p.sample_idx for p in here],
+        origin=[p.origin for p in here],
+        keys=[p.key for p in here],
+    )
+
+
+def walk(
+    run: Run, chain: Chain, *, scorer_id: str, condition: ConditionIds | None = None
+) -> Iterator[tuple[Passage, Rollout]]:
+    """Stream the baseline rollouts begun at a prefix of the chain, prefix by prefix.
+
+    Whole rollouts are large, so keep what is wanted of them and let them go. Arguments and errors are those of
+    `chain_draws`.
+    """
+    scorer_id = _scorer(run, scorer_id)
+    condition = condition or sampled_under(run, chain)
+    if condition is None:
+        return
+    chosen_idx = _chosen_idx(run, chain, condition)
+    ends = [0, *(step.end for step in chain.steps)]
+    for prefix_id, origin in _positions(chain).items():
+        for rollout, verdict in _complete_block(run, prefix_id, scorer_id, condition):
+            shared = ends[origin] + _n_shared(chain.response_ids[ends[origin] :], rollout.token_ids or ())
+            yield (
+                Passage(
+                    rollout.id,
+                    rollout.sample_idx,
+                    origin,
+                    max(bisect_right(ends, shared) - 1, origin),
+                    origin > 0 or rollout.sample_idx > chosen_idx,
+                    verdict["outcome"],
+                    verdict["key"],
+                ),
+                rollout,
+            )
+
+
+def sampled_under(run: Run, chain: Chain) -> ConditionIds | None:
+    """The one pair of settings and engine that baseline rollouts from the chain's prefixes were drawn under.
+
+    None where there are no such rollouts. Chains, pasted transcripts and, beside others, rollouts at temperature 0
+    (they are no draws from a distribution) do not count.
+
+    Raises:
+        UserError: There are several.
+    """
+    positions, baseline = _positions(chain), Baseline().id
+    chosen = {other.rollout_id for other in run.chains(chain.problem_id)}
+    pairs = {
+        ConditionIds(row.settings_id, row.engine_card_id)
+        for row in run.rollouts(problem_id=chain.problem_id, intervention_id=baseline, bodies=False)
+        if row.prefix_id in positions and row.id not in chosen and row.provenance != "given"
+    }
+    settings = run.settings()
+    pairs = {pair for pair in pairs if settings[pair.settings_id].temperature > 0} or pairs
+    if len(pairs) > 1:
+        names = "; ".join(sorted(f"settings {pair.settings_id} on engine {pair.engine_card_id}" for pair in pairs))
+        raise UserError(f"chain {chain.id} has rollouts of {len(pairs)} conditions: {names}. Choose one of them")
+    return next(iter(pairs), None)
+
+
+def _scorer(run: Run, name: str) -> str:
+    """The scorer of that id; of a bare name, its last version without options."""
+    known = run.scorers()
+    versions = [scorer for scorer in known if scorer.rpartition("/")[0] == name and scorer.rpartition("/")[2].isdigit()]
+    if name not in known and not versions:
+        listed = ", ".join(known) or "none"
+        raise UserError(f"scorer {name!r} has given no verdict in this run (there are: {listed}). Score it first")
+    return name if name in known else max(versions, key=lambda scorer: int(scorer.rpartition("/")[2]))
+
+
+def _complete_block(
+    run: Run, prefix_id: str, scorer_id: str, condition: ConditionIds
+) -> Iterator[tuple[Rollout, dict[str, Any]]]:
+    """Baseline rollouts of a condition with the verdicts on them, up to the first sample that is missing."""
+    verdicts = {
+        row.sample_idx: row.value
+        for row in run.outcome_rows(
+            scorer_id,
+            settings_id=condition.settings_id,
+            engine_card_id=condition.engine_card_id,
+            intervention_id=Baseline().id,
+            prefix_id=prefix_id,
+        )
+    }
+    block = next(idx for idx in range(len(verdicts) + 1) if idx not in verdicts)
+    for rollout in run.rollouts(prefix_id=prefix_id, intervention_id=Baseline().id) if block else ():
+        here = ConditionIds(rollout.settings_id, rollout.engine_card_id) == condition
+        if here and rollout.sample_idx < block:
+            yield rollout, verdicts[rollout.sample_idx]
+
+
+def _positions(chain: Chain) -> dict[str, int]:
+    """Prefix ids with the number of steps kept; where a step has no tokens, the smaller number."""
+    found: dict[str, int] = {}
+    for n_steps in range(len(chain.steps) + 1):
+        found.setdefault(chain.prefix(n_steps).id, n_steps)
+    return found
+
+
+def _chosen_idx(run: Run, chain: Chain, condition: ConditionIds) -> int:
+    """Last sample index at the prompt that the choice of the chain looked at; −1 where the chain is no such sample."""
+    base = run.rollout(chain.rollout_id)
+    same = (base.settings_id, base.engine_card_id) == (condition.settings_id, condition.engine_card_id)
+    return base.sample_idx if same and base.prefix_id == chain.prefix(0).id else -1
+
+
+def _n_shared(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many leading tokens two sequences share."""
+    n = min(len(left), len(right))
+    differ = np.flatnonzero(np.asarray(left[:n]) != np.asarray(right[:n]))
+    return int(differ[0]) if len(differ) else n

@@ -1,0 +1,87 @@
+"""Where each rollout goes when it leaves the chain: its next steps, cut as the chain is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
+
+from cotlab.chains.chain import Chain
+from cotlab.chains.cutting import Cutter, get_cutter
+from cotlab.chains.rollout import Rollout
+from cotlab.chains.step import Step
+from cotlab.chains.tokens import Tokenizer
+from cotlab.errors import UserError
+from cotlab.runs import Run
+from cotlab.trees.passing import ConditionIds, Passage, walk
+
+__all__ = ["RolloutPath", "paths"]
+
+_WINDOW = 4_000
+"""Characters (tokens) of a rollout that are cut at first: enough for one step, where a rollout may have a thousand."""
+
+
+_Cuttable = TypeVar("_Cuttable", str, tuple[int, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutPath:
+    """A rollout's way along the chain and the steps after it left."""
+
+    passage: Passage
+    steps: tuple[str, ...]
+    """Texts of the steps after the last one that it shares with the chain; empty where it ends there."""
+
+
+def paths(
+    run: Run,
+    chain: Chain,
+    *,
+    scorer_id: str,
+    condition: ConditionIds | None = None,
+    depth: int | None = 1,
+    tokenizer: Tokenizer | None = None,
+) -> Iterator[RolloutPath]:
+    """Stream the paths of the baseline rollouts begun at a prefix of the chain.
+
+    Args:
+        run: Where they are.
+        chain: A chain of the run.
+        scorer_id: Whose verdicts count.
+        condition: Settings and engine; None where the run holds rollouts of one pair only.
+        depth: How many steps after leaving the chain; None: all.
+        tokenizer: Cuts on token boundaries, as the chain was cut; without one the stored text is cut, which differs
+            only where a cut falls inside a token.
+
+    Raises:
+        UserError: What `chain_draws` raises, or the cutter cuts tokens and there is no tokenizer.
+    """
+    cutter = get_cutter(chain.cutter_id)
+    if cutter.rule is None and tokenizer is None:
+        raise UserError(f"cutter {cutter.id} cuts tokens: load the model's tokenizer to follow rollouts with it")
+    for passage, rollout in walk(run, chain, scorer_id=scorer_id, condition=condition):
+        yield RolloutPath(
+            passage, _next_steps(rollout, chain.steps[passage.origin : passage.last], cutter, tokenizer, depth)
+        )
+
+
+def _next_steps(
+    rollout: Rollout, shared: Sequence[Step], cutter: Cutter, tokenizer: Tokenizer | None, depth: int | None
+) -> tuple[str, ...]:
+    if tokenizer is not None and rollout.token_ids is not None:
+        ids = rollout.token_ids[sum(step.end - step.start for step in shared) :]
+        steps = _first(ids, lambda part: [step.text for step in cutter.cut(part, tokenizer)], depth)
+    else:
+        text = rollout.text[sum(len(step.text) for step in shared) :]
+        steps = _first(text, lambda part: [part[a:b] for a, b in pairwise((0, *cutter.cut_text(part)))], depth)
+    return tuple(step for step in steps if step)
+
+
+def _first(whole: _Cuttable, cut: Callable[[_Cuttable], list[str]], depth: int | None) -> list[str]:
+    """First `depth` steps; the last step of a part may go on beyond it, so one more must have been found."""
+    if depth is not None and len(whole) > _WINDOW:
+        steps = cut(whole[:_WINDOW])
+        if len(steps) > depth:
+            return steps[:depth]
+    return cut(whole)[:depth]

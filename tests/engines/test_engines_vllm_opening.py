@@ -1,0 +1,141 @@
+"""Opening and closing vLLM; a second model family (Llama, random weights) in the process that had a first one."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from vllm_reference import TOLERANCE, Reference, first_near_tie, needs_vllm, request, sample
+
+from cotlab.chains.prefix import Prefix
+from cotlab.chains.settings import SamplingSettings
+from cotlab.chains.tokens import HFTokenizer
+from cotlab.engines import vllm_settings
+from cotlab.engines.vllm import VllmEngine, VllmOptions
+from cotlab.errors import EngineError, ModelError
+
+pytestmark = needs_vllm
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A Llama of two layers with grouped heads, and a tokenizer of bytes."""
+    folder = tmp_path_factory.mktemp("llama")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE({"<eos>": 0, **{char: i + 1 for i, char in enumerate(alphabet)}}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>").save_pretrained(folder)
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=257,
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        initializer_range=0.3,
+        bos_token_id=None,
+        eos_token_id=0,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def open_engine(folder: Path, **options: object) -> VllmEngine:
+    return VllmEngine(
+        folder,
+        HFTokenizer.load(folder),
+        name="llama",
+        revision="r",
+        template_id="t",
+        options=VllmOptions(max_rows=8, **{"kv_gib": 0.05, **options}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({"max_model_len": 10**6}, "1000000"), ({"kv_gib": 1e-5}, "(?i)kv cache"), ({"kv_gib": 10**6}, "(?i)memory")],
+)
+def test_what_does_not_fit_is_one_line_and_another_try_works(folder, options, told):
+    with pytest.raises(ModelError, match=told) as caught:
+        open_engine(folder, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_second_family_in_the_same_process_agrees_with_transformers(folder):
+    reference = Reference(folder)
+    state = (random.getstate(), torch.get_rng_state().tolist(), torch.set_num_threads)
+    engine = open_engine(folder)
+    assert (random.getstate(), torch.get_rng_state().tolist(), torch.set_num_threads) == state
+    prefixes = [Prefix(tuple(random.Random(i).choices(range(1, 257), k=40 + i)), 40) for i in range(4)]
+    for prefix, rollout in zip(prefixes, sample(engine, map(request, prefixes)), strict=True):
+        token_ids = [*prefix.token_ids, *rollout.token_ids]
+        expected = reference.logprobs(token_ids)
+        assert rollout.logprobs == pytest.approx(expected[len(prefix.token_ids) - 1 :], abs=TOLERANCE)
+        assert next(engine.logprobs([token_ids])) == pytest.approx(expected, abs=TOLERANCE)
+    greedy = SamplingSettings(0, 1.0, 0, 60)
+    for prefix, rollout in zip(prefixes, sample(engine, [request(p, 0, greedy) for p in prefixes]), strict=True):
+        scores = reference.scores([*prefix.token_ids, *rollout.token_ids])[len(prefix.token_ids) - 1 :]
+        sure = first_near_tie(scores)
+        assert sure > 10
+        assert list(rollout.token_ids[:sure]) == scores[:sure].argmax(-1).tolist()
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        next(engine.sample([request(prefixes[0])]))
+
+
+def test_a_step_that_breaks_spoils_the_engine_and_nothing_else(folder, monkeypatch):
+    prefix = Prefix((5, 6, 7), 3)
+    with open_engine(folder) as engine:
+        with monkeypatch.context() as patch:
+            patch.setattr(engine._llm.llm_engine.engine_core, "get_output", lambda: 1 / 0)
+            with pytest.raises(EngineError, match="vllm broke: ZeroDivisionError"):
+                next(engine.sample([request(prefix)]))
+        with pytest.raises(EngineError, match="open it again"):
+            next(engine.sample([request(prefix)]))
+    with open_engine(folder) as engine:
+        assert sample(engine, [request(prefix)])
+
+
+def test_another_version_of_vllm_is_one_warning(monkeypatch, caplog):
+    import vllm
+
+    vllm_settings._settle_platform()
+    assert not caplog.records
+    monkeypatch.setattr(vllm, "__version__", "0.99.1")
+    vllm_settings._settle_platform()
+    assert [record.message for record in caplog.records] == [
+        "vllm 0.99.1 is installed; cotlab is tested with 0.32.x only"
+    ]
+
+
+@pytest.mark.parametrize(("name", "value"), [("dtype", "int4"), ("max_rows", 0), ("gpu_memory_utilization", 1.5)])
+def test_options_are_checked(name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value}"):
+        VllmOptions(**{name: value})
+
+
+@pytest.mark.slow
+def test_stdout_is_left_alone(folder):
+    code = (
+        "import sys\n"
+        "sys.path.insert(0, sys.argv[2])\n"
+        "from pathlib import Path\n"
+        "from test_engines_vllm_opening import open_engine\n"
+        "from vllm_reference import request, sample\n"
+        "from cotlab.chains.prefix import Prefix\n"
+        "with open_engine(Path(sys.argv[1])) as engine:\n"
+        "    sample(engine, [request(Prefix((5, 6, 7), 3))])\n"
+        "print('{}')\n"
+    )
+    command = [sys.executable, "-c", code, str(folder), str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=True)
+    assert done.stdout == "{}\n"
+    assert "WARNING" not in done.stderr

@@ -1,0 +1,164 @@
+"""Damaged runs: one line that says what to do, never a traceback, never a change to what is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from runs_builder import PROMPT, rollout
+
+from cotlab.errors import RunError
+from cotlab.runs import Run, list_runs, merge_runs, verify_run
+
+
+def overwrite(path: Path, start: int, size: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(os.urandom(size))
+
+
+def head(path: Path) -> None:
+    overwrite(path, 0, 4096)
+
+
+def whole(path: Path) -> None:
+    path.write_bytes(os.urandom(50_000))
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, 3 * 8192)
+
+
+def emptied(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def middle(path: Path) -> None:
+    overwrite(path, 8192, path.stat().st_size - 8192)
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE t(x)")
+    other.close()
+
+
+@pytest.mark.parametrize("damage", [head, whole, cut, emptied, foreign])
+def test_a_damaged_file_is_one_line(filled: Path, damage: Callable[[Path], None]) -> None:
+    damage(filled / "run.sqlite")
+    before = (filled / "run.sqlite").read_bytes()
+    for writable in (False, True):
+        with pytest.raises(RunError, match=r"run.sqlite of .* is damaged .*: .*restore it from a copy") as caught:
+            Run.open(filled, writable=writable)
+        assert "\n" not in str(caught.value)
+    assert (filled / "run.sqlite").read_bytes() == before
+    assert not (filled / "run.lock").exists()
+    assert len(verify_run(filled)) == 1
+    (summary,) = list_runs(filled.parent)
+    assert summary.state.startswith("damaged: run.sqlite of") and summary.model == "tiny"
+
+
+def test_damage_inside_is_found_when_it_is_read(filled: Path) -> None:
+    middle(filled / "run.sqlite")
+    with pytest.raises(RunError, match="is damaged .*`cotlab runs verify"):
+        with Run.open(filled) as run:
+            list(run.rollouts())
+    assert any("damaged" in line or "run.sqlite" in line for line in verify_run(filled))
+    with pytest.raises(RunError, match=f"run.sqlite of {filled} is damaged"):
+        merge_runs([filled], filled.parent / "out")
+    assert not (filled.parent / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfe garbage", "is damaged"),
+        (b"", "is damaged"),
+        (b"[]", "expected an object, got list"),
+        (b"{}", "model is None, expected str"),
+        (b'{"format": "1"}', "is damaged"),
+    ],
+)
+def test_a_damaged_run_json(filled: Path, content: bytes, said: str) -> None:
+    (filled / "run.json").write_bytes(content)
+    with pytest.raises(RunError, match=r"run.json is damaged .*restore it from a copy") as caught:
+        Run.open(filled)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert len(verify_run(filled)) == 1
+
+
+def test_missing_files(filled: Path) -> None:
+    (filled / "run.json").rename(filled / "kept.json")
+    with pytest.raises(RunError, match="run.json of .* is missing: restore it"):
+        Run.open(filled)
+    (filled / "kept.json").rename(filled / "run.json")
+    (filled / "run.sqlite").unlink()
+    for writable in (True, False):
+        with pytest.raises(RunError, match="run.sqlite of .* is missing: restore it"):
+            Run.open(filled, writable=writable)
+
+
+def test_a_newer_run_file(filled: Path) -> None:
+    with sqlite3.connect(filled / "run.sqlite") as db:
+        db.execute("PRAGMA user_version = 9")
+    db.close()
+    for writable in (True, False):
+        with pytest.raises(RunError, match="has format 9, this cotlab reads up to 1: update cotlab"):
+            Run.open(filled, writable=writable)
+
+
+CHANGES = {
+    "UPDATE rollout SET n_tokens = 3 WHERE sample_idx = 1": "says 3 tokens, its body has 7",
+    "UPDATE rollout SET sample_idx = 77 WHERE sample_idx = 1": f"rollout {rollout(sample_idx=1).id} has the condition",
+    "DELETE FROM rollout_body WHERE rollout = 2": f"rollout {rollout(sample_idx=1).id} has no body",
+    "UPDATE rollout_body SET logprobs = x'00000000'": "7 tokens and 1 log probabilities",
+    "UPDATE prefix SET ids = x'010000000200000003000000' WHERE key = 1": f"prefix {PROMPT.id} has other tokens",
+    "UPDATE prefix SET n_tokens = 1 WHERE key = 1": f"prefix {PROMPT.id} says 1 tokens",
+    "UPDATE problem SET answer = '43'": "has the content of",
+    "UPDATE settings SET spec = replace(spec, '1.0', '0.5')": "settings .* has the content of",
+    "UPDATE step SET start = 1 WHERE idx = 1": "step 1 of chain .* starts at token 1, expected 2",
+    "DELETE FROM step WHERE idx = 2": "cover 5 of 7 tokens",
+    "UPDATE chain SET cutter_id = 'other/1'": "chain .* has the content of",
+    "UPDATE score SET subject = 99 WHERE subject_kind = 'prefix'": "a score of value/1 is about prefix 99",
+    "UPDATE score SET value = 'oops' WHERE subject_kind = 'prefix'": "a score holds 'oops', which is not JSON",
+    "UPDATE settings SET spec = '{'": "a value cannot be read",
+    "UPDATE rollout_body SET text = CAST(x'ff' AS TEXT) WHERE rollout = 3": "is damaged",
+    "UPDATE rollout SET finish_reason = 'tired' WHERE sample_idx = 1": "finished with 'tired'",
+    "DELETE FROM study": "row 1 of rollout points to a study that is not there",
+    "INSERT INTO rollout_body VALUES (99, '', NULL, NULL)": "body 99 belongs to no rollout",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_verify_finds(filled: Path, change: str) -> None:
+    assert verify_run(filled) == []
+    with sqlite3.connect(filled / "run.sqlite") as db:
+        assert db.execute(change).rowcount > 0
+    db.close()
+    found = verify_run(filled)
+    assert any(re.search(CHANGES[change], line) for line in found), found
+
+
+def test_verify_does_not_flood(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cotlab.runs.verify._SHOWN", 2)
+    with sqlite3.connect(filled / "run.sqlite") as db:
+        db.execute("UPDATE rollout SET n_tokens = 3")
+    db.close()
+    assert verify_run(filled)[-1] == "… and 2 more like this"
+
+
+def test_verify_of_nothing(tmp_path: Path) -> None:
+    (line,) = verify_run(tmp_path / "nothing")
+    assert line.startswith("there is no run")
+
+
+def test_json_of_a_summary_is_json(filled: Path) -> None:
+    (summary,) = list_runs(filled)
+    found = json.loads(json.dumps(summary.to_json()))
+    assert found["rollouts"] == 4 and found["accuracy"] == {"math/1": 0.75}

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from cotlab.stats import cluster_mean
+
+
+@pytest.mark.parametrize("n_clusters", [6, 20])
+def test_covers_the_mean_over_problems(n_clusters):
+    rng, covered = np.random.default_rng(3), 0
+    labels = np.repeat(np.arange(n_clusters), 20).tolist()
+    for study in range(300):
+        values = np.repeat(rng.normal(1.0, 1.0, n_clusters), 20) + rng.normal(0, 1, 20 * n_clusters)
+        found = cluster_mean(values, labels, n_boot=1000, seed=study)
+        covered += found.low <= 1.0 <= found.high
+    assert 0.91 < covered / 300 < 0.98
+
+
+def test_members_of_one_problem_count_once():
+    values = [0.0, 1.0, 2.0, 3.0, 4.0]
+    once = cluster_mean(values, list("abcde"))
+    often = cluster_mean(np.repeat(values, 50), list(np.repeat(list("abcde"), 50)))
+    assert often.value == once.value == 2.0
+    assert (often.low, often.high) == pytest.approx((once.low, once.high))
+    assert often.n == 250
+
+
+def test_equal_seeds_give_equal_intervals():
+    values, labels = np.arange(12.0) ** 1.7, list("aabbccddeeff")
+    assert cluster_mean(values, labels, seed=5) == cluster_mean(values, labels, seed=5)
+    assert cluster_mean(values, labels, seed=5) != cluster_mean(values, labels, seed=6)
+
+
+def test_few_clusters_give_a_reason():
+    found = cluster_mean([1.0, 2.0, 3.0], ["a", "b", "b"])
+    assert (found.value, found.reason) == (None, "2 clusters, at least 5 are needed")
+
+
+def test_unfit_values_are_refused():
+    with pytest.raises(ValueError, match=r"shape \(2,\), expected \(3,\)"):
+        cluster_mean([1.0, 2.0], ["a", "b", "c"])
+    with pytest.raises(ValueError, match="finite"):
+        cluster_mean([1.0, float("nan")], ["a", "b"])
