@@ -170,7 +170,9 @@ def make_task(engine: VllmEngine, model: ResolvedModel, arguments: argparse.Name
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     model = resolve_model(arguments.model)
     tokenizer = HFTokenizer.load(model.path)
     laps: dict[str, list[Lap]] = {"cotlab": [], "vllm": [], "hf": []}
@@ -178,7 +180,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         hf = AutoModelForCausalLM.from_pretrained(model.path, dtype=torch.float32).eval()
         task = make_task(engine, model, arguments)
         llm, eos_ids, cached = engine._llm, sorted(tokenizer.eos_ids), 0
-        consume(engine.sample(task.requests(0)))
+        consume(engine.sample(task.requests(0)[: 2 * task.samples]))  # warm-up
         for round_idx in range(1, arguments.rounds + 1):
             requests = task.requests(round_idx)
             llm.reset_prefix_cache()

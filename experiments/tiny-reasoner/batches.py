@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from cotlab import tiny
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
+
+from cotlab import tiny
 
 IGNORED = -100
 BUCKET = 32
@@ -39,7 +40,7 @@ def batches(tokenizer: PreTrainedTokenizerFast, tokens: int, seed: int, split: t
     """Batches of about `tokens` padded tokens, forever; equal seeds give equal batches."""
     rng = random.Random(seed)
     while True:
-        pool = []
+        pool = list[tuple[list[int], int]]()
         while len(pool) < 768:
             problem = tiny.draw_problem(rng)
             if problem.split == split:

@@ -1,6 +1,6 @@
 """Samples held-out problems at temperature 1 and measures the gate with the oracle; writes results.json and results.md.
 
-    python experiments/tiny-reasoner/evaluate.py --countdown 600 --solve 400
+python experiments/tiny-reasoner/evaluate.py --countdown 600 --solve 400
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cotlab import stats, tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from cotlab import stats, tiny
 
 HERE = Path(__file__).parent
 
@@ -33,6 +34,7 @@ class Sampled:
 
     @property
     def correct(self) -> bool:
+        """Whether it ended with a right answer."""
         return self.finished and tiny.check_answer(self.problem, self.text) is True
 
     @property
@@ -43,6 +45,7 @@ class Sampled:
 
     @property
     def backtracks(self) -> bool:
+        """Whether any sentence goes back."""
         return any(step.backtracks for step in self.steps)
 
 
@@ -60,9 +63,7 @@ def sample(folder: Path, problems: list[tiny.TinyProblem], seed: int, batch: int
             turns, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
         ).to(device)
         with torch.inference_mode():
-            out = model.generate(
-                **inputs, do_sample=True, temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=max_new
-            )
+            out = model.generate(**inputs, do_sample=True, temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=max_new)
         for problem, ids in zip(part, out[:, inputs["input_ids"].shape[1] :].tolist(), strict=True):
             finished = tokenizer.eos_token_id in ids
             kept = ids[: ids.index(tokenizer.eos_token_id)] if finished else ids
@@ -187,7 +188,12 @@ def main() -> None:
     (args.out / "results.md").write_text(table(results))
     for chain in chains[:: max(1, len(chains) // args.show)][: args.show] if args.show else []:
         print(f"\n{chain.problem.question} [{'right' if chain.correct else 'WRONG'}]\n{chain.text}")
-        print("  not sound:", [s.text for s in chain.steps if not s.sound], "slips:", [s.text for s in chain.steps if s.slips])
+        print(
+            "  not sound:",
+            [s.text for s in chain.steps if not s.sound],
+            "slips:",
+            [s.text for s in chain.steps if s.slips],
+        )
     print(table(results))
 
 

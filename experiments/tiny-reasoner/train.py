@@ -1,9 +1,9 @@
 """Trains the tiny reasoner for a given wall-clock time; resumes from its own checkpoint; runs on CPU and GPU.
 
-One process uses one thread or one GPU. On CPU, two processes of one thread each are steadier on a busy machine than one with two:
+On CPU, two processes of one thread each are steadier on a busy machine than one with two threads:
 
     torchrun --standalone --nproc-per-node 2 experiments/tiny-reasoner/train.py --minutes 65 --out .train/run
-    python experiments/tiny-reasoner/train.py --minutes 10 --out .train/run --device cuda --batch-tokens 12288
+    python experiments/tiny-reasoner/train.py --minutes 10 --out .train/run --device cuda --batch-tokens 8192
     python experiments/tiny-reasoner/train.py --export .train/run --to src/cotlab/tiny/weights
 """
 
@@ -55,7 +55,7 @@ def build_model(settings: dict[str, Any], tokenizer: Any) -> Qwen2ForCausalLM:
     return Qwen2ForCausalLM(config)
 
 
-def loss_of(model: torch.nn.Module, batch: Batch, device: torch.device) -> Tensor:
+def loss_of(model: Qwen2ForCausalLM, batch: Batch, device: torch.device) -> Tensor:
     """Mean cross entropy over completion tokens; only their positions are unembedded."""
     ids, labels = batch.ids.to(device), batch.labels.to(device)
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
@@ -86,8 +86,10 @@ def average_over_processes(parameters: list[Tensor], extra: list[float]) -> list
     flat = torch.cat([*(g.flatten() for g in grads), torch.tensor(extra, device=grads[0].device)])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    torch._foreach_copy_(grads, [part.view_as(g) for part, g in zip(flat.split([g.numel() for g in grads] + [len(extra)]), grads, strict=False)])
-    return [float(value) for value in flat[-len(extra) :]]
+    *parts, tail = torch.split(flat, [*(g.numel() for g in grads), len(extra)])
+    for grad, part in zip(grads, parts, strict=True):
+        grad.copy_(part.view_as(grad))
+    return [float(value) for value in tail]
 
 
 def save(out: Path, model: torch.nn.Module, ema: list[Tensor], optimizer: torch.optim.Optimizer, at: Progress) -> None:
@@ -121,7 +123,7 @@ def train(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     if world > 1:
         dist.init_process_group("gloo" if args.device == "cpu" else "nccl")
-    device = torch.device(args.device, int(os.environ.get("LOCAL_RANK", 0)) if args.device == "cuda" else None)
+    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if args.device == "cuda" else "cpu")
     args.out.mkdir(parents=True, exist_ok=True)
     if rank == 0 and not (args.out / "tokenizer" / "tokenizer.json").exists():
         vocabulary.build(args.out / "tokenizer")
@@ -140,7 +142,9 @@ def train(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     total, begun, before = args.minutes * 60, time.monotonic(), at.seconds
     last_save, mean_loss = before, 0.0
     if rank == 0:
-        print(f"{sum(p.numel() for p in parameters):,} parameters, {world} process(es), from step {at.step}", flush=True)
+        print(
+            f"{sum(p.numel() for p in parameters):,} parameters, {world} process(es), from step {at.step}", flush=True
+        )
     while at.seconds < total:
         lr = learning_rate(settings, at.seconds / total)
         for group in optimizer.param_groups:
@@ -148,7 +152,7 @@ def train(args: argparse.Namespace, settings: dict[str, Any]) -> None:
         batch = next(feed)
         with torch.autocast(device.type, torch.bfloat16, enabled=args.bf16):
             loss = loss_of(model, batch, device)
-        loss.backward()
+        torch.autograd.backward(loss)
         passed = before + time.monotonic() - begun
         value, at.seconds, tokens = average_over_processes(parameters, [loss.item(), passed, float(batch.ids.numel())])
         torch.nn.utils.clip_grad_norm_(parameters, settings["clip"])
@@ -160,7 +164,8 @@ def train(args: argparse.Namespace, settings: dict[str, Any]) -> None:
         mean_loss = value if at.step == 1 else 0.98 * mean_loss + 0.02 * value
         if rank == 0 and at.step % 50 == 0:
             rate = at.tokens / max(at.seconds, 1)
-            print(f"{at.seconds / 60:6.1f} min  step {at.step:6d}  {at.tokens / 1e6:6.2f}M tokens  {rate:6.0f}/s  lr {lr:.2e}  loss {mean_loss:.4f}", flush=True)
+            done = f"{at.seconds / 60:6.1f} min  step {at.step:6d}  {at.tokens / 1e6:6.2f}M tokens  {rate:6.0f}/s"
+            print(f"{done}  lr {lr:.2e}  loss {mean_loss:.4f}", flush=True)
         if rank == 0 and (at.seconds - last_save > 60 * args.save_minutes or at.seconds >= total):
             last_save = at.seconds
             with torch.no_grad():
@@ -180,7 +185,13 @@ def export(run: Path, to: Path, settings: dict[str, Any]) -> None:
             parameter.copy_(stored[f"ema.{name}"])
     to.mkdir(parents=True, exist_ok=True)
     model.generation_config = GenerationConfig(
-        do_sample=True, temperature=1.0, top_p=1.0, top_k=0, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+        do_sample=True,
+        temperature=1.0,
+        top_p=1.0,
+        top_k=0,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
     model.save_pretrained(to)
     half = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
@@ -192,14 +203,20 @@ def export(run: Path, to: Path, settings: dict[str, Any]) -> None:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path(".train/run"), help="checkpoint folder; an existing one is continued")
+    parser.add_argument(
+        "--out", type=Path, default=Path(".train/run"), help="checkpoint folder; an existing one is continued"
+    )
     parser.add_argument("--minutes", type=float, default=65, help="wall-clock training time, earlier runs included")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="threads per process")
-    parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16 (slower on CPUs without bfloat16 units)")
+    parser.add_argument(
+        "--bf16", action="store_true", help="autocast to bfloat16 (slower on CPUs without bfloat16 units)"
+    )
     parser.add_argument("--batch-tokens", type=int, help="tokens a step over all processes; default from config.json")
     parser.add_argument("--save-minutes", type=float, default=3)
-    parser.add_argument("--export", type=Path, metavar="RUN", help="write the weights of a run as a model folder and stop")
+    parser.add_argument(
+        "--export", type=Path, metavar="RUN", help="write the weights of a run as a model folder and stop"
+    )
     parser.add_argument("--to", type=Path, default=Path("src/cotlab/tiny/weights"), help="where --export writes")
     args = parser.parse_args()
     settings = json.loads((HERE / "config.json").read_text())

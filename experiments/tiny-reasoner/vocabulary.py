@@ -1,8 +1,8 @@
-"""Builds the tiny reasoner's tokenizer: one token per phrase and number of the chain language, byte-level BPE for all other text.
+"""Builds the tiny reasoner's tokenizer: a token per phrase and number of the chain language, and bytes BPE.
 
-transformers 5 loads any tokenizer beside a `qwen2` config as its own `Qwen2Tokenizer`, with Qwen's pre-tokenizer (which cuts numbers
-into digits) instead of the saved one. So the chain language sits in added tokens, which are matched before any pre-tokenizer, and the
-rest uses Qwen's own settings: this tokenizer is the same however it is loaded.
+transformers 5 loads any tokenizer beside a `qwen2` config as its own `Qwen2Tokenizer`, with Qwen's pre-tokenizer (which
+cuts numbers into digits) instead of the saved one. So the chain language sits in added tokens, which are matched before
+any pre-tokenizer, and the rest uses Qwen's own settings: this tokenizer is the same however it is loaded.
 """
 
 from __future__ import annotations
@@ -12,27 +12,32 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from cotlab import tiny
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
+from cotlab import tiny
+
 BOS, EOS, USER, ASSISTANT = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>"
 PIECES = r"\d{1,2}|[.?!]?\n+|(?:, )?[^\d\n,.?!]+|, |[^\d\n]"
-"""How the chain language falls into tokens: a number, a sentence end, a stretch of text between them (with its comma)."""
+"""How the chain language falls into tokens: a number, a sentence end, a stretch of text (with the comma before it)."""
 WORDS = """
-the of and to in is that it for as with be on this not are or have from by one all but can what when which will each about how up out them then she
-many some so these would other into has more her two like him see time could no make than first been its who now people my made over did down only
-way find use may long little very after words called just where most know get through back much before go good new write our used me man too any day
-same right look think also around another came come work three word must because does part even place well such here take why things help put years
-different away again off went old number great tell men say small every found still between name should home big give air line set own under read last
-never us left end along while might next sound below saw something thought both few those always looked show large often together asked house world
-going want school important until form food keep children feet land side without boy once animals life enough took sometimes four head above kind began
-almost live page got earth need far hand high year mother light parts country father let night following picture being study second eyes soon times story
-Actually Maybe Perhaps However Therefore Alternatively Let First Second Finally Since Because Now Also But And This That There Here Okay Yes No
-actually maybe perhaps however therefore alternatively wrong correct answer check verify mistake error result compute calculate multiply add subtract divide
-sum difference product equation solve solution target reconsider rethink approach method step problem question hint careful quick sure confident uncertain
-impossible possible option choose guess try trying attempt better start over again remember recall user should professor suggests believe expected
+the of and to in is that it for as with be on this not are or have from by one all but can what when which will each
+about how up out them then she many some so these would other into has more her two like him see time could no make
+than first been its who now people my made over did down only way find use may long little very after words called
+just where most know get through back much before go good new write our used me man too any day same right look think
+also around another came come work three word must because does part even place well such here take why things help
+put years different away again off went old number great tell men say small every found still between name should home
+big give air line set own under read last never us left end along while might next sound below saw something thought
+both few those always looked show large often together asked house world going want school important until form food
+keep children feet land side without boy once animals life enough took sometimes four head above kind began almost
+live page got earth need far hand high year mother light parts country father let night following picture being study
+second eyes soon times story Actually Maybe Perhaps However Therefore Alternatively Let First Second Finally Since
+Because Now Also But And This That There Here Okay Yes No actually maybe perhaps however therefore alternatively wrong
+correct answer check verify mistake error result compute calculate multiply add subtract divide sum difference product
+equation solve solution target reconsider rethink approach method step problem question hint careful quick sure
+confident uncertain impossible possible option choose guess try trying attempt better start over again remember recall
+user should professor suggests believe expected
 """
 """Common words, so that text of other kinds does not fall into single letters."""
 

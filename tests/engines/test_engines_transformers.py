@@ -79,9 +79,9 @@ def test_logprobs_of_sampled_tokens_are_raw(root, family):
 
 
 def test_rollout_does_not_depend_on_its_batch(root):
-    requests = [request for i, start in enumerate(PREFIXES) for request in ask(start, SAMPLED, 6, first=100 * i)]
+    requests = [request for i, start in enumerate(PREFIXES) for request in ask(start, SAMPLED, 5, first=100 * i)]
     results = []
-    for rows, order in ((1, 1), (8, 1), (8, -1), (64, 1)):
+    for rows, order in ((1, 1), (8, 1), (8, -1)):
         with open_small(root, max_rows=rows) as engine:
             results.append(rollouts(engine, requests[::order]))
     for other in results[1:]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cotlab.chains.problem import Problem
 from cotlab.errors import DataError
 from cotlab.problems import load_problems
-from cotlab.problems.rows import read_row, with_options
+from cotlab.problems.rows import read_row
 
 
 def loaded(path: Path, text: str | bytes, n: int | None = None) -> list[Problem]:
@@ -38,7 +38,7 @@ def test_rows_of_the_well_known_data_sets(tmp_path: Path) -> None:
     assert [problem.answer for problem in problems] == ["42", r"\frac{1}{2}", "90", "B", None, "1.5"]
     assert [problem.checker for problem in problems] == ["math", "math", "math", "choice", "countdown", "math"]
     assert [problem.name for problem in problems] == ["own/2", "own/3", "p2189", "own/5", "5", "own/7"]
-    assert problems[3].question == "Which?\n\nA. six\nB. seven" and problems[3].choices == ("six", "seven")
+    assert problems[3].question == "Which?" and problems[3].choices == ("six", "seven")
     assert problems[4].meta == {"numbers": [3, 5, 8], "target": 37}
 
 
@@ -51,11 +51,6 @@ def test_json_and_csv_say_the_same(tmp_path: Path) -> None:
     )
     assert [problem.id for problem in as_json] == [problem.id for problem in as_csv] == [p.id for p in as_list]
     assert as_csv[1].choices == ("5", "six")
-
-
-def test_options_are_not_listed_twice() -> None:
-    question = "Which?\nA) six\nB) seven"
-    assert with_options(question, ["six", "seven"]) == question
 
 
 def test_the_first_n(tmp_path: Path) -> None:

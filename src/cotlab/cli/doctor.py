@@ -149,9 +149,9 @@ def doctor(json: options.Json = False) -> None:
         f"--engine auto means {found.engine}: {found.engine_why}",
         "",
     ):
-        out.print(line, markup=False)
+        out().print(line, markup=False)
     rows = [[package.name, package.version or "missing", package.used_for] for package in found.packages]
     print_table("libraries", ["library", "version", "used for"], rows, wide=2)
     for package in found.missing:
         how = "reinstall cotlab" if package.extra == "core" else f"install cotlab's extra {package.extra}"
-        out.print(f"\n{package.name} is missing, for {package.used_for}: {how}", markup=False)
+        out().print(f"\n{package.name} is missing, for {package.used_for}: {how}", markup=False)

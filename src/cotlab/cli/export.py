@@ -37,4 +37,4 @@ def export(
         print_json({"run": str(run), "written": [str(path) for path in written]})
         return
     for path in written:
-        out.print(str(path), markup=False)
+        out().print(str(path), markup=False)

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["err", "out", "print_json", "print_table"]
 
-out = Console(highlight=False, soft_wrap=False)
-err = Console(stderr=True, highlight=False)
+
+@cache
+def out() -> Console:
+    """Results."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+@cache
+def err() -> Console:
+    """Progress and talk."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
 
 
 def print_json(document: Any) -> None:
@@ -30,6 +43,9 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         rows: Cells.
         wide: Column that may wrap; the others keep to one line.
     """
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False, header_style="dim")
     for idx, column in enumerate(columns):
         right = column.startswith(">")
@@ -42,4 +58,4 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    out.print(table)
+    out().print(table)

@@ -24,8 +24,8 @@ class Bar:
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}", style="dim"),
             TimeRemainingColumn(),
-            console=err,
-            disable=quiet or not err.is_terminal,
+            console=err(),
+            disable=quiet or not err().is_terminal,
         )
         self.task: TaskID | None = None
         self.tokens = 0
@@ -44,7 +44,7 @@ class Bar:
         self.tokens = 0
         self.task = self.bar.add_task(name, total=total or None, rate="")
         if self.bar.disable and not self.quiet:
-            err.print(Text(f"{name}: {total:,} rollouts" if total else name))
+            err().print(Text(f"{name}: {total:,} rollouts" if total else name))
 
     def advance(self, rollouts: int, tokens: int) -> None:
         """So many more are there."""

@@ -81,6 +81,12 @@ def carry_out(asked: dict[str, Any], *, dry: bool, json: bool, report: bool = Fa
     from cotlab.sampling import StudyConfig, run_study
 
     config = StudyConfig.of(**asked)
-    with Bar(quiet=False) as bar:
-        finished = run_study(config, progress=bar, dry=dry)
+    try:
+        with Bar() as bar:
+            finished = run_study(config, progress=bar, dry=dry)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"interrupted: what was sampled is in {config.run_folder()}; the same command goes on there", err=True
+        )
+        raise typer.Exit(130) from None
     show(finished, json=json, report=report)

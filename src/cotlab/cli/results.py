@@ -76,14 +76,14 @@ def _show_plan(finished: FinishedStudy, *, json: bool) -> None:
         plan = {"dry_run": True, "model": finished.model, "engine": finished.engine, "n": finished.n}
         print_json({**plan, "chains": len(finished.chain_ids), "cost": finished.cost})
     else:
-        out.print(Text(f"{len(finished.chain_ids)} chains; still to sample: {finished.cost}. Nothing was stored."))
+        out().print(Text(f"{len(finished.chain_ids)} chains; still to sample: {finished.cost}. Nothing was stored."))
 
 
 def _print_chain(chain: ChainReport) -> None:
-    out.print()
-    out.print(Text(chain.question.strip(), style="bold"))
+    out().print()
+    out().print(Text(chain.question.strip(), style="bold"))
     gold = f", gold answer {chain.gold_answer}" if chain.gold_answer else ""
-    out.print(Text(f"{chain.role} chain: answers {chain.answer or 'nothing'}, {chain.outcome}{gold}"))
+    out().print(Text(f"{chain.role} chain: answers {chain.answer or 'nothing'}, {chain.outcome}{gold}"))
     print_table(
         "",
         [">", "step", "category", ">V before", ">V after", ">ΔV", ">null", ">q"],
@@ -103,7 +103,7 @@ def _print_chain(chain: ChainReport) -> None:
         wide=1,
     )
     for note in chain.notes:
-        out.print(Text(note, style="yellow"))
+        out().print(Text(note, style="yellow"))
 
 
 def interval(estimate: Estimate, *, signed: bool = False) -> str:
@@ -118,27 +118,29 @@ def interval(estimate: Estimate, *, signed: bool = False) -> str:
 
 
 def _print_closing(finished: FinishedStudy, page: str | None, data: ReportData) -> None:
-    out.print()
+    out().print()
     hits = finished.prefix_cache_hit_rate
     cache = "" if hits is None else f", {hits:.0%} of prefix tokens from the cache"
-    out.print(
+    out().print(
         Text(
             f"{finished.sampled_now:,} rollouts sampled now ({data.rollouts:,} in the run) "
             f"on {finished.engine} in {finished.seconds:.0f} s{cache}. * q < 0.05"
         )
     )
     for line in finished.skipped[:5]:
-        err.print(Text(f"skipped {line}", style="dim"))
+        err().print(Text(f"skipped {line}", style="dim"))
     if len(finished.skipped) > 5:
-        err.print(Text(f"skipped {len(finished.skipped) - 5} more problems", style="dim"))
+        err().print(Text(f"skipped {len(finished.skipped) - 5} more problems", style="dim"))
     if finished.failures:
-        out.print(
+        out().print(
             Text(f"{finished.failures:,} requests failed and are missing; the same command tries them again", "red")
         )
     if finished.stopped:
-        out.print(Text(f"stopped early: {finished.stopped}. The same command goes on with a larger --budget", "yellow"))
+        out().print(
+            Text(f"stopped early: {finished.stopped}. The same command goes on with a larger --budget", "yellow")
+        )
     for what, where in (("run", str(finished.path)), ("report", page)):
         if where:
-            out.print(Text(f"{what:<8}{where}"))
+            out().print(Text(f"{what:<8}{where}"))
     for command in data.next_commands:
-        out.print(Text(f"next    {command}", style="dim"))
+        out().print(Text(f"next    {command}", style="dim"))

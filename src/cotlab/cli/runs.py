@@ -30,7 +30,7 @@ def list_(root: Root = Path("runs"), json: options.Json = False) -> None:
         print_json([summary.to_json() for summary in summaries])
         return
     if not summaries:
-        out.print(f"no runs under {root}. Make one with `cotlab demo`", markup=False)
+        out().print(f"no runs under {root}. Make one with `cotlab demo`", markup=False)
         return
     print_table(
         f"{len(summaries)} runs under {root}",
@@ -76,9 +76,9 @@ def verify(run: options.RunFolder, json: options.Json = False) -> None:
         print_json({"run": str(run), "whole": not findings, "findings": [str(f) for f in findings]})
     elif findings:
         for finding in findings:
-            out.print(str(finding), markup=False)
+            out().print(str(finding), markup=False)
     else:
-        out.print(f"{run} is whole", markup=False)
+        out().print(f"{run} is whole", markup=False)
     raise typer.Exit(1 if findings else 0)
 
 
@@ -100,4 +100,4 @@ def merge(
     if json:
         print_json(summary.to_json())
     else:
-        out.print(f"{into}: {summary.rollouts:,} rollouts of {len(sources)} runs", markup=False)
+        out().print(f"{into}: {summary.rollouts:,} rollouts of {len(sources)} runs", markup=False)

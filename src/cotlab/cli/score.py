@@ -33,4 +33,4 @@ def score(
         print_json({"run": str(run), "scorer": judge.id, "scored_now": done, "outcomes": shares})
         return
     told = ", ".join(f"{name} {count:,}" for name, count in sorted(shares.items()))
-    out.print(f"{judge.id}: {done:,} rollouts scored now; in the run: {told}", markup=False)
+    out().print(f"{judge.id}: {done:,} rollouts scored now; in the run: {told}", markup=False)

@@ -57,4 +57,4 @@ def tree(
             node.add(text.append(f"  {alt.share:4.0%}  V {interval(alt.value)}", style="cyan"))
         if len(others) > most:
             node.add(Text(f"… {len(others) - most} more", style="dim"))
-    out.print(spine)
+    out().print(spine)

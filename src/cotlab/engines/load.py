@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cotlab.chains.settings import SamplingSettings
@@ -22,6 +24,8 @@ __all__ = ["ENGINES", "MarkovOptions", "OpenedEngine", "TemplateMaker", "open_en
 
 ENGINES = ("auto", "vllm", "transformers", "markov")
 MARKOV = "markov:"
+SMALL = 100_000_000
+"""Bytes of weights below which a model runs on one CPU thread."""
 Options = TypeVar("Options")
 TemplateMaker = Callable[[ModelCard, Tokenizer], Template]
 
@@ -114,7 +118,22 @@ def _open_model(model: str, engine: str, options: Mapping[str, Any], template: T
     found = resolve_model(model)
     tokenizer = HFTokenizer.load(found.path)
     written = template(found.card, tokenizer)
+    _fit_threads(found.path)
     return OpenedEngine(opener(found, tokenizer, written.id, options), found.card, written)
+
+
+def _fit_threads(folder: Path) -> None:
+    """One thread for a small model on a CPU, where the user has not said how many.
+
+    Threads that wait for each other cost more than they bring there, and up to 25 times as much once another process
+    needs a core.
+    """
+    import torch
+
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    if "OMP_NUM_THREADS" not in os.environ and size < SMALL and not torch.cuda.is_available():
+        os.environ["OMP_NUM_THREADS"] = "1"
+        torch.set_num_threads(1)
 
 
 def _open_vllm(found: ResolvedModel, tokenizer: Tokenizer, template_id: str, options: Mapping[str, Any]) -> Engine:

@@ -24,7 +24,7 @@ def staircase(jumps: Sequence[float] = (0.0, 0.3, 0.0, -0.2, 0.0, 0.4), base: fl
     first step is `base`, and after step i of the main path `base + sum(jumps[:i+1])`.
 
     Raises:
-        ValueError: A value on the way is not in [0, 1].
+        ValueError: A value on the way is not in [0, 1], or is to leave 0 or 1 (there it is certain, so it cannot move).
     """
     values = [base]
     for jump in jumps:
@@ -35,6 +35,8 @@ def staircase(jumps: Sequence[float] = (0.0, 0.3, 0.0, -0.2, 0.0, 0.4), base: fl
     answers: list[tuple[str, str]] = []
     for i, jump in enumerate(jumps):
         stay = _stay(values[i], jump)
+        if stay == 0:
+            raise ValueError(f"jump {i} of {tuple(jumps)} starts from the value {values[i]}, expected 0 < value < 1")
         name = _letter(i)
         edges.append(Edge(f"main{i}", f" Step {name}.\n", stay, f"main{i + 1}"))
         if stay < 1:

@@ -25,7 +25,7 @@ from cotlab.engines.base import Capabilities, Engine, EngineStats, Failure, Requ
 from cotlab.engines.requests import new_token_limit, no_room, refuse_unsupported
 from cotlab.engines.vllm_calls import Call, Steps
 from cotlab.engines.vllm_settings import VllmOptions, open_llm
-from cotlab.errors import EngineError, ModelError
+from cotlab.errors import ModelError
 from cotlab.interventions.base import Baseline
 from cotlab.models.engine_card import EngineCard
 
@@ -63,7 +63,7 @@ class VllmEngine(Engine):
         """
         options = options or VllmOptions()
         self._llm: Any = open_llm(model, options)
-        self._steps: Steps | None = Steps(self._llm.llm_engine)
+        self._steps = Steps(self._llm.llm_engine)
         self._window = 2 * options.max_rows
         self.tokenizer = tokenizer
         self.capabilities = Capabilities(logprobs=True, interventions=frozenset({Baseline.kind}))
@@ -88,7 +88,7 @@ class VllmEngine(Engine):
             EngineError: vLLM broke, or the engine is closed.
         """
         source = iter(requests)
-        with Call[Request](self._working) as call:
+        with self._steps.call() as call:
             while True:
                 yield from self._refill(call, source)
                 if not call:
@@ -109,7 +109,7 @@ class VllmEngine(Engine):
         source = enumerate(sequences)
         ready: dict[int, list[float]] = {}
         due = 0
-        with Call[int](self._working) as call:
+        with self._steps.call() as call:
             while True:
                 while len(call) + len(ready) < SCORES_IN_FLIGHT and (item := next(source, None)) is not None:
                     self._score(call, *item)
@@ -128,17 +128,10 @@ class VllmEngine(Engine):
         from vllm.distributed import cleanup_dist_env_and_memory
 
         self._llm.llm_engine.engine_core.shutdown()
-        self._llm = self._steps = None
+        self._steps.close()
+        self._llm = None
         gc.collect()
         cleanup_dist_env_and_memory()
-
-    @property
-    def _working(self) -> Steps:
-        if self._steps is None:
-            raise EngineError("the vllm engine is closed; open it again")
-        if self._steps.spoilt:
-            raise EngineError("the vllm engine broke in an earlier call; open it again")
-        return self._steps
 
     def _refill(self, call: Call[Request], source: Iterator[Request]) -> Iterator[Failure]:
         """Read requests until the window is full; those that cannot start are failures."""

@@ -29,10 +29,24 @@ class Steps:
     """Runs an `LLMEngine` step by step for several calls."""
 
     def __init__(self, llm_engine: Any) -> None:
-        self.llm_engine = llm_engine
-        self.spoilt = False
+        self._llm_engine: Any = llm_engine
+        self._trouble = ""
         self._owners: dict[str, Call[Any]] = {}
         self._added = 0
+
+    def call(self) -> Call[Any]:
+        """A new call.
+
+        Raises:
+            EngineError: The engine is closed, or broke earlier.
+        """
+        self._check()
+        return Call(self)
+
+    def close(self) -> None:
+        """Let go of vLLM; calls that are half read end with an error."""
+        self._llm_engine, self._trouble = None, self._trouble or "is closed"
+        self._owners.clear()
 
     def add(self, owner: Call[Any], prompt: Any, params: Any) -> str:
         """Hand a request to vLLM; its id.
@@ -42,11 +56,13 @@ class Steps:
         """
         from vllm.exceptions import VLLMClientError
 
+        self._check()
         self._added += 1
         request_id = str(self._added)
         self._owners[request_id] = owner
         try:
-            self.llm_engine.add_request(request_id, prompt, params)
+            with _interrupts_held():
+                self._llm_engine.add_request(request_id, prompt, params)
         except (ValueError, VLLMClientError) as error:
             del self._owners[request_id]
             raise ValueError(str(error)) from error
@@ -58,11 +74,12 @@ class Steps:
         Raises:
             EngineError: vLLM broke; the engine cannot be used any more.
         """
+        self._check()
         with _interrupts_held():
             try:
-                outputs = self.llm_engine.step()
+                outputs = self._llm_engine.step()
             except BaseException as error:
-                self.spoilt = True
+                self._trouble = "broke in an earlier call"
                 if isinstance(error, Exception):
                     raise EngineError(f"vllm broke: {type(error).__name__}: {error}") from error
                 raise
@@ -74,9 +91,13 @@ class Steps:
         mine = [request_id for request_id, other in self._owners.items() if other is owner]
         for request_id in mine:
             del self._owners[request_id]
-        if mine and not self.spoilt:
+        if mine and not self._trouble:
             with _interrupts_held():
-                self.llm_engine.abort_request(mine)
+                self._llm_engine.abort_request(mine)
+
+    def _check(self) -> None:
+        if self._trouble:
+            raise EngineError(f"the vllm engine {self._trouble}; open it again")
 
 
 class Call(Generic[About]):

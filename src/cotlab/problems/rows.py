@@ -2,7 +2,7 @@ r"""One problem as a user writes it: a row of a JSONL, JSON or CSV file.
 
 question (or problem, prompt)            what the model is asked
 answer (or gt_answer, gold, solution)    gold answer; of `… #### 42` and of `… \boxed{42}` the 42 is taken
-choices (or options)                     list of options; in CSV separated by |
+choices (or options)                     list of options, which the chat template lists; in CSV separated by |
 checker                                  math, number, choice, countdown, exact; worked out where absent
 name (or id, nickname)                   what to call it
 numbers (or nums), target                of a Countdown
@@ -20,7 +20,7 @@ from cotlab.chains.answers import CHECKERS
 from cotlab.chains.extract import boxed
 from cotlab.chains.problem import Problem
 
-__all__ = ["MAX_QUESTION", "read_row", "with_options"]
+__all__ = ["MAX_QUESTION", "read_row"]
 
 MAX_QUESTION = 200_000
 """Longest question, in characters."""
@@ -90,7 +90,7 @@ def read_row(row: object, default_name: str) -> Problem:
     if fields.numbers is not None:
         meta |= {"numbers": list[JsonValue](fields.numbers), "target": _number(fields.target)}
     problem = Problem(
-        question=with_options(fields.question, fields.choices),
+        question=fields.question,
         answer=gold,
         checker=fields.checker or ("choice" if fields.choices else "countdown" if "numbers" in meta else "math"),
         choices=tuple(fields.choices),
@@ -99,13 +99,6 @@ def read_row(row: object, default_name: str) -> Problem:
     )
     _check(problem)
     return problem
-
-
-def with_options(question: str, choices: list[str]) -> str:
-    """The question with its options below it (`A. …`), where it does not list them itself."""
-    if all(choice in question for choice in choices):
-        return question
-    return question + "\n\n" + "\n".join(f"{chr(ord('A') + idx)}. {choice}" for idx, choice in enumerate(choices))
 
 
 def gold_answer(text: str) -> str:

@@ -30,11 +30,11 @@ MEASURED = (
     "Value V: share of right answers among all rollouts through a prefix, those that were begun higher up and pass "
     "through it included; 95% Wilson interval. Truncated rollouts are an outcome of their own.",
     "ΔV: value after a step minus value before it; 95% interval by Newcombe's method for samples that share rollouts.",
-    "Null floor: 95% quantile of |ΔV| when outcomes are exchanged between the rollouts that say the step and those that "
-    "do not; q is adjusted for the false discovery rate over the steps of a chain (Benjamini and Hochberg).",
+    "Null floor: 95% quantile of |ΔV| when outcomes are exchanged between the rollouts that say the step and those "
+    "that do not; q is adjusted for the false discovery rate over the steps of a chain (Benjamini and Hochberg).",
 )
 LIMITS = (
-    "ΔV says what a step did to the chance of a right answer, not why, and not what the answer would be of another model.",
+    "ΔV says what a step did to the chance of a right answer of this model, not why.",
     "A base chain is one of many; its own outcome is never counted as a sample of a prefix it runs through.",
 )
 KNOWN_END = "known: the chain ends here"
@@ -223,6 +223,6 @@ def _notes(draws: Sequence[Draws]) -> list[str]:
     total, truncated = sum(map(len, draws)), sum(one.count("truncated") for one in draws)
     if total and truncated / total >= 0.05:
         return [
-            f"{truncated / total:.0%} of the rollouts were truncated: values have bounds of that width; raise --max-tokens."
+            f"{truncated / total:.0%} of the rollouts were truncated: values may be higher by that. Raise --max-tokens."
         ]
     return []

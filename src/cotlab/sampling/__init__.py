@@ -12,10 +12,10 @@ from cotlab.sampling.cost import Cost
 from cotlab.sampling.draw import Drawn, Sampler
 from cotlab.sampling.positions import Positions
 from cotlab.sampling.progress import Progress, Silent
-from cotlab.sampling.resample import Resampled, Resampling
+from cotlab.sampling.resampling import Resampled, Resampling
 from cotlab.sampling.scoring import score_run
 from cotlab.sampling.spec import Screen, StudySpec
-from cotlab.sampling.study import FinishedStudy, run_study
+from cotlab.sampling.study import FinishedStudy, resample, run_study
 
 __all__ = [
     "Budget",
@@ -31,6 +31,7 @@ __all__ = [
     "Silent",
     "StudyConfig",
     "StudySpec",
+    "resample",
     "run_study",
     "score_run",
 ]

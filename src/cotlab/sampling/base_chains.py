@@ -48,7 +48,7 @@ def choose_rollouts(
     settings: SamplingSettings,
     *,
     tries: int,
-    score: Callable[[], None],
+    score: Callable[[], object],
     scorer_id: str,
 ) -> tuple[dict[str, Rollout], list[NoChain]]:
     """Choose one rollout from the prompt of each problem.
@@ -87,7 +87,7 @@ def _first(
     role: ChainRole,
     settings: SamplingSettings,
     tries: int,
-    score: Callable[[], None],
+    score: Callable[[], object],
     scorer_id: str,
 ) -> tuple[dict[str, Rollout], list[NoChain]]:
     wanted, found, seen = _WANTED[role], dict[str, Rollout](), 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cotlab.chains.chain import Chain
 from cotlab.chains.problem import Problem
 from cotlab.chains.score import Score, step_subject
@@ -14,7 +16,7 @@ ORACLE_ID = "tiny-oracle/1"
 
 
 def label_chain(run: Run, chain: Chain, problem: Problem) -> bool:
-    """Store category, backtracking, reachability, slips and state of every step, read by the oracle from the whole text.
+    """Store category, backtracking, reachability, slips and state of every step, read by the oracle.
 
     A step that holds several of the oracle's sentences takes the labels of the last; one that holds none is unknown.
 
@@ -31,7 +33,13 @@ def label_chain(run: Run, chain: Chain, problem: Problem) -> bool:
     for step in chain.steps:
         end = start + len(step.text)
         inside = [sentence for sentence in sentences if start < sentence.end <= end]
-        value = {"category": "unknown", "backtracks": None, "reachable": None, "slips": None, "state": None}
+        value: dict[str, Any] = {
+            "category": "unknown",
+            "backtracks": None,
+            "reachable": None,
+            "slips": None,
+            "state": None,
+        }
         if inside:
             last = inside[-1]
             value = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
+from cotlab.stats import exchange_null
+
 __all__ = ["next_wave"]
 
 
@@ -13,19 +15,16 @@ def next_wave(counts: Mapping[int, tuple[int, int]], *, alpha: float = 0.05) -> 
 
     Args:
         counts: (correct, rollouts) by position.
-        alpha: An interval is halved where Fisher's exact test of its ends gives p < alpha.
+        alpha: An interval is halved where exchanging outcomes between its ends gives p < alpha.
 
     Returns:
         New positions in ascending order; none once every such interval is a single step.
     """
-    from scipy.stats import fisher_exact
-
     middles = []
     for left, right in pairwise(sorted(counts)):
         if right - left < 2:
             continue
         (right_a, n_a), (right_b, n_b) = counts[left], counts[right]
-        p = fisher_exact([[right_a, n_a - right_a], [right_b, n_b - right_b]]).pvalue
-        if p < alpha:
+        if exchange_null(right_a, n_a, right_b, n_b).p < alpha:
             middles.append((left + right) // 2)
     return middles

@@ -30,7 +30,7 @@ def score_run(run: Run, scorer: Scorer, *, progress: Progress | None = None) -> 
     progress = progress or Silent()
     problems = run.problems()
     problem_of = {row.id: row.problem_id for row in run.prefixes()}
-    kept = _KeptText(run)
+    whole = _Responses(run)
     done = 0
     while block := list(islice(run.unscored(scorer.id), BLOCK)):
         if done == 0 and len(block) == BLOCK:
@@ -39,7 +39,7 @@ def score_run(run: Run, scorer: Scorer, *, progress: Progress | None = None) -> 
         for rollout in block:
             by_problem[problem_of[rollout.prefix_id]].append(rollout)
         for problem_id, rollouts in by_problem.items():
-            responses = [Response(kept[r.prefix_id] + r.text, r.finish_reason) for r in rollouts]
+            responses = [whole.of(rollout) for rollout in rollouts]
             values = scorer.score(problems[problem_id], responses)
             run.add_scores(
                 Score("rollout", rollout.id, scorer.id, value) for rollout, value in zip(rollouts, values, strict=True)
@@ -49,16 +49,20 @@ def score_run(run: Run, scorer: Scorer, *, progress: Progress | None = None) -> 
     return done
 
 
-class _KeptText(dict[str, str]):
-    """Text of the kept tokens by prefix id, read once each."""
+class _Responses:
+    """Whole responses; what is kept of each prefix is read once."""
 
     def __init__(self, run: Run) -> None:
-        super().__init__()
         self.run = run
+        self.kept: dict[str, tuple[str, bool]] = {}
 
-    def __missing__(self, prefix_id: str) -> str:
-        text = self[prefix_id] = self.run.kept_text(prefix_id)
-        return text
+    def of(self, rollout: Rollout) -> Response:
+        prefix_id = rollout.prefix_id
+        if prefix_id not in self.kept:
+            opened = self.run.prompt_text(prefix_id).rstrip().endswith(self.run.identity.think_open)
+            self.kept[prefix_id] = (self.run.kept_text(prefix_id), opened)
+        text, thinking = self.kept[prefix_id]
+        return Response(text + rollout.text, rollout.finish_reason, thinking)
 
 
 def outcomes_at(

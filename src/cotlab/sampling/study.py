@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cotlab.chains.own_scorer import load_scorer
 from cotlab.chains.problem import Problem
 from cotlab.chains.rollout import Rollout
 from cotlab.chains.scorers import Scorer
 from cotlab.chains.settings import SamplingSettings
-from cotlab.chains.templates import Template, template_from_file
+from cotlab.chains.templates import Template, TemplateKind, template_from_file
 from cotlab.chains.tokens import Tokenizer
 from cotlab.engines.base import Engine
 from cotlab.engines.load import open_engine
@@ -28,16 +29,16 @@ from cotlab.runs import Run, RunIdentity
 from cotlab.sampling.config import StudyConfig
 from cotlab.sampling.positions import Positions
 from cotlab.sampling.progress import Progress, Silent
-from cotlab.sampling.resample import Resampled, Resampling
+from cotlab.sampling.resampling import Resampled, Resampling
 from cotlab.sampling.spec import StudySpec
 
-__all__ = ["FinishedStudy", "run_study"]
+__all__ = ["FinishedStudy", "resample", "run_study"]
 
 GIVEN_CARD = EngineCard(engine="given", model="transcript", revision="", tokenizer_id="", template_id="", dtype="")
 """What the rollouts of pasted transcripts are from: nothing that samples, so they never count as samples."""
 CANDIDATES = 10
 """Problems that a screen looks at for each one that it is to keep."""
-TEMPLATE_KINDS = ("r1", "qwen3", "plain", "tokenizer")
+TEMPLATE_KINDS: tuple[TemplateKind, ...] = ("r1", "qwen3", "plain", "tokenizer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,15 @@ def run_study(config: StudyConfig, *, progress: Progress | None = None, dry: boo
             return _finished(config, engine, scorer, result, len(problems), time.monotonic() - started, dry)
 
 
+def resample(*, progress: Progress | None = None, dry: bool = False, **asked: Any) -> FinishedStudy:
+    """`run_study` for a notebook: the fields of `StudyConfig` as keywords.
+
+    Raises:
+        UserError: A field is unknown or out of range, or what `run_study` raises.
+    """
+    return run_study(StudyConfig.of(**asked), progress=progress, dry=dry)
+
+
 @contextmanager
 def _engine(config: StudyConfig, progress: Progress) -> Iterator[tuple[Engine, Template, ModelCard]]:
     progress.say(f"loading {config.model}")
@@ -114,8 +124,9 @@ def _engine(config: StudyConfig, progress: Progress) -> Iterator[tuple[Engine, T
 
 
 def _template(config: StudyConfig, card: ModelCard, tokenizer: Tokenizer) -> Template:
-    if config.template is None or config.template in TEMPLATE_KINDS:
-        template = card.template(config.template)
+    kind = next((kind for kind in TEMPLATE_KINDS if kind == config.template), None)
+    if kind is not None or config.template is None:
+        template = card.template(kind)
     else:
         template = template_from_file(config.template, card.think, card.tags or Template("plain").tags)
     return (template if config.think_tag else template.without_think_tag()).bound(tokenizer)

@@ -1,29 +1,30 @@
-"""The embedded tiny reasoner: a task with an exact oracle, and a model of 3.4M parameters that reasons about it.
+r"""The embedded tiny reasoner: a task with an exact oracle, and a model of 3.4M parameters that reasons about it.
 
 Two families of problems, worded in a few ways each:
 
-- **countdown**: make a target from three different numbers (2..20), *each used exactly once*, with `+`, `-`, `*`; every value,
-  the target and all in between lie in 1..99 and the target above the largest number. Answer: `\\boxed{(5 * 8) - 6}`.
-- **solve**: find the whole number x of `a * x ± b = c` by guess and check. Answer: `\\boxed{7}`.
+- **countdown**: make a target from three different numbers (2..20), *each used exactly once*, with `+`, `-`, `*`; every
+  value, the target and all in between, lies in 1..99, and the target above the largest number.
+  Answer: `\boxed{(5 * 8) - 6}`.
+- **solve**: find the whole number x of `a * x ± b = c` by guess and check. Answer: `\boxed{7}`.
 
-A chain is one sentence a line, `<think>\\n` is opened by the chat template, `</think>\\n\\nThe answer is \\boxed{...}.` closes it.
-Every sentence has exact labels (`LabelledStep`): category, whether it backtracks, whether the target is still reachable, slips,
-and a canonical state key. The oracle reads them from any sampled text; nothing here needs torch.
+A chain is one sentence a line; the chat template has opened `<think>\n`; `</think>\n\nThe answer is \boxed{...}.`
+closes it. Every sentence has exact labels (`LabelledStep`): category, whether it backtracks, whether the target is
+still reachable, slips, and a canonical state key. The oracle reads them from any sampled text, without torch.
 
     problems = tiny.generate_problems(8, seed=0, family="countdown", split="heldout")
-    chain = tiny.write_chain(problems[0], random.Random(0))         # written by the generator, labels planted
-    steps = tiny.parse_chain(problems[0], chain.text)               # read back; also for sampled completions
-    tiny.check_answer(problems[0], completion)                      # True, False, or None without a boxed answer
-    tiny.problem_from_question(question)                            # the problem behind a prompt's user turn, or None
-    AutoModelForCausalLM.from_pretrained(tiny.model_path())         # Qwen2ForCausalLM + tokenizer, also for vLLM
+    chain = tiny.write_chain(problems[0], random.Random(0))       # written by the generator, labels planted
+    steps = tiny.parse_chain(problems[0], chain.text)             # read back; also for sampled completions
+    tiny.check_answer(problems[0], completion)                    # True, False, or None without a boxed answer
+    tiny.problem_from_question(question)                          # the problem behind a user's turn, or None
+    AutoModelForCausalLM.from_pretrained(tiny.model_path())       # Qwen2ForCausalLM and tokenizer, also for vLLM
 
-Spans of steps are characters of the text handed in, which may or may not hold `<think>`/`</think>`. A sentence that no template
-fits is `unknown` and leaves the state as it was. `backtracks` is true of sentences that say they go back to the start of the search;
-`reachable` means: a right answer can follow without going back.
+Spans of steps are characters of the text handed in, with or without `<think>` and `</think>`. A sentence that no
+template fits is `unknown` and leaves the state as it was. `backtracks` is true of sentences that say they go back
+to the start of the search; `reachable` means that a right answer can follow without going back.
 
-Temperament: a problem's `manner` ("plain", "careful", "quick", "double-check") adds a note to the question, and its planted rates
-(`MANNERS[name].backtrack`, `.check`, `.give_up` ...) were trained in, so that steering and prompting have a known target;
-`count_decisions` estimates them from labelled chains.
+Temperament: a problem's `manner` ("plain", "careful", "quick", "double-check") adds a note to the question; its planted
+rates (`MANNERS[name].backtrack`, `.check`, `.give_up` ...) were trained in, so that steering and prompting have a known
+target; `count_decisions` estimates them from labelled chains.
 """
 
 import random

@@ -25,6 +25,7 @@ class Equation:
 
     @property
     def holds(self) -> bool:
+        """Whether it is true."""
         return evaluate(self.left, self.op, self.right) == self.claimed
 
 
@@ -40,6 +41,7 @@ class Expression:
 
     @property
     def value(self) -> int:
+        """What it makes."""
         return evaluate(evaluate(self.a, self.op, self.b), self.last_op, self.c)
 
     def __str__(self) -> str:
@@ -110,9 +112,10 @@ def _ordered(a: int, op: str, b: int) -> tuple[int, str, int]:
 
 
 def evaluate_text(text: str) -> tuple[int, tuple[int, ...]] | None:
-    """Value of an arithmetic expression and the numbers it uses, sorted; None where it is not one.
+    r"""Value of an arithmetic expression and the numbers it uses, sorted; None where it is not one.
 
-    Only integers, `+`, `-`, `*` and parentheses are understood (`×`, `·`, `\\times` and `\\cdot` read as `*`); nothing is executed.
+    Only integers, `+`, `-`, `*` and parentheses are understood; `×`, `·`, `\times` and `\cdot` read as `*`.
+    Nothing is executed.
     """
     plain = text.translate(_PLAIN).replace("\\times", "*").replace("\\cdot", "*").split("=")[0].strip()
     if not plain or len(plain) > 80 or not re.fullmatch(r"[\d\s()+*-]+", plain):

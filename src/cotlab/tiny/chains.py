@@ -40,7 +40,7 @@ class LabelledStep:
 
 @dataclass(frozen=True, slots=True)
 class LabelledChain:
-    """A written solution: the completion after `<think>\\n`, with one label per sentence."""
+    r"""A written solution: the completion after `<think>\n`, with one label per sentence."""
 
     problem: TinyProblem
     text: str

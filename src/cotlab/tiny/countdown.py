@@ -1,6 +1,6 @@
 """Writes Countdown chains: hunches forward from the numbers, and plans backward from the target.
 
-A plan keeps one number for last, works out what the other two must then make, and tries their sum, difference and product.
+A plan keeps one number for last, works out what the others must then make, and tries their sum, difference and product.
 A hunch combines two numbers and tests what remains. Failed attempts are left with or without a spoken "Wait".
 """
 
@@ -12,7 +12,7 @@ from itertools import combinations
 from cotlab.tiny.arithmetic import HIGHEST, OPERATORS, Expression, evaluate, in_range, operands, results
 from cotlab.tiny.chains import LabelledChain
 from cotlab.tiny.problems import TinyProblem
-from cotlab.tiny.states import verdict_on
+from cotlab.tiny.state import verdict_on
 from cotlab.tiny.writer import Compute, Draft
 
 MOST_ATTEMPTS = 8
@@ -36,7 +36,7 @@ class _Countdown(Draft):
         a, b, c = self.numbers
         self.say("numbers", a=a, b=b, c=c, t=self.target)
         if self.chance(0.4):
-            self.say("rule", wordings=(0, 1, 2))
+            self.say("rule", 0, 0, (0, 1, 2))
         for attempt in range(1, MOST_ATTEMPTS + 1):
             if self.chance(self.manner.doubt):
                 self.say("doubt")
@@ -52,7 +52,13 @@ class _Countdown(Draft):
 
     def confirmed(self, found: Expression) -> bool:
         """Sum up a candidate and perhaps verify it; False where the check refutes it."""
-        parts = {"a": found.a, "op": found.op, "b": found.b, "last_op": found.last_op, "c": found.c}
+        parts: dict[str, int | str] = {
+            "a": found.a,
+            "op": found.op,
+            "b": found.b,
+            "last_op": found.last_op,
+            "c": found.c,
+        }
         self.say("total", t=self.target, **parts)
         if not self.chance(self.manner.final_check):
             return True
@@ -84,7 +90,7 @@ class _Countdown(Draft):
         return True
 
     def hunch(self) -> tuple[Expression | None, bool]:
-        """Combine two numbers and test the rest; the candidate, and whether the attempt was left with a "Wait" already."""
+        """Combine two numbers and test the rest; the candidate, and whether it was left with a "Wait"."""
         moves = [
             (x, op, y)
             for x, y in combinations(self.numbers, 2)

@@ -52,7 +52,7 @@ def _count(steps: Sequence[LabelledStep]) -> Decisions:
 def _failures(steps: Sequence[LabelledStep]) -> tuple[int, int]:
     """Failed attempts that were left, and how many of them with a sentence that goes back.
 
-    Left out: attempts abandoned before they failed, refuted solutions (they always go back) and sentences said again after a slip.
+    Left out: attempts abandoned before they failed, refuted solutions (they always go back), sentences said again.
     """
     failed = backtracked = 0
     attempt, judged, before = False, False, ""

@@ -12,7 +12,7 @@ CATCH_RATE = 0.35
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a chain is written. Every rate is a probability at one kind of decision, equal wherever that decision comes up."""
+    """How a chain is written. A rate is a probability at one kind of decision, wherever that comes up."""
 
     name: str
     note: str

@@ -8,7 +8,8 @@ from cotlab.tiny.arithmetic import Equation, equations_in
 from cotlab.tiny.chains import LabelledStep
 from cotlab.tiny.phrases import Kind, Slots, read
 from cotlab.tiny.problems import TinyProblem
-from cotlab.tiny.states import State, initial_state, solves
+from cotlab.tiny.state import State, solves
+from cotlab.tiny.states import initial_state
 
 _BREAK = re.compile(r"</?think>|\n+|(?<=[.?!])[ \t]+")
 _RECHECKS = frozenset({"check", "correct", "proof", "refute", "total"})
@@ -36,7 +37,8 @@ def parse_chain(problem: TinyProblem, text: str) -> tuple[LabelledStep, ...]:
         text: the completion, from the first thought on; `<think>` and `</think>` may be in it and are no sentences.
 
     Returns:
-        One step per sentence with its span in `text`. A sentence that no template fits is `unknown`: it leaves the state as it was.
+        One step per sentence with its span in `text`.
+        A sentence that no template fits is `unknown` and leaves the state as it was.
     """
     state, steps = initial_state(problem), []
     for start, end in sentences(text):
@@ -78,7 +80,7 @@ def equations_of(kind: Kind, slots: Slots, sentence: str) -> tuple[Equation, ...
 
 
 def boxed(text: str) -> str | None:
-    """What the last `\\boxed{...}` of a text holds, or None."""
+    r"""What the last `\boxed{...}` of a text holds, or None."""
     begin = text.rfind("\\boxed{")
     if begin < 0:
         return None
@@ -93,7 +95,7 @@ def boxed(text: str) -> str | None:
 def check_answer(problem: TinyProblem, text: str) -> bool | None:
     """Whether the boxed answer is right; None where there is none to judge.
 
-    Countdown accepts any expression that uses each number exactly once and makes the target; solve accepts `7` and `x = 7`.
+    Countdown accepts any expression that uses each number exactly once and makes the target; solve `7` and `x = 7`.
     """
     answer = boxed(text)
     if not answer:

@@ -1,4 +1,4 @@
-"""The sentences of a chain: each kind has a category and a few wordings that are written and read by the same template."""
+"""The sentences of a chain: each kind has a category and a few wordings, written and read by one template."""
 
 from __future__ import annotations
 
@@ -141,7 +141,9 @@ KINDS: dict[str, Kind] = {
             ("I give up, my guess is ({a} {op} {b}) {last_op} {c}.", "No idea, I guess ({a} {op} {b}) {last_op} {c}."),
         ),
         Kind("give_up_x", "uncertainty_management", ("I give up, my guess is x = {g}.", "No idea, I guess x = {g}.")),
-        Kind("check", "self_checking", ("Check: {a} {op} {b} = {r}, right.", "Let me check: {a} {op} {b} = {r}, good.")),
+        Kind(
+            "check", "self_checking", ("Check: {a} {op} {b} = {r}, right.", "Let me check: {a} {op} {b} = {r}, good.")
+        ),
         Kind("correct", "self_checking", ("Wait, {a} {op} {b} = {r}, not {w}.", "Check: {a} {op} {b} = {r}, not {w}.")),
         Kind(
             "proof",

@@ -7,7 +7,7 @@ import random
 from cotlab.tiny.arithmetic import HIGHEST, evaluate, in_range
 from cotlab.tiny.chains import LabelledChain
 from cotlab.tiny.problems import TinyProblem
-from cotlab.tiny.states import verdict_on
+from cotlab.tiny.state import verdict_on
 from cotlab.tiny.writer import Compute, Draft
 
 MOST_GUESSES = 9
@@ -28,7 +28,7 @@ class _Solve(Draft):
     def write(self) -> LabelledChain:
         self.say("equation", a=self.a, op=self.op, b=self.b, t=self.target)
         if self.chance(0.4):
-            self.say("rule", wordings=(3, 4))
+            self.say("rule", 0, 0, (3, 4))
         guess = self._first()
         for attempt in range(1, MOST_GUESSES + 1):
             if self.chance(self.manner.doubt):
@@ -87,7 +87,15 @@ class _Solve(Draft):
             return True
         product = self.a * guess
         result = evaluate(product, self.op, self.b)
-        parts = {"a": self.a, "op": "*", "b": guess, "m": product, "n": product, "last_op": self.op, "c": self.b}
+        parts: dict[str, int | str] = {
+            "a": self.a,
+            "op": "*",
+            "b": guess,
+            "m": product,
+            "n": product,
+            "last_op": self.op,
+            "c": self.b,
+        }
         if result == self.target:
             self.say("proof", r=result, **parts)
             return True
@@ -138,7 +146,7 @@ class _Solve(Draft):
 
         def say(n: int, s: int) -> None:
             verdict = verdict_on(value[0], self.target)
-            slots = {"m": product, "op": self.op, "c": self.b, "r": value[0], "t": self.target}
+            slots: dict[str, int | str] = {"m": product, "op": self.op, "c": self.b, "r": value[0], "t": self.target}
             self.say("test", n, s, verdict=verdict, **slots)
 
         self.computed(build, say)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def model_path() -> Path:
-    """The folder of the tiny reasoner's weights and tokenizer, for transformers, vLLM or anything that reads local folders.
+    """The folder of the tiny reasoner's weights and tokenizer, for transformers, vLLM and all that read local folders.
 
     Raises:
         FileNotFoundError: if this installation came without weights.

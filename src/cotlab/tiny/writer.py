@@ -1,4 +1,4 @@
-"""What the writers of both families share: emitting labelled sentences, slipping and catching slips at the planted rates."""
+"""What the writers of both families share: labelled sentences, slips and catches at the planted rates."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Draft:
         return self.rng.random() < probability
 
     def say(
-        self, kind: str, computations: int = 0, slips: int = 0, wordings: tuple[int, ...] = (), **slots: int | str
+        self, kind: str, computations: int = 0, slips: int = 0, wordings: tuple[int, ...] = (), /, **slots: int | str
     ) -> None:
         """Add a sentence of a kind with the labels that are known to the writer."""
         filled: Slots = {name: str(value) for name, value in slots.items()}
@@ -96,4 +96,6 @@ class Draft:
         self._text += THINK_END
         self.say("answer", answer=answer)
         text = self._text.rstrip("\n")
-        return LabelledChain(self.problem, text, tuple(self._steps), check_answer(self.problem, text) is True, self.gave_up)
+        return LabelledChain(
+            self.problem, text, tuple(self._steps), check_answer(self.problem, text) is True, self.gave_up
+        )

@@ -1,0 +1,5 @@
+"""`python -m cotlab`."""
+
+from cotlab.cli import main
+
+main()

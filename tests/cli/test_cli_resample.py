@@ -1,0 +1,146 @@
+"""The command line as a user meets it: real processes, killed and resumed, on the markov engine."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COTLAB = [sys.executable, "-m", "cotlab"]
+STUDY = [
+    "resample",
+    "--model",
+    "markov:staircase",
+    "--question",
+    "Climb.",
+    "--answer",
+    "7",
+    "--base",
+    "random",
+    "-n",
+    "60",
+]
+
+
+def cotlab(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COTLAB, *arguments], capture_output=True, text=True, timeout=120, cwd=cwd, check=False)
+
+
+def bodies(run: Path) -> dict[str, tuple[object, ...]]:
+    with sqlite3.connect(run / "run.sqlite") as db:
+        key = [row[1] for row in db.execute("PRAGMA table_info(rollout_body)")][0]
+        found = db.execute(
+            "SELECT rollout.id, prefix, intervention, sample_idx, seed, text, token_ids, logprobs "
+            f"FROM rollout JOIN rollout_body ON rollout_body.{key} = rollout.key"
+        ).fetchall()
+    assert len({row[0] for row in found}) == len({row[1:4] for row in found}) == len(found)
+    return {row[0]: row[4:] for row in found}
+
+
+def test_json_is_one_document_and_a_second_call_samples_nothing(tmp_path: Path) -> None:
+    first = cotlab(*STUDY, "--run", str(tmp_path / "run"), "--json")
+    assert first.returncode == 0, first.stderr
+    document = json.loads(first.stdout)
+    assert {"run", "model", "engine", "problems", "conditions", "rollouts", "sampled_now", "seconds"} <= set(document)
+    step = document["steps"][0]
+    assert {"problem", "chain", "step", "text", "category", "value_before", "value_after", "importance"} <= set(step)
+    assert {"value", "low", "high", "n", "null_q95", "reason"} <= set(step["importance"]["resampling"])
+    second = json.loads(cotlab(*STUDY, "--run", str(tmp_path / "run"), "--json").stdout)
+    assert second["sampled_now"] == 0 < document["sampled_now"]
+    assert second["steps"] == document["steps"]
+
+
+def test_killed_at_random_moments_and_resumed_it_is_as_if_undisturbed(tmp_path: Path) -> None:
+    slow = [*STUDY, "--run", str(tmp_path / "run"), "--json", "-o", "delay=0.004"]
+    rng, done = random.Random(7), {}
+    for _ in range(3):
+        process = subprocess.Popen([*COTLAB, *slow], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        database = tmp_path / "run" / "run.sqlite"
+        deadline = time.monotonic() + 60
+        while not database.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0.1, 1.2))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        now = bodies(tmp_path / "run")
+        assert done.items() <= now.items()
+        done = now
+    finished = cotlab(*STUDY, "--run", str(tmp_path / "run"), "--json")
+    assert finished.returncode == 0, finished.stderr
+    calm = cotlab(*STUDY, "--run", str(tmp_path / "calm"), "--json")
+    end = bodies(tmp_path / "run")
+    assert done.items() <= end.items()
+    assert end == bodies(tmp_path / "calm")
+    assert json.loads(finished.stdout)["steps"] == json.loads(calm.stdout)["steps"]
+    assert cotlab("runs", "verify", str(tmp_path / "run")).returncode == 0
+
+
+def test_ctrl_c_keeps_what_was_sampled_and_says_how_to_go_on(tmp_path: Path) -> None:
+    slow = [*STUDY, "--run", str(tmp_path / "run"), "-o", "delay=0.01"]
+    process = subprocess.Popen([*COTLAB, *slow], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (tmp_path / "run" / "run.sqlite").exists():
+        time.sleep(0.02)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, talk = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "same command" in talk and "Traceback" not in talk
+    assert bodies(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["resample", "--model", "no-such-model-here"], "no-such-model-here"),
+        (["resample", "--problems", "missing.jsonl"], "missing.jsonl"),
+        (["resample", "--engine", "warp"], "warp"),
+        (["resample", "-o", "speed"], "speed"),
+        (["runs", "show", "nowhere"], "nowhere"),
+        (["tree", "nowhere"], "nowhere"),
+        (["score", "nowhere", "answers"], "nowhere"),
+        (["export", "nowhere", "out"], "nowhere"),
+    ],
+)
+def test_a_users_fault_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], said: str) -> None:
+    result = cotlab(*arguments, cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.strip() and not line.startswith("loading")]
+    assert len(lines) == 1 and said in lines[0] and "Traceback" not in result.stderr
+
+
+def test_a_bad_line_of_a_problem_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text('{"question": "2 + 2?", "answer": "4"}\nnot json\n')
+    result = cotlab("resample", "--problems", "mine.jsonl", cwd=tmp_path)
+    assert result.returncode == 2 and "line 2" in result.stderr and "mine.jsonl" in result.stderr
+
+
+def test_a_model_folder_without_tokenizer_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}')
+    result = cotlab("resample", "--model", "./model", cwd=tmp_path)
+    assert result.returncode == 2 and "./model" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_runs_tree_score_and_export_work_on_a_run(tmp_path: Path) -> None:
+    run = str(tmp_path / "runs" / "one")
+    assert cotlab(*STUDY, "--run", run).returncode == 0
+    listed = json.loads(cotlab("runs", "list", str(tmp_path / "runs"), "--json").stdout)
+    assert [row["path"] for row in listed] == [run]
+    assert json.loads(cotlab("runs", "show", run, "--json").stdout)["chains"] == 1
+    tree = json.loads(cotlab("tree", run, "--json").stdout)
+    assert tree["steps"][0]["alternatives"]
+    assert "Climb." in cotlab("tree", run).stdout
+    (tmp_path / "own.py").write_text("def long(problem, response):\n    return len(response.text) > 40\n")
+    scored = json.loads(cotlab("score", run, f"{tmp_path / 'own.py'}:long", "--json").stdout)
+    assert scored["scored_now"] == listed[0]["rollouts"]
+    for target in ("tables", "tree.graphml", "tree.json"):
+        written = json.loads(cotlab("export", run, str(tmp_path / target), "--json").stdout)["written"]
+        assert written and all(Path(path).exists() for path in written)
+    merged = cotlab("runs", "merge", run, run, "--into", str(tmp_path / "merged"), "--json")
+    assert json.loads(merged.stdout)["rollouts"] == listed[0]["rollouts"]

@@ -1,0 +1,182 @@
+"""Studies on the markov engine: what is asked is drawn, once, and values agree with the exact ones."""
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cotlab.engines.load import open_engine
+from cotlab.engines.markov import MarkovEngine
+from cotlab.errors import RunError, UserError
+from cotlab.reports.study import StudyView, chain_report
+from cotlab.runs import Run
+from cotlab.sampling import FinishedStudy, StudyConfig, run_study
+from cotlab.trees import ConditionIds
+
+
+def asked(run: Path, **more: object) -> StudyConfig:
+    given: dict[str, object] = {
+        "model": "markov:staircase",
+        "question": "Climb.",
+        "answer": "7",
+        "run": run,
+        "n": 40,
+        "base": ("random",),
+    }
+    return StudyConfig.of(**{**given, **more})
+
+
+def rows(run: Path) -> list[tuple[object, ...]]:
+    with sqlite3.connect(run / "run.sqlite") as db:
+        sql = "SELECT rollout.id, sample_idx, seed, text, token_ids, logprobs FROM rollout JOIN rollout_body ON "
+        key = [row[1] for row in db.execute("PRAGMA table_info(rollout_body)")][0]
+        return db.execute(f"{sql} rollout_body.{key} = rollout.key ORDER BY rollout.id").fetchall()
+
+
+def view(finished: FinishedStudy) -> StudyView:
+    return StudyView(finished.scorer_id, ConditionIds(finished.settings.id, finished.engine_card_id))
+
+
+def test_every_position_gets_n_rollouts_and_a_second_study_none(tmp_path: Path) -> None:
+    first = run_study(asked(tmp_path / "run"))
+    with Run.open(tmp_path / "run") as run:
+        chain = run.chains()[0]
+        counts = run.counts(first.settings.id, first.engine_card_id, next(iter(run.interventions())))
+        assert [counts.get(chain.prefix(k).id) for k in range(len(chain.steps))] == [40] * len(chain.steps)
+        assert chain.prefix(len(chain.steps)).id not in counts
+    before = rows(tmp_path / "run")
+    second = run_study(asked(tmp_path / "run"))
+    assert (first.sampled_now, second.sampled_now) == (40 * len(first.positions[first.chain_ids[0]]), 0)
+    assert rows(tmp_path / "run") == before
+
+
+def test_more_rollouts_are_added_to_those_that_are_there(tmp_path: Path) -> None:
+    few = run_study(asked(tmp_path / "run", n=10))
+    more = run_study(asked(tmp_path / "run", n=25))
+    straight = run_study(asked(tmp_path / "straight", n=25))
+    assert few.sampled_now + more.sampled_now == straight.sampled_now
+    assert rows(tmp_path / "run") == rows(tmp_path / "straight")
+
+
+def test_values_agree_with_the_exact_ones(tmp_path: Path) -> None:
+    finished = run_study(asked(tmp_path / "run", n=400))
+    opened = open_engine("markov:staircase")
+    engine = opened.engine
+    assert isinstance(engine, MarkovEngine)
+    with Run.open(tmp_path / "run") as run:
+        chain = run.chains()[0]
+        report = chain_report(run, chain, view(finished))
+    for step in report.steps:
+        exact = engine.value(chain.prefix(step.idx), finished.settings)
+        estimate = step.value_before
+        assert estimate.value is not None
+        se = max((exact * (1 - exact) / estimate.n) ** 0.5, 1e-9)
+        assert abs(estimate.value - exact) < 4.5 * se + 1e-9
+    assert report.steps[-1].value_after.value in (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("role", "outcome"), [("first-right", "correct"), ("first-wrong", "wrong")])
+def test_a_chain_chosen_for_its_outcome_has_it(tmp_path: Path, role: str, outcome: str) -> None:
+    finished = run_study(asked(tmp_path / "run", n=12, base=(role,)))
+    with Run.open(tmp_path / "run") as run:
+        assert chain_report(run, run.chains()[0], view(finished)).outcome == outcome
+
+
+def test_a_problem_without_such_a_chain_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none of 4 rollouts was correct"):
+        run_study(asked(tmp_path / "run", answer="8", base=("first-right",), tries=4))
+
+
+def test_coarse_positions_refine_only_where_the_value_moves(tmp_path: Path) -> None:
+    lucky = run_study(asked(tmp_path / "lucky", model="markov:lucky", n=300, positions="coarse:4", seed=1))
+    flat = run_study(asked(tmp_path / "flat", model="markov:null", n=300, positions="coarse:4", seed=1))
+    with Run.open(tmp_path / "flat") as run:
+        steps = len(run.chains()[0].steps)
+    assert flat.positions[flat.chain_ids[0]] == tuple(sorted({*range(0, steps, 4), steps - 1}))
+    assert len(lucky.positions[lucky.chain_ids[0]]) > 4
+
+
+def test_screening_draws_are_no_draws_of_the_value(tmp_path: Path) -> None:
+    finished = run_study(asked(tmp_path / "run", n=20, screen="0:1", screen_n=15))
+    with Run.open(tmp_path / "run") as run:
+        report = chain_report(run, run.chains()[0], view(finished))
+        prompt = run.chains()[0].prefix(0).id
+        assert len(list(run.rollouts(prefix_id=prompt))) == 35
+    assert report.steps[0].value_before.n == 20
+
+
+def test_screened_out_problems_leave_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="screened out by its accuracy"):
+        run_study(asked(tmp_path / "run", screen="0.99:1.0", screen_n=20))
+
+
+def test_a_budget_shrinks_n_in_whole_blocks(tmp_path: Path) -> None:
+    free = run_study(asked(tmp_path / "free", n=200))
+    tight = run_study(asked(tmp_path / "tight", n=200, budget="4k"))
+    assert tight.n < free.n
+    with Run.open(tmp_path / "tight") as run:
+        tokens = sum(row.n_tokens for row in run.rollouts(bodies=False))
+    assert tokens < 5_000
+
+
+def test_a_dry_run_stores_nothing_and_tells_the_cost(tmp_path: Path) -> None:
+    plan = run_study(asked(tmp_path / "run"), dry=True)
+    assert not (tmp_path / "run").exists()
+    assert "rollouts" in plan.cost and "MB" in plan.cost
+
+
+def test_failed_requests_are_missing_and_asked_for_again(tmp_path: Path) -> None:
+    broken = run_study(asked(tmp_path / "run", engine_options={"fail_every": 3}))
+    assert broken.failures > 0
+    mended = run_study(asked(tmp_path / "run"))
+    assert mended.sampled_now > 0 == mended.failures
+    whole = run_study(asked(tmp_path / "whole"))
+    assert whole.chain_ids == mended.chain_ids
+    assert rows(tmp_path / "run") == rows(tmp_path / "whole")
+
+
+def test_a_transcript_becomes_the_chain_and_never_a_sample(tmp_path: Path) -> None:
+    page = tmp_path / "transcript.json"
+    page.write_text('{"question": "Climb.", "answer": "7", "response": "<think>\\n Step A.\\n Step B.\\n</think>\\n7"}')
+    finished = run_study(asked(tmp_path / "run", question=None, answer=None, transcript=page))
+    with Run.open(tmp_path / "run") as run:
+        chain = run.chains()[0]
+        report = chain_report(run, chain, view(finished))
+    assert chain.role == "given"
+    assert report.steps[0].value_before.n == 40
+
+
+def test_another_model_does_not_enter_a_run(tmp_path: Path) -> None:
+    run_study(asked(tmp_path / "run", n=10))
+    with pytest.raises(RunError, match="something else"):
+        run_study(asked(tmp_path / "run", model="markov:null", n=10))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"positions": "sometimes"}, "positions 'sometimes'"),
+        ({"budget": "lots"}, "budget 'lots'"),
+        ({"screen": "high"}, "screen 'high'"),
+        ({"n": 0}, "n is 0"),
+        ({"base": ("best",)}, "best"),
+        ({"model": "markov:nothing"}, "nothing"),
+        ({"positions": "0,99"}, "position 99"),
+        ({"cutter": "words"}, "words"),
+        ({"scorer": "nobody"}, "nobody"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_bad_requests_name_the_value(tmp_path: Path, more: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        run_study(asked(tmp_path / "run", **more))
+    assert "\n" not in str(caught.value)
+
+
+def test_pairing_seeds_do_not_depend_on_the_intervention_or_n(tmp_path: Path) -> None:
+    finished = run_study(asked(tmp_path / "run", n=10))
+    assert replace(finished.settings, temperature=0.5).id != finished.settings.id
+    with Run.open(tmp_path / "run") as run:
+        seeds = [rollout.seed for rollout in run.rollouts()]
+    assert len(set(seeds)) == len(seeds)
