@@ -204,7 +204,8 @@ def main() -> int:
         environment.begin()
         for name, text in plan.files.items():
             (ROOT / name).write_text(text, encoding="utf-8")
-    run([str(uv), "pip", "install", "--python", ".venv", *plan.arguments], variables)
+    # Compiled now, so that the first import of torch and its like does not pay for it, nor each where Python writes none.
+    run([str(uv), "pip", "install", "--compile-bytecode", "--python", ".venv", *plan.arguments], variables)
     if not dry_run:
         environment.finish(plan.kind)
         print("setup: ready in .venv", file=sys.stderr)

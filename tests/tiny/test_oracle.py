@@ -4,10 +4,11 @@ import random
 from itertools import permutations, product
 
 import pytest
-from cotlab import tiny
-from cotlab.tiny.arithmetic import evaluate_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from cotlab import tiny
+from cotlab.tiny.arithmetic import evaluate_text
 
 COUNTDOWN = "Make 34 from 5, 6 and 8 with +, - and *, using each number once."
 SOLVE = "Solve 7 * x + 4 = 53 for x. Be quick."

@@ -4,8 +4,9 @@ import random
 
 import pytest
 import torch
-from cotlab import tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+
+from cotlab import tiny
 
 torch.set_num_threads(1)
 

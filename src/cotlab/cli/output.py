@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -12,13 +14,17 @@ if TYPE_CHECKING:
 
 __all__ = ["err", "out", "print_json", "print_table"]
 
+PIPED_WIDTH = 140
+"""Columns where stdout is no terminal."""
+
 
 @cache
 def out() -> Console:
-    """Results."""
+    """Results; as wide as the terminal, and wide where there is none."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(highlight=False, width=PIPED_WIDTH if piped else None)
 
 
 @cache
@@ -53,8 +59,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
             Text(column.removeprefix(">")),
             justify="right" if right else "left",
             no_wrap=idx != wide,
-            overflow="ellipsis",
-            ratio=1 if idx == wide else None,
+            min_width=24 if idx == wide else None,
         )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))

@@ -17,7 +17,19 @@ from cotlab.sampling import FinishedStudy
 from cotlab.stats import Estimate
 from cotlab.trees import ConditionIds
 
-__all__ = ["show", "view_of"]
+__all__ = ["interval", "show", "view_of"]
+
+SHORT: dict[str, str] = {
+    "problem_setup": "setup",
+    "plan_generation": "plan",
+    "fact_retrieval": "fact",
+    "active_computation": "compute",
+    "uncertainty_management": "uncertain",
+    "result_consolidation": "consolidate",
+    "self_checking": "check",
+    "final_answer_emission": "answer",
+}
+"""Categories as the table names them; unknown ones are left blank."""
 
 
 def view_of(finished: FinishedStudy) -> StudyView:
@@ -91,11 +103,11 @@ def _print_chain(chain: ChainReport) -> None:
             [
                 str(step.idx),
                 ("↩ " if step.backtracks else "") + " ".join(step.text.split()),
-                step.category or "",
+                SHORT.get(step.category or "unknown", ""),
                 interval(step.value_before),
                 interval(step.value_after),
                 interval(step.importance, signed=True) + ("*" if (step.importance.q or 1) < 0.05 else " "),
-                "" if step.importance.null_q95 is None else f"±{step.importance.null_q95:.2f}",
+                "" if step.importance.null_q95 is None else f"±{100 * step.importance.null_q95:.0f}",
                 "" if step.importance.q is None else f"{step.importance.q:.3f}",
             ]
             for step in chain.steps
@@ -107,14 +119,14 @@ def _print_chain(chain: ChainReport) -> None:
 
 
 def interval(estimate: Estimate, *, signed: bool = False) -> str:
-    """`0.52 [0.42, 0.61]`, a bare value where it is known, a dash where there is none."""
+    """In percent: `52 (42, 61)`, a bare value where it is known, a dash where there is none."""
     if estimate.value is None:
         return "–"
     sign = "+" if signed else ""
-    value = f"{estimate.value:{sign}.2f}"
+    value = f"{100 * estimate.value:{sign}.0f}"
     if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
         return value
-    return f"{value} [{estimate.low:{sign}.2f}, {estimate.high:{sign}.2f}]"
+    return f"{value} ({100 * estimate.low:{sign}.0f}, {100 * estimate.high:{sign}.0f})"
 
 
 def _print_closing(finished: FinishedStudy, page: str | None, data: ReportData) -> None:
@@ -124,7 +136,7 @@ def _print_closing(finished: FinishedStudy, page: str | None, data: ReportData) 
     out().print(
         Text(
             f"{finished.sampled_now:,} rollouts sampled now ({data.rollouts:,} in the run) "
-            f"on {finished.engine} in {finished.seconds:.0f} s{cache}. * q < 0.05"
+            f"on {finished.engine} in {finished.seconds:.0f} s{cache}. Values in percent with 95% intervals; * q < 0.05"
         )
     )
     for line in finished.skipped[:5]:

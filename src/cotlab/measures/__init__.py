@@ -8,7 +8,7 @@ Measures are pure: they take `Draws` (outcomes and answers of the rollouts throu
 """
 
 from cotlab.measures.curve import value_curve
-from cotlab.measures.importance import importance, step_effect
+from cotlab.measures.effects import importance, step_effect
 from cotlab.trees import Draws, Value, chain_draws, value
 
 __all__ = ["Draws", "Value", "chain_draws", "importance", "step_effect", "value", "value_curve"]

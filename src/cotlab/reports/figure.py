@@ -103,7 +103,7 @@ def _hit_areas(chain: ChainReport, chain_id: str, axis: _Axis, height: float) ->
     return [
         element(
             "rect",
-            element("title", f"{step.idx + 1}. {one_line(step.text, 160)}"),
+            element("title", f"{step.idx}. {one_line(step.text, 160)}"),
             x=axis.x(position),
             y=0,
             width=axis.gap,
@@ -186,7 +186,7 @@ def _tree_panel(
         parts.append(
             element(
                 "circle",
-                element("title", f"{step.idx + 1}. {one_line(step.text, 160)}"),
+                element("title", f"{step.idx}. {one_line(step.text, 160)}"),
                 cx=axis.x(position + 1),
                 cy=SPINE,
                 r=6,

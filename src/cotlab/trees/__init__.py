@@ -11,7 +11,7 @@ Each of these reads the rollouts once. Where several are wanted of one chain, re
 `alternatives_at`, and their passages to `draws_at`.
 """
 
-from cotlab.trees.alternatives import Alternative, alternatives, alternatives_at
+from cotlab.trees.alternative import Alternative, alternatives, alternatives_at
 from cotlab.trees.build import Tree, build_tree
 from cotlab.trees.draws import OUTCOMES, Draws
 from cotlab.trees.export import tree_to_json, write_graphml, write_json
