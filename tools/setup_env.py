@@ -204,7 +204,7 @@ def main() -> int:
         environment.begin()
         for name, text in plan.files.items():
             (ROOT / name).write_text(text, encoding="utf-8")
-    # Compiled now, so that the first import of torch and its like does not pay for it, nor each where Python writes none.
+    # Compiled now: else the first import of torch and its like pays for it, or each where Python may not write.
     run([str(uv), "pip", "install", "--compile-bytecode", "--python", ".venv", *plan.arguments], variables)
     if not dry_run:
         environment.finish(plan.kind)

@@ -107,8 +107,19 @@ def test_screening_draws_are_no_draws_of_the_value(tmp_path: Path) -> None:
 
 
 def test_screened_out_problems_leave_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="screened out by its accuracy"):
+    with pytest.raises(UserError, match="screened out: accuracy"):
         run_study(asked(tmp_path / "run", screen="0.99:1.0", screen_n=20))
+
+
+def test_a_screen_may_take_the_nearest(tmp_path: Path) -> None:
+    problems = tmp_path / "two.jsonl"
+    problems.write_text('{"question": "Climb.", "answer": "7"}\n{"question": "Climb!", "answer": "12345"}\n')
+    more: dict[str, object] = {"question": None, "answer": None, "problems": str(problems), "n": 12}
+    screened = asked(tmp_path / "run", **more, n_problems=1, screen="0.99:1.0", screen_fill=True)
+    finished = run_study(screened)
+    with Run.open(tmp_path / "run") as run:
+        studied = [run.problems()[chain.problem_id].question for chain in run.chains()]
+    assert studied == ["Climb."] and any("accuracy 0%" in line for line in finished.skipped)
 
 
 def test_a_budget_shrinks_n_in_whole_blocks(tmp_path: Path) -> None:

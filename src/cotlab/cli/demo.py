@@ -31,7 +31,8 @@ def demo(
     asked = {
         "problems": "tiny" if model == "tiny" else "word-problems",
         "n_problems": problems,
-        "screen": "0.25:0.75" if model == "tiny" else "0.1:0.9",
+        "screen": "0.25:0.75",
+        "screen_fill": True,
         "base": ("random",),
         "model": model,
         "engine": engine,

@@ -51,6 +51,8 @@ class StudyConfig(BaseModel):
     screen: str | None = None
     """LOW:HIGH, the accuracies between which a problem is kept."""
     screen_n: int = Field(default=20, ge=1)
+    screen_fill: bool = False
+    """Where too few problems are in that range, take the nearest as well."""
     budget: str | None = None
 
     @classmethod
@@ -77,7 +79,7 @@ class StudyConfig(BaseModel):
             return None
         low, _, high = self.screen.partition(":")
         try:
-            return Screen(self.screen_n, float(low), float(high), self.n_problems)
+            return Screen(self.screen_n, float(low), float(high), self.n_problems, self.screen_fill)
         except ValueError:
             raise UserError(f"screen '{self.screen}' not understood. Use LOW:HIGH, such as 0.25:0.75") from None
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from cotlab.chains.chain import Chain, ChainRole
 from cotlab.chains.cutting import get_cutter
@@ -30,12 +31,11 @@ from cotlab.sampling.labels import label_chain
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.refine import next_wave
 from cotlab.sampling.scoring import outcomes_at, score_run
+from cotlab.sampling.screening import screen_problems
 from cotlab.sampling.spec import StudySpec
 
 __all__ = ["Resampled", "Resampling"]
 
-SCREENING = 1_000_000
-"""First sample_idx of screening rollouts: a problem is chosen by them, so they are no draws of its value."""
 CALIBRATION = 16
 """Rollouts that a dry run draws to measure rate and lengths."""
 
@@ -70,6 +70,7 @@ class Resampling:
         render: Callable[[Problem], Sequence[int]],
         budget: Budget | None = None,
         progress: Progress | None = None,
+        asked: Mapping[str, Any] | None = None,
     ) -> None:
         """Prepare; nothing is sampled yet.
 
@@ -81,13 +82,14 @@ class Resampling:
             render: Token ids of the prompt of a problem.
             budget: Cap on tokens or seconds.
             progress: Told how it goes.
+            asked: What the user asked for, as JSON; kept in the study's row beside the spec.
         """
         self.run, self.engine, self.spec, self.scorer = run, engine, spec, scorer
         self.render = render
         self.budget = budget or Budget()
         self.progress = progress or Silent()
         self.cutter = get_cutter(spec.cutter)
-        self.study_id = run.add_study(spec.to_json(), spec.seed)
+        self.study_id = run.add_study({**spec.to_json(), "asked": dict(asked or {})}, spec.seed)
         self.sampler = Sampler(run, engine, self.study_id, seed=spec.seed, budget=self.budget, progress=self.progress)
         self.result = Resampled(run, self.study_id, spec, drawn=self.sampler.drawn)
 
@@ -110,7 +112,7 @@ class Resampling:
         kept = self._screen(prompts, {p.id: p for p in problems})
         self._choose(prompts, kept, given or {})
         if not self.result.chains and not self.sampler.drawn.stopped:
-            reasons = "; ".join(sorted({skip.reason for skip in self.result.skipped}))
+            reasons = "; ".join(sorted({skip.reason for skip in self.result.skipped})[:3])
             raise UserError(
                 f"no problem of {len(problems)} gives a chain to study: {reasons}. Try more problems or another --base"
             )
@@ -133,38 +135,19 @@ class Resampling:
         return prompts
 
     def _screen(self, prompts: dict[str, Prefix], problems: dict[str, Problem]) -> dict[str, Problem]:
-        screen = self.spec.screen
-        if screen is None:
+        if self.spec.screen is None:
             return problems
-        kept: dict[str, Problem] = {}
-        ids, block = list(problems), max(4, 2 * (screen.keep or len(problems)))
-        for start in range(0, len(ids), block):
-            chunk = ids[start : start + block]
-            self.sampler.draw(
-                [prompts[key] for key in chunk],
-                screen.n,
-                self.spec.settings,
-                phase="screening problems",
-                first=SCREENING,
-            )
-            score_run(self.run, self.scorer)
-            for key in chunk:
-                reason = self._screen_out(prompts[key], screen.n, screen.low, screen.high)
-                if reason is None:
-                    kept[key] = problems[key]
-                else:
-                    self.result.skipped.append(NoChain(problems[key], None, reason))
-            if screen.keep is not None and len(kept) >= screen.keep:
-                return dict(list(kept.items())[: screen.keep])
+        kept, out = screen_problems(
+            self.sampler,
+            prompts,
+            problems,
+            self.spec.screen,
+            self.spec.settings,
+            score=lambda: score_run(self.run, self.scorer),
+            scorer_id=self.scorer.id,
+        )
+        self.result.skipped.extend(out)
         return kept
-
-    def _screen_out(self, prompt: Prefix, n: int, low: float, high: float) -> str | None:
-        outcomes = outcomes_at(self.run, prompt.id, self.spec.settings, self.engine.card.id, self.scorer.id)
-        looked_at = [outcome for idx, outcome in outcomes.items() if SCREENING <= idx < SCREENING + n]
-        if len(looked_at) < n:
-            return "screening was not finished"
-        accuracy = looked_at.count("correct") / n
-        return None if low <= accuracy <= high else "screened out by its accuracy"
 
     def _choose(self, prompts: dict[str, Prefix], problems: dict[str, Problem], given: Mapping[str, Rollout]) -> None:
         sampled = {key: problem for key, problem in problems.items() if key not in given}

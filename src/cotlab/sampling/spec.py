@@ -23,6 +23,8 @@ class Screen:
     high: float = 0.75
     keep: int | None = None
     """Stop once so many problems are kept; None keeps all that fit."""
+    fill: bool = False
+    """Make up the number with the problems that come nearest."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.low <= self.high <= 1:
@@ -54,7 +56,7 @@ class StudySpec:
 
     def to_json(self) -> dict[str, Any]:
         """As stored in the run's study row."""
-        screen = self.screen and {key: getattr(self.screen, key) for key in ("n", "low", "high", "keep")}
+        screen = self.screen and {key: getattr(self.screen, key) for key in ("n", "low", "high", "keep", "fill")}
         return {
             "kind": "resample",
             "settings": self.settings.to_json(),

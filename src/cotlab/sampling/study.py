@@ -98,6 +98,7 @@ def run_study(config: StudyConfig, *, progress: Progress | None = None, dry: boo
                 render=lambda problem: template.encode(problem, engine.tokenizer),
                 budget=config.budget_cap(),
                 progress=progress,
+                asked=config.model_dump(mode="json", exclude={"run", "engine_options"}),
             )
             given = _given(response, problems[0], resampling, template) if response is not None else {}
             result = resampling.go(problems, given=given, dry=dry)
