@@ -196,6 +196,7 @@ def export(run: Path, to: Path, settings: dict[str, Any]) -> None:
     model.save_pretrained(to)
     half = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
     save_file(half, to / "model.safetensors", metadata={"format": "pt"})
+    (to / "model.safetensors").chmod(0o644)
     tokenizer.save_pretrained(to)
     print(f"exported {run} to {to}: {(to / 'model.safetensors').stat().st_size / 1e6:.1f} MB")
 

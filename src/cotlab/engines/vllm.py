@@ -170,7 +170,7 @@ class VllmEngine(Engine):
             # Our tokenizer says which tokens end a response; vLLM would ask the model's generation config.
             ignore_eos=True,
             stop_token_ids=sorted(self.tokenizer.eos_ids),
-            # 0 other tokens besides the sampled one, as plain lists: a third of the cost of a dict a token.
+            # No other token besides the sampled one, in plain lists rather than a dict and an object a token.
             logprobs=0,
             flat_logprobs=True,
             output_kind=RequestOutputKind.FINAL_ONLY,

@@ -29,7 +29,7 @@ CPU_MAX_MODEL_LEN = 20_480
 """Longest sequence on a CPU where none is asked for: 16,384 tokens of a response and 4,096 of a prompt."""
 
 CPU_STEP_TOKENS = 4096
-"""Tokens that one step computes on a CPU, at the least: more cost memory and gain nothing."""
+"""Tokens that one step may compute on a CPU, where the longest sequence does not need more."""
 
 CPU_BLOCK_SIZE = 32
 """Tokens of a cache block on a CPU. The default of 128 leaves a fifth of the shared tokens out of the prefix cache."""
