@@ -1,17 +1,25 @@
 """Studies on the markov engine: what is asked is drawn, once, and values agree with the exact ones."""
 
 import sqlite3
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
+from cotlab.chains.prefix import Prefix
+from cotlab.chains.problem import Problem
+from cotlab.chains.rollout import Rollout
+from cotlab.chains.settings import SamplingSettings
+from cotlab.engines.base import Failure, Request
 from cotlab.engines.load import open_engine
 from cotlab.engines.markov import MarkovEngine
 from cotlab.errors import RunError, UserError
+from cotlab.interventions.base import Baseline
 from cotlab.reports.study import StudyView, chain_report
-from cotlab.runs import Run
-from cotlab.sampling import FinishedStudy, StudyConfig, run_study
+from cotlab.runs import Run, RunIdentity
+from cotlab.sampling import Budget, FinishedStudy, Sampler, StudyConfig, run_study
 from cotlab.trees import ConditionIds
 
 
@@ -191,3 +199,60 @@ def test_pairing_seeds_do_not_depend_on_the_intervention_or_n(tmp_path: Path) ->
     with Run.open(tmp_path / "run") as run:
         seeds = [rollout.seed for rollout in run.rollouts()]
     assert len(set(seeds)) == len(seeds)
+
+
+class Flights(MarkovEngine):
+    """A markov engine with 64 requests in flight, of which the short ones land first, as on a batching engine."""
+
+    def sample(self, requests: Iterable[Request]) -> Iterator[Rollout | Failure]:
+        source, flying = iter(requests), list[Rollout | Failure]()
+        while True:
+            flying += list(islice(super().sample(islice(source, 64 - len(flying))), 64))
+            if not flying:
+                return
+            flying.sort(key=lambda result: result.n_tokens if isinstance(result, Rollout) else 0)
+            yield flying.pop(0)
+
+
+def test_a_spent_budget_lets_what_is_in_flight_land(tmp_path: Path) -> None:
+    opened = open_engine("markov:branching").engine
+    assert isinstance(opened, MarkovEngine)
+    engine = Flights(opened.spec)
+    identity = RunIdentity("markov", engine.tokenizer.id, "plain", "<think>", "</think>")
+    with Run.create(tmp_path / "run", identity) as run:
+        prompt = Prefix(tuple(engine.tokenizer.encode("Go.")), 3)
+        problem = Problem("Go.")
+        run.add_problems([problem])
+        run.add_prefix(prompt, problem.id)
+        study = run.add_study({}, 0)
+        sampler = Sampler(run, engine, study, seed=0, budget=Budget(tokens=150))
+        settings = SamplingSettings(temperature=1.0, top_p=1.0, max_tokens=64)
+        sampler.draw([prompt], 500, settings, phase="all")
+        have = run.have(prompt.id, Baseline().id, settings.id, engine.card.id)
+    assert sampler.drawn.stopped and sampler.drawn.rollouts < 500
+    assert have == set(range(len(have)))  # nothing that was asked for was dropped for being long
+
+
+def test_temperature_zero_gives_no_draws(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="temperature 0"):
+        run_study(asked(tmp_path / "run", temperature=0.0))
+
+
+def test_a_budget_on_a_run_that_holds_something_goes_on(tmp_path: Path) -> None:
+    run_study(asked(tmp_path / "run", n=30))
+    more = run_study(asked(tmp_path / "run", n=100, budget="600"))
+    assert 30 < more.n < 100 and more.sampled_now > 0
+    assert more.stopped and "budget" in more.stopped
+
+
+def test_another_seed_does_not_mix_into_a_run(tmp_path: Path) -> None:
+    run_study(asked(tmp_path / "run", n=10))
+    with pytest.raises(UserError, match="seed 0, not 1"):
+        run_study(asked(tmp_path / "run", n=10, seed=1))
+
+
+def test_steps_that_are_tokens_have_values(tmp_path: Path) -> None:
+    finished = run_study(asked(tmp_path / "run", n=12, cutter="tokens"))
+    with Run.open(tmp_path / "run") as run:
+        report = chain_report(run, run.chains()[0], view(finished))
+    assert report.steps[0].value_before.value is not None

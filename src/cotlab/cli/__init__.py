@@ -16,10 +16,10 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"cotlab: {error}", file=sys.stderr)
+        print("cotlab: " + " ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)
     except CotlabError as error:
-        print(f"cotlab: {error}", file=sys.stderr)
+        print("cotlab: " + " ".join(str(error).split()), file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,7 +84,7 @@ def carry_out(asked: dict[str, Any], *, dry: bool, json: bool, report: bool = Fa
 
     config = StudyConfig.of(**asked)
     try:
-        with Bar() as bar:
+        with Bar() as bar, contextlib.redirect_stdout(sys.stderr):
             finished = run_study(config, progress=bar, dry=dry)
     except KeyboardInterrupt:
         typer.echo(

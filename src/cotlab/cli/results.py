@@ -12,12 +12,13 @@ from rich.text import Text
 from cotlab.cli.output import err, out, print_json, print_table
 from cotlab.reports import ChainReport, ReportData, steps_json, write_report
 from cotlab.reports.study import StudyView, report_data
+from cotlab.reports.text import readable
 from cotlab.runs import Run
 from cotlab.sampling import FinishedStudy
 from cotlab.stats import Estimate
 from cotlab.trees import ConditionIds
 
-__all__ = ["interval", "show", "view_of"]
+__all__ = ["interval", "plain", "show", "view_of"]
 
 SHORT: dict[str, str] = {
     "problem_setup": "setup",
@@ -70,7 +71,9 @@ def study_json(finished: FinishedStudy, data: ReportData, conditions: int) -> Ma
         "run": str(finished.path),
         "model": finished.model,
         "engine": finished.engine,
-        "problems": finished.n_problems,
+        "problems": len({chain.problem_id for chain in data.chains}),
+        "candidates": finished.n_problems,
+        "n": finished.n,
         "conditions": conditions,
         "rollouts": data.rollouts,
         "sampled_now": finished.sampled_now,
@@ -93,20 +96,21 @@ def _show_plan(finished: FinishedStudy, *, json: bool) -> None:
 
 def _print_chain(chain: ChainReport) -> None:
     out().print()
-    out().print(Text(chain.question.strip(), style="bold"))
+    out().print(Text(plain(chain.question), style="bold"))
     gold = f", gold answer {chain.gold_answer}" if chain.gold_answer else ""
-    out().print(Text(f"{chain.role} chain: answers {chain.answer or 'nothing'}, {chain.outcome}{gold}"))
+    out().print(Text(f"{chain.role} chain: answers {plain(chain.answer or 'nothing')}, {chain.outcome}{gold}"))
     print_table(
         "",
         [">", "step", "category", ">V before", ">V after", ">ΔV", ">null", ">q"],
         [
             [
                 str(step.idx),
-                ("↩ " if step.backtracks else "") + " ".join(step.text.split()),
+                ("↩ " if step.backtracks else "") + plain(step.text),
                 SHORT.get(step.category or "unknown", ""),
                 interval(step.value_before),
                 interval(step.value_after),
-                interval(step.importance, signed=True) + ("*" if (step.importance.q or 1) < 0.05 else " "),
+                interval(step.importance, signed=True)
+                + ("*" if step.importance.q is not None and step.importance.q < 0.05 else " "),
                 "" if step.importance.null_q95 is None else f"±{100 * step.importance.null_q95:.0f}",
                 "" if step.importance.q is None else f"{step.importance.q:.3f}",
             ]
@@ -116,6 +120,11 @@ def _print_chain(chain: ChainReport) -> None:
     )
     for note in chain.notes:
         out().print(Text(note, style="yellow"))
+
+
+def plain(text: str) -> str:
+    """Model text on one line, with control characters made visible: a terminal would obey them."""
+    return " ".join(readable(text).split())
 
 
 def interval(estimate: Estimate, *, signed: bool = False) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Annotated
 
 import typer
@@ -27,7 +29,8 @@ def score(
 
     judge = load_scorer(scorer)
     with Run.open(run, writable=True) as store, Bar() as bar:
-        done = score_run(store, judge, progress=bar)
+        with contextlib.redirect_stdout(sys.stderr):  # a scorer of the user's own may print
+            done = score_run(store, judge, progress=bar)
         shares = store.summary().outcomes.get(judge.id, {})
     if json:
         print_json({"run": str(run), "scorer": judge.id, "scored_now": done, "outcomes": shares})

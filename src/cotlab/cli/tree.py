@@ -28,7 +28,7 @@ def tree(
     from rich.tree import Tree
 
     from cotlab.cli.output import out, print_json
-    from cotlab.cli.results import interval
+    from cotlab.cli.results import interval, plain
     from cotlab.errors import UserError
     from cotlab.reports.study import StudyView, chain_report
     from cotlab.runs import Run
@@ -45,15 +45,15 @@ def tree(
     if json:
         print_json({"chain": report.id, "steps": [asdict(one) for one in steps]})
         return
-    spine = Tree(Text(report.question.strip(), style="bold"))
+    spine = Tree(Text(plain(report.question), style="bold"))
     for one in steps:
         base = next((alt for alt in one.alternatives if alt.same_as_base), None)
         share = f"{base.share:4.0%}" if base else "  0%"
-        line = Text.assemble((f"{one.idx:>3} ", "dim"), " ".join(one.text.split()))
+        line = Text.assemble((f"{one.idx:>3} ", "dim"), plain(one.text))
         node = spine.add(line.append(f"  {share}  V {interval(one.value_after)}", style="cyan"))
         others = [alt for alt in one.alternatives if not alt.same_as_base]
         for alt in others[:most]:
-            text = Text(" ".join(alt.text.split()) or "(ends)", style="dim")
+            text = Text(plain(alt.text) or "(ends)", style="dim")
             node.add(text.append(f"  {alt.share:4.0%}  V {interval(alt.value)}", style="cyan"))
         if len(others) > most:
             node.add(Text(f"… {len(others) - most} more", style="dim"))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
 from cotlab.chains.settings import SamplingSettings
 from cotlab.chains.templates import Template
 from cotlab.chains.tokens import HFTokenizer, Tokenizer
@@ -171,6 +173,10 @@ def _options(kind: type[Options], given: Mapping[str, Any]) -> Options:
         if name not in names:
             raise UserError(f"the engine has no option '{name}'; it has: {', '.join(names)}")
     try:
-        return kind(**given)
+        return TypeAdapter(kind).validate_python(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"engine option {name}={first.get('input')!r}: {first['msg']}") from None
     except (TypeError, ValueError) as error:
         raise UserError(f"an engine option cannot be: {error}") from error

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from cotlab.chains.chain import Chain
+from cotlab.chains.cutting import get_cutter
 from cotlab.chains.score import Outcome
 from cotlab.measures import Draws, importance, value
 from cotlab.reports.data import AlternativeReport, ChainReport, ReportData, StepReport
@@ -22,6 +23,8 @@ from cotlab.trees import (
     by_tiny_state,
     draws_at,
     paths,
+    resolve_scorer,
+    walk,
 )
 
 __all__ = ["StudyView", "chain_report", "report_data", "steps_json"]
@@ -60,8 +63,9 @@ def chain_report(run: Run, chain: Chain, view: StudyView) -> ChainReport:
     Raises:
         UserError: The run holds rollouts of several conditions and the view does not choose.
     """
+    view = replace(view, scorer_id=resolve_scorer(run, view.scorer_id))
     problem = run.problems()[chain.problem_id]
-    found = list(paths(run, chain, scorer_id=view.scorer_id, condition=view.condition))
+    found = _paths(run, chain, view)
     draws = [draws_at(chain, k, [path.passage for path in found]) for k in range(len(chain.steps) + 1)]
     verdict = _verdict(run, chain, view.scorer_id)
     ends = _shown_positions(found, len(chain.steps))
@@ -69,6 +73,7 @@ def chain_report(run: Run, chain: Chain, view: StudyView) -> ChainReport:
     effects = [*importance([draws[k] for k in ends[:-1]]), _last_effect(curve)]
     labels = _labels(run, chain, view.category_scorer_id)
     group = by_tiny_state(problem) if labels else by_text
+    cut_as_text = get_cutter(chain.cutter_id).rule is not None
     steps = []
     for i, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
         label = labels.get(end - 1, {})
@@ -83,7 +88,7 @@ def chain_report(run: Run, chain: Chain, view: StudyView) -> ChainReport:
                 importance=effects[i],
                 outcome_shares=_shares(draws[start]),
                 alternatives=_alternatives(alternatives_at(chain, start, found, group=group))
-                if len(draws[start])
+                if cut_as_text and len(draws[start])
                 else (),
             )
         )
@@ -149,6 +154,14 @@ def steps_json(reports: Sequence[ChainReport]) -> list[dict[str, Any]]:
         for report in reports
         for step in report.steps
     ]
+
+
+def _paths(run: Run, chain: Chain, view: StudyView) -> list[RolloutPath]:
+    """Rollouts along the chain; where steps are tokens, without what they say next, which text alone does not tell."""
+    if get_cutter(chain.cutter_id).rule is None:
+        found = walk(run, chain, scorer_id=view.scorer_id, condition=view.condition)
+        return [RolloutPath(passage, ()) for passage, _ in found]
+    return list(paths(run, chain, scorer_id=view.scorer_id, condition=view.condition))
 
 
 def _shown_positions(found: Sequence[RolloutPath], n_steps: int) -> list[int]:

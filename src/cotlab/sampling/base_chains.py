@@ -91,7 +91,7 @@ def _first(
     scorer_id: str,
 ) -> tuple[dict[str, Rollout], list[NoChain]]:
     wanted, found, seen = _WANTED[role], dict[str, Rollout](), 0
-    while len(found) < len(prompts) and seen < tries:
+    while len(found) < len(prompts) and seen < tries and not sampler.drawn.stopped:
         seen = min(tries, max(FIRST_BLOCK, 2 * seen))
         open_prompts = [prompt for key, prompt in prompts.items() if key not in found]
         sampler.draw(open_prompts, seen, settings, phase=f"looking for {role} chains")
@@ -104,7 +104,7 @@ def _first(
             rollout = None if idx is None else _sample(sampler, prompt, settings, idx)
             if rollout is not None:
                 found[key] = rollout
-    reason = f"none of {seen} rollouts was {wanted}"
+    reason = sampler.drawn.stopped or f"none of {seen} rollouts was {wanted}"
     return found, [NoChain(problem, role, reason) for key, problem in problems.items() if key not in found]
 
 

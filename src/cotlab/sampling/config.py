@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cotlab.chains.chain import ChainRole
 from cotlab.errors import UserError
 from cotlab.identity import content_id
 from cotlab.sampling.budget import Budget
@@ -37,12 +36,12 @@ class StudyConfig(BaseModel):
     run: Path | None = None
     n: int = Field(default=100, ge=1)
     seed: int = Field(default=0, ge=0)
-    base: tuple[ChainRole, ...] = ("greedy",)
+    base: tuple[Literal["greedy", "first-right", "first-wrong", "random"], ...] = ("greedy",)
     tries: int = Field(default=32, ge=1)
     positions: str = "every"
     cutter: str = "sentences"
     scorer: str = "answers"
-    temperature: float | None = Field(default=None, ge=0)
+    temperature: float | None = Field(default=None, ge=0, le=100)
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=1)
@@ -87,6 +86,6 @@ class StudyConfig(BaseModel):
         """Where the run is: as asked, else `runs/<model>-<hash of the request>`, which asking again finds again."""
         if self.run is not None:
             return self.run
-        asked = self.model_dump(mode="json", exclude={"run", "budget", "engine_options", "n"})
+        asked = self.model_dump(mode="json", exclude={"run", "budget", "engine_options", "n", "scorer"})
         slug = "".join(c if c.isalnum() or c in ".-" else "-" for c in Path(self.model).name or "model")
         return Path("runs") / f"{slug}-{content_id('study', asked)[:8]}"

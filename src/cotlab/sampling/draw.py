@@ -36,6 +36,8 @@ class Drawn:
     rollouts: int = 0
     tokens: int = 0
     failures: int = 0
+    asked: int = 0
+    """Requests handed to the engine."""
     seconds: float = 0.0
     stopped: str | None = None
     """Why it stopped before all was there (the budget), else None."""
@@ -152,11 +154,25 @@ class Sampler:
             return
         self.progress.phase(phase, len(lacking))
         conditions = {prefix.id: Condition(prefix, settings, intervention) for prefix, _ in lacking}
-        requests = (
+        asked = (
             Request(conditions[prefix.id], sample_idx, seed_for(self.seed, prefix.id, sample_idx))
             for prefix, sample_idx in lacking
         )
-        self._consume(requests, _Batch(self.run, self.engine.card.id, self.study_id, wave))
+        self._consume(self._within_budget(asked), _Batch(self.run, self.engine.card.id, self.study_id, wave))
+
+    def _within_budget(self, asked: Iterator[Request]) -> Iterator[Request]:
+        """Hand out requests until what they will take fills the budget.
+
+        What is in flight then is finished, not cancelled: cancelling would keep the short rollouts and drop the long.
+        """
+        for request in asked:
+            flying = self.drawn.asked - self.drawn.rollouts - self.drawn.failures
+            mean = self.drawn.tokens / max(1, self.drawn.rollouts)
+            if self.budget.spent(int(self.drawn.tokens + flying * mean), self.drawn.seconds):
+                self.drawn.stopped = f"budget spent after {self.drawn.tokens:,} tokens, {self.drawn.seconds:.0f} s"
+                return
+            self.drawn.asked += 1
+            yield request
 
     def _consume(self, requests: Iterator[Request], batch: _Batch) -> None:
         before, started = self.drawn.seconds, time.monotonic()
@@ -167,9 +183,6 @@ class Sampler:
                 self.drawn.seconds = before + time.monotonic() - started
                 if batch.due:
                     batch.store()
-                if self.budget.spent(self.drawn.tokens, self.drawn.seconds):
-                    self.drawn.stopped = f"budget spent after {self.drawn.tokens:,} tokens, {self.drawn.seconds:.0f} s"
-                    break
         finally:
             batch.store()
             close = getattr(results, "close", None)

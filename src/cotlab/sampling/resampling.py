@@ -55,6 +55,8 @@ class Resampled:
     drawn: Drawn = field(default_factory=Drawn)
     cost: Cost | None = None
     seconds: float = 0.0
+    shrunk: str | None = None
+    """What the budget did to n, where it did."""
 
 
 class Resampling:
@@ -89,6 +91,7 @@ class Resampling:
         self.budget = budget or Budget()
         self.progress = progress or Silent()
         self.cutter = get_cutter(spec.cutter)
+        refuse_other_seed(run, spec.seed)
         self.study_id = run.add_study({**spec.to_json(), "asked": dict(asked or {})}, spec.seed)
         self.sampler = Sampler(run, engine, self.study_id, seed=spec.seed, budget=self.budget, progress=self.progress)
         self.result = Resampled(run, self.study_id, spec, drawn=self.sampler.drawn)
@@ -190,17 +193,30 @@ class Resampling:
         first = [chain.prefix(0) for chain in self.result.chains]
         samples = min(spec.n, CALIBRATION)
         self.sampler.draw(first[:1], samples, spec.settings, phase="measuring rate and lengths")
-        self.result.cost = cost = self._cost()
+        self.result.cost = cost = self._cost(spec.n)
         self.progress.say(f"planned: {cost.line()}")
         if dry or self.sampler.drawn.stopped:
             return False
         left = self._left()
-        share = left.share_of(cost.tokens, cost.seconds or 0.0)
-        if share < 1:
-            fits = max(1, int(spec.n * share))
-            self.progress.say(f"the budget allows {fits} of {spec.n} rollouts at each position")
+        fits = self._fitting(left)
+        if fits < spec.n:
+            line = f"the budget allows {fits} of {spec.n} rollouts at each position"
+            self.progress.say(line)
             self.spec = self.result.spec = replace(spec, n=fits)
+            self.result.shrunk = line
         return True
+
+    def _fitting(self, left: Budget) -> int:
+        """Largest n whose missing rollouts fit the budget (at least 1)."""
+        low, high = 1, self.spec.n
+        while low < high:
+            middle = (low + high + 1) // 2
+            cost = self._cost(middle)
+            if left.share_of(cost.tokens, cost.seconds or 0.0) >= 1:
+                low = middle
+            else:
+                high = middle - 1
+        return low
 
     def _left(self) -> Budget:
         tokens, seconds = self.budget.tokens, self.budget.seconds
@@ -209,11 +225,13 @@ class Resampling:
             None if seconds is None else max(0.001, seconds - self.sampler.drawn.seconds),
         )
 
-    def _cost(self) -> Cost:
-        spec, rollouts, tokens = self.spec, 0, 0.0
+    def _cost(self, n: int) -> Cost:
+        spec, rollouts, tokens, seen = self.spec, 0, 0.0, set[str]()
         for chain in self.result.chains:
             prefixes = self._open_prefixes(chain, spec.positions.first_wave(len(chain.steps)))
-            lacking = self.sampler.missing(prefixes, spec.n, spec.settings)
+            prefixes = [prefix for prefix in prefixes if prefix.id not in seen]
+            seen.update(prefix.id for prefix in prefixes)
+            lacking = self.sampler.missing(prefixes, n, spec.settings)
             lengths = [len(chain.response_ids)]
             lengths += [r.n_tokens for r in self.run.rollouts(prefix_id=chain.prefix(0).id, bodies=False)]
             rollouts += len(lacking)
@@ -250,6 +268,20 @@ class Resampling:
             prefix_id = chain.prefix(position).id
             card_id, scorer_id = self.engine.card.id, self.scorer.id
             outcomes = outcomes_at(self.run, prefix_id, self.spec.settings, card_id, scorer_id)
-            if outcomes:
-                counts[position] = (list(outcomes.values()).count("correct"), len(outcomes))
+            drawn = [outcome for idx, outcome in outcomes.items() if idx < self.spec.n]
+            if drawn:
+                counts[position] = (drawn.count("correct"), len(drawn))
         return next_wave(counts)
+
+
+def refuse_other_seed(run: Run, seed: int) -> None:
+    """Keep rollouts of two seeds apart: their keys do not hold the seed, so they would mix.
+
+    Raises:
+        UserError: The run was sampled with another seed.
+    """
+    other = sorted({study.seed for study in run.studies() if study.spec.get("kind") == "resample"} - {seed})
+    if other:
+        raise UserError(
+            f"{run.path} was sampled with seed {other[0]}, not {seed}. Use --seed {other[0]} or another --run"
+        )

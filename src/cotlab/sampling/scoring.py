@@ -33,8 +33,8 @@ def score_run(run: Run, scorer: Scorer, *, progress: Progress | None = None) -> 
     whole = _Responses(run)
     done = 0
     while block := list(islice(run.unscored(scorer.id), BLOCK)):
-        if done == 0 and len(block) == BLOCK:
-            progress.phase(f"scoring with {scorer.id}", 0)
+        if done == 0:
+            progress.phase(f"scoring with {scorer.id}", len(block) if len(block) < BLOCK else 0)
         by_problem: dict[str, list[Rollout]] = defaultdict(list)
         for rollout in block:
             by_problem[problem_of[rollout.prefix_id]].append(rollout)

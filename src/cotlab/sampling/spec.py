@@ -51,6 +51,11 @@ class StudySpec:
     def __post_init__(self) -> None:
         if self.n < 1:
             raise UserError(f"{self.n} rollouts a prefix is too few. Use 1 or more")
+        if self.settings.temperature == 0 or self.settings.top_k == 1:
+            raise UserError(
+                "temperature 0 (or top_k 1) gives the same rollout every time, and values need draws. "
+                "Use a temperature above 0; --base greedy takes the greedy chain"
+            )
         if not self.base:
             raise UserError("no base chain asked for. Use greedy, first-right, first-wrong or random")
 

@@ -240,7 +240,7 @@ def _finished(
         skipped=tuple(f"{skip.problem.name or skip.problem.id}: {skip.reason}" for skip in result.skipped),
         sampled_now=result.drawn.rollouts,
         failures=result.drawn.failures,
-        stopped=result.drawn.stopped,
+        stopped=result.drawn.stopped or result.shrunk,
         cost=result.cost.line() if result.cost else "",
         prefix_cache_hit_rate=engine.stats.prefix_cache_hit_rate,
         seconds=seconds,

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from cotlab.chains.chain import Chain
+from cotlab.chains.own_scorer import load_scorer
 from cotlab.chains.rollout import Rollout
 from cotlab.chains.score import Outcome
 from cotlab.errors import UserError
@@ -27,7 +28,7 @@ from cotlab.interventions.base import Baseline
 from cotlab.runs import Run
 from cotlab.trees.draws import Draws
 
-__all__ = ["ConditionIds", "Passage", "chain_draws", "draws_at", "sampled_under", "walk"]
+__all__ = ["ConditionIds", "Passage", "chain_draws", "draws_at", "sampled_under", "walk", "resolve_scorer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def walk(
     Whole rollouts are large, so keep what is wanted of them and let them go. Arguments and errors are those of
     `chain_draws`.
     """
-    scorer_id = _scorer(run, scorer_id)
+    scorer_id = resolve_scorer(run, scorer_id)
     condition = condition or sampled_under(run, chain)
     if condition is None:
         return
@@ -150,9 +151,18 @@ def sampled_under(run: Run, chain: Chain) -> ConditionIds | None:
     return next(iter(pairs), None)
 
 
-def _scorer(run: Run, name: str) -> str:
-    """The scorer of that id; of a bare name, its last version without options."""
+def resolve_scorer(run: Run, name: str) -> str:
+    """The scorer of that id; of a bare name, its last version without options; of `file.py:name`, that of the file.
+
+    Raises:
+        UserError: It has given no verdict in this run.
+    """
     known = run.scorers()
+    if ":" in name and name not in known:
+        name = load_scorer(name).id
+    sources = [scorer for scorer in known if scorer.partition("@")[0] == name and "@" in scorer]
+    if name not in known and sources:
+        return sources[-1]
     versions = [scorer for scorer in known if scorer.rpartition("/")[0] == name and scorer.rpartition("/")[2].isdigit()]
     if name not in known and not versions:
         listed = ", ".join(known) or "none"
