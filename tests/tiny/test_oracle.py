@@ -57,7 +57,7 @@ def completes(numbers: tuple[int, ...], target: int, start: str) -> bool:
 
 def test_reachability_agrees_with_brute_force(chains: list[tiny.LabelledChain]) -> None:
     checked = 0
-    for chain in chains[:500]:
+    for chain in chains[:250]:
         if chain.problem.numbers is None:
             continue
         for step in chain.steps:
@@ -66,7 +66,7 @@ def test_reachability_agrees_with_brute_force(chains: list[tiny.LabelledChain]) 
                 continue
             assert step.reachable == completes(chain.problem.numbers, chain.problem.target, committed), step
             checked += 1
-    assert checked > 1000
+    assert checked > 500
 
 
 def test_equal_states_have_equal_keys_however_reached() -> None:
@@ -111,7 +111,7 @@ words = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cut=st.integers(0, 900), noise=st.lists(words, max_size=12).map("".join), seed=st.integers(0, 50))
 def test_any_text_is_labelled(cut: int, noise: str, seed: int) -> None:
     rng = random.Random(seed)

@@ -117,9 +117,10 @@ def generate_problems(
         problem = draw_problem(rng, family, manner)
         if problem.split != split or (split == "heldout" and problem.key in seen):
             misses += 1
-            if misses > 2000 + 100 * n:
+            if misses > 20_000:
                 raise ValueError(f"only {len(problems)} of {n} different {split} problems found: ask for fewer")
             continue
+        misses = 0
         seen.add(problem.key)
         problems.append(problem)
     return problems
