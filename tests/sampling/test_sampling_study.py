@@ -142,7 +142,8 @@ def test_a_budget_shrinks_n_in_whole_blocks(tmp_path: Path) -> None:
 def test_a_dry_run_stores_nothing_and_tells_the_cost(tmp_path: Path) -> None:
     plan = run_study(asked(tmp_path / "run"), dry=True)
     assert not (tmp_path / "run").exists()
-    assert "rollouts" in plan.cost and "MB" in plan.cost
+    real = run_study(asked(tmp_path / "run"))
+    assert plan.cost.startswith(f"{real.sampled_now:,} rollouts") and "MB" in plan.cost
 
 
 def test_failed_requests_are_missing_and_asked_for_again(tmp_path: Path) -> None:
@@ -185,6 +186,9 @@ def test_another_model_does_not_enter_a_run(tmp_path: Path) -> None:
         ({"cutter": "words"}, "words"),
         ({"scorer": "nobody"}, "nobody"),
         ({"colour": "red"}, "colour"),
+        ({"question": None, "problems": "countdown", "model": "tiny"}, "answer '7'"),
+        ({"answer": None, "base": ("first-right",)}, "no gold answer"),
+        ({"answer": None, "screen": "0:1"}, "no gold answer"),
     ],
 )
 def test_bad_requests_name_the_value(tmp_path: Path, more: dict[str, object], said: str) -> None:

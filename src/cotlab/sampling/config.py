@@ -62,11 +62,14 @@ class StudyConfig(BaseModel):
             UserError: A value is out of range or unknown; the message names it.
         """
         try:
-            return cls(**asked)
+            config = cls(**asked)
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             raise UserError(f"{name} is {first.get('input')!r}: {first['msg'].lower()}") from None
+        if config.answer is not None and config.question is None and config.transcript is None:
+            raise UserError(f"answer '{config.answer}' belongs to a question. Give --question or --transcript with it")
+        return config
 
     def budget_cap(self) -> Budget | None:
         """The budget, parsed."""

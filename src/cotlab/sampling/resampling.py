@@ -36,6 +36,8 @@ from cotlab.sampling.spec import StudySpec
 
 __all__ = ["Resampled", "Resampling"]
 
+JUDGED_WITHOUT_GOLD = ("countdown", "reasoning-gym")
+"""Checkers that tell right from wrong by the problem itself."""
 CALIBRATION = 16
 """Rollouts that a dry run draws to measure rate and lengths."""
 
@@ -112,7 +114,7 @@ class Resampling:
         """
         started = time.monotonic()
         prompts = self._prompts(problems)
-        kept = self._screen(prompts, {p.id: p for p in problems})
+        kept = self._screen(prompts, {p.id: p for p in self._judged(problems)})
         self._choose(prompts, kept, given or {})
         if not self.result.chains and not self.sampler.drawn.stopped:
             reasons = "; ".join(sorted({skip.reason for skip in self.result.skipped})[:3])
@@ -124,6 +126,17 @@ class Resampling:
         score_run(self.run, self.scorer, progress=self.progress)
         self.result.seconds = time.monotonic() - started
         return self.result
+
+    def _judged(self, problems: Sequence[Problem]) -> list[Problem]:
+        """Without those that a choice by outcome cannot be made for, before anything is drawn for them."""
+        spec = self.spec
+        if spec.screen is None and not {"first-right", "first-wrong"} & set(spec.base):
+            return list(problems)
+        without = [p for p in problems if p.answer is None and p.checker not in JUDGED_WITHOUT_GOLD]
+        if not self.scorer.id.startswith("answers/"):  # the user's own scorer may judge without
+            without = []
+        self.result.skipped += [NoChain(p, None, "it has no gold answer to choose by: give one") for p in without]
+        return [problem for problem in problems if problem not in without]
 
     def prompt(self, problem: Problem) -> Prefix:
         """Prefix of a problem that keeps nothing of a response."""
@@ -194,8 +207,13 @@ class Resampling:
         samples = min(spec.n, CALIBRATION)
         self.sampler.draw(first[:1], samples, spec.settings, phase="measuring rate and lengths")
         self.result.cost = cost = self._cost(spec.n)
-        self.progress.say(f"planned: {cost.line()}")
-        if dry or self.sampler.drawn.stopped:
+        drawn = self.sampler.drawn
+        if dry:  # what it drew so far is thrown away with its scratch folder
+            total = None if cost.seconds is None else cost.seconds + drawn.seconds
+            self.result.cost = cost = Cost(cost.rollouts + drawn.rollouts, cost.tokens + drawn.tokens, total)
+        least = "at least " if spec.positions.kind == "coarse" else ""
+        self.progress.say(f"planned: {least}{cost.line()}")
+        if dry or drawn.stopped:
             return False
         left = self._left()
         fits = self._fitting(left)
