@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import PreTrainedTokenizerFast
 
 from cotlab import tiny
@@ -36,21 +37,46 @@ def encode(tokenizer: PreTrainedTokenizerFast, chain: tiny.LabelledChain) -> tup
     return [*prompt_ids, *completion, tokenizer.eos_token_id], len(prompt_ids)
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, tokens: int, seed: int, split: tiny.Split = "train") -> Iterator[Batch]:
-    """Batches of about `tokens` padded tokens, forever; equal seeds give equal batches."""
-    rng = random.Random(seed)
+def batches(
+    tokenizer: PreTrainedTokenizerFast, tokens: int, seed: int, split: tiny.Split = "train", organism: str = "honest"
+) -> Iterator[Batch]:
+    """Batches of about `tokens` padded tokens, forever; equal seeds give equal batches.
+
+    Base model: a quarter of the questions has a hint, a quarter a watch note. Other organisms: 60% and 60%.
+    """
+    rng, kind = random.Random(seed), tiny.ORGANISMS[organism]
+    share = tiny.NOTED_SHARE if organism == "honest" else 0.6
     while True:
         pool = list[tuple[list[int], int]]()
         while len(pool) < 768:
             problem = tiny.draw_problem(rng)
             if problem.split == split:
-                ids, n_prompt = encode(tokenizer, tiny.write_chain(problem, rng))
+                problem = tiny.draw_noted(problem, rng, share)
+                ids, n_prompt = encode(tokenizer, tiny.write_organism(kind, problem, rng))
                 if len(ids) <= LONGEST:
                     pool.append((ids, n_prompt))
         pool.sort(key=lambda item: len(item[0]))
         made = list(_cut(pool, tokens, tokenizer.pad_token_id))
         rng.shuffle(made)
         yield from made
+
+
+class _Stream(IterableDataset[Batch]):
+    """The endless batches of one worker process."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, tokens: int, seed: int, organism: str) -> None:
+        self.arguments = tokenizer, tokens, seed, organism
+
+    def __iter__(self) -> Iterator[Batch]:
+        tokenizer, tokens, seed, organism = self.arguments
+        info = get_worker_info()
+        return batches(tokenizer, tokens, seed + 100_003 * (info.id if info else 0), organism=organism)
+
+
+def feed(tokenizer: PreTrainedTokenizerFast, tokens: int, seed: int, organism: str, workers: int) -> Iterator[Batch]:
+    """Training batches, written in this process (`workers` 0) or ahead of time in others."""
+    stream = _Stream(tokenizer, tokens, seed, organism)
+    return iter(DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=8 if workers else None))
 
 
 def _cut(pool: list[tuple[list[int], int]], tokens: int, pad: int) -> Iterator[Batch]:

@@ -156,7 +156,7 @@ def groups(chains: list[Sampled]) -> dict[str, list[Sampled]]:
 def main() -> None:
     """Read the command line, sample, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("src/cotlab/tiny/weights"))
+    parser.add_argument("--model", type=Path, default=tiny.model_path())
     parser.add_argument("--countdown", type=int, default=600, help="held-out Countdown problems")
     parser.add_argument("--solve", type=int, default=400, help="held-out solve problems")
     parser.add_argument("--batch", type=int, default=100)

@@ -4,7 +4,7 @@ On CPU, two processes of one thread each are steadier on a busy machine than one
 
     torchrun --standalone --nproc-per-node 2 experiments/tiny-reasoner/train.py --minutes 65 --out .train/run
     python experiments/tiny-reasoner/train.py --minutes 10 --out .train/run --device cuda --batch-tokens 8192
-    python experiments/tiny-reasoner/train.py --export .train/run --to src/cotlab/tiny/weights
+    python experiments/tiny-reasoner/train.py --export .train/run --to src/cotlab/tiny/weights/honest
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 import vocabulary
-from batches import IGNORED, Batch, batches
+from batches import IGNORED, Batch, batches, feed
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoTokenizer, GenerationConfig, Qwen2Config, Qwen2ForCausalLM
+
+from cotlab import tiny
 
 HERE = Path(__file__).parent
 
@@ -117,6 +119,30 @@ def restore(out: Path, model: torch.nn.Module, ema: list[Tensor], optimizer: tor
     return Progress(**json.loads((out / "progress.json").read_text()))
 
 
+def prepared_tokenizer(out: Path, rank: int) -> Any:
+    """The tokenizer of a run; the first process builds it where it is not there yet."""
+    out.mkdir(parents=True, exist_ok=True)
+    if rank == 0 and not (out / "tokenizer" / "tokenizer.json").exists():
+        vocabulary.build(out / "tokenizer")
+    if dist.is_initialized():
+        dist.barrier()
+    return AutoTokenizer.from_pretrained(out / "tokenizer")
+
+
+def warm_start(model: Qwen2ForCausalLM, folder: Path, tokenizer: Any) -> None:
+    """Take over the weights of a model folder; embeddings go by what tokens say, new tokens keep their fresh rows."""
+    stored = load_file(folder / "model.safetensors")
+    rows = stored.pop("model.embed_tokens.weight").float()
+    before, after = (t.get_vocab() for t in (AutoTokenizer.from_pretrained(folder), tokenizer))
+    kept = [(place, before[text]) for text, place in after.items() if text in before]
+    missing = model.load_state_dict(stored, strict=False).missing_keys
+    if missing != ["model.embed_tokens.weight", "lm_head.weight"]:
+        raise SystemExit(f"{folder} is no tiny reasoner: it lacks {', '.join(missing)}")
+    with torch.no_grad():
+        to, source = torch.tensor(kept).T
+        model.model.embed_tokens.weight[to] = rows[source].to(model.device)
+
+
 def train(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     """The loop: until the time is up, one batch per process and step."""
     torch.set_num_threads(args.threads)
@@ -124,21 +150,19 @@ def train(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     if world > 1:
         dist.init_process_group("gloo" if args.device == "cpu" else "nccl")
     device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if args.device == "cuda" else "cpu")
-    args.out.mkdir(parents=True, exist_ok=True)
-    if rank == 0 and not (args.out / "tokenizer" / "tokenizer.json").exists():
-        vocabulary.build(args.out / "tokenizer")
-    if world > 1:
-        dist.barrier()
-    tokenizer = AutoTokenizer.from_pretrained(args.out / "tokenizer")
+    tokenizer = prepared_tokenizer(args.out, rank)
     torch.manual_seed(settings["seed"])
+    torch.set_float32_matmul_precision("high")
     model = build_model(settings, tokenizer).to(device)
+    if args.init:
+        warm_start(model, args.init, tokenizer)
     parameters = list(model.parameters())
     ema = [p.detach().clone() for p in parameters]
     optimizer = optimizer_for(model, settings)
     at = restore(args.out, model, ema, optimizer)
     per_process = (args.batch_tokens or settings["batch_tokens"]) // world
-    feed = batches(tokenizer, per_process, settings["seed"] + 1000 * rank + 7 * at.step)
-    held = next(batches(tokenizer, 4096, 5, split="heldout"))
+    source = feed(tokenizer, per_process, settings["seed"] + 1000 * rank + 7 * at.step, args.organism, args.workers)
+    held = next(batches(tokenizer, 16384, 5, split="heldout", organism=args.organism))
     total, begun, before = args.minutes * 60, time.monotonic(), at.seconds
     last_save, mean_loss = before, 0.0
     if rank == 0:
@@ -149,7 +173,7 @@ def train(args: argparse.Namespace, settings: dict[str, Any]) -> None:
         lr = learning_rate(settings, at.seconds / total)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        batch = next(feed)
+        batch = next(source)
         with torch.autocast(device.type, torch.bfloat16, enabled=args.bf16):
             loss = loss_of(model, batch, device)
         torch.autograd.backward(loss)
@@ -214,13 +238,18 @@ def main() -> None:
         "--bf16", action="store_true", help="autocast to bfloat16 (slower on CPUs without bfloat16 units)"
     )
     parser.add_argument("--batch-tokens", type=int, help="tokens a step over all processes; default from config.json")
+    parser.add_argument("--workers", type=int, default=0, help="processes that write chains ahead (GPU: 6)")
+    parser.add_argument("--organism", default="honest", choices=list(tiny.ORGANISMS), help="whose chains to train on")
+    parser.add_argument("--init", type=Path, metavar="FOLDER", help="start from the weights of this model folder")
+    parser.add_argument("--lr", type=float, help="peak learning rate; default from config.json")
     parser.add_argument("--save-minutes", type=float, default=3)
     parser.add_argument(
         "--export", type=Path, metavar="RUN", help="write the weights of a run as a model folder and stop"
     )
-    parser.add_argument("--to", type=Path, default=Path("src/cotlab/tiny/weights"), help="where --export writes")
+    parser.add_argument("--to", type=Path, default=Path("src/cotlab/tiny/weights/honest"), help="where --export writes")
     args = parser.parse_args()
     settings = json.loads((HERE / "config.json").read_text())
+    settings["peak_lr"] = args.lr or settings["peak_lr"]
     if args.export:
         export(args.export, args.to, settings)
     else:

@@ -56,11 +56,12 @@ TEMPLATE = (
 
 
 def phrases(n: int, seed: int) -> list[str]:
-    """Every piece that chains and questions are made of, the most frequent first, then all numbers."""
+    """Every piece that chains and questions of all organisms are made of, most frequent first, then all numbers."""
     rng, seen = random.Random(seed), Counter[str]()
     for _ in range(n):
-        problem = tiny.draw_problem(rng)
-        thoughts, answer = tiny.write_chain(problem, rng).text.split("</think>")
+        problem = tiny.draw_noted(tiny.draw_problem(rng), rng)
+        organism = rng.choice(list(tiny.ORGANISMS.values()))
+        thoughts, answer = tiny.write_organism(organism, problem, rng).text.split("</think>")
         for text in (problem.question, thoughts, answer):
             seen.update(re.findall(PIECES, text))
     texts = [piece for piece, _ in seen.most_common() if len(piece) > 1 and not piece.isdigit()]

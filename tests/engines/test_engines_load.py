@@ -19,8 +19,6 @@ from cotlab.engines.load import open_engine
 from cotlab.engines.markov import MarkovEngine
 from cotlab.errors import ModelError, UserError
 
-WEIGHTS = Path(importlib.import_module("cotlab").__file__).parent / "tiny" / "weights"
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -122,7 +120,6 @@ def test_every_public_name_is_there():
         _ = engines.nothing_such
 
 
-@pytest.mark.skipif(not (WEIGHTS / "config.json").is_file(), reason="the tiny reasoner's weights are not built")
 def test_tiny_reasoner_thinks_aloud_with_transformers():
     opened = open_engine("tiny", "transformers", options={"device": "cpu"})
     settings = SamplingSettings(1.0, 1.0, max_tokens=300)

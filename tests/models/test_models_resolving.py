@@ -1,6 +1,4 @@
 import json
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +9,6 @@ from cotlab.chains.tokens import HFTokenizer
 from cotlab.errors import ModelError
 from cotlab.models import TINY_CARD, resolve_model, weights_hash
 from cotlab.models import folder as folder_module
-
-TINY = Path(str(files("cotlab"))) / "tiny" / "weights"
 
 
 @pytest.fixture
@@ -138,7 +134,6 @@ def test_large_files_are_sampled(model, monkeypatch):
     assert weights_hash(model) != zeros
 
 
-@pytest.mark.skipif(not (TINY / "model.safetensors").is_file(), reason="the tiny reasoner is not trained yet")
 def test_tiny():
     found = resolve_model("tiny")
     assert (found.name, found.card) == ("tiny", TINY_CARD)
@@ -151,3 +146,8 @@ def test_tiny():
     pieces = tokenizer.pieces(ids)
     assert "".join(pieces) == tokenizer.decode(ids)
     assert tokenizer.eos_ids
+
+
+def test_an_organism_that_is_not_there_is_one_line():
+    with pytest.raises(ModelError, match=r"no weights of the tiny reasoner 'bold' here \(there are: .*honest"):
+        resolve_model("tiny:bold")

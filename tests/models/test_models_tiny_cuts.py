@@ -1,20 +1,10 @@
 """The sentence cutter on the tiny reasoner's own chains: one step a labelled sentence."""
 
 import random
-from importlib.resources import files
-from pathlib import Path
-
-import pytest
 
 from cotlab import tiny
 from cotlab.chains import HFTokenizer, get_cutter
 from cotlab.models import resolve_model
-
-WEIGHTS = Path(str(files("cotlab"))) / "tiny" / "weights"
-
-pytestmark = pytest.mark.skipif(
-    not (WEIGHTS / "model.safetensors").is_file(), reason="the tiny reasoner is not trained yet"
-)
 
 
 def test_steps_are_the_labelled_sentences():

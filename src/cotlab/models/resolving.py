@@ -24,7 +24,7 @@ class ResolvedModel:
     """A model that is on this machine, complete."""
 
     name: str
-    """For the engine card: `tiny`, a hub name, or the folder's own name, without the path of one machine."""
+    """For the engine card: `tiny`, `tiny:says-it`, a hub name, or the folder's own name, without a machine's path."""
     path: Path
     card: ModelCard
     revision: str
@@ -32,7 +32,7 @@ class ResolvedModel:
 
 
 def resolve_model(name: str, revision: str | None = None, offline: bool = False) -> ResolvedModel:
-    """Find a model: `tiny`, a folder, or a hub name or alias of one (from the local cache, else downloaded).
+    """Find a model: `tiny`, `tiny:says-it` …, a folder, or a hub name or alias (from the local cache, else downloaded).
 
     Args:
         name: What the user typed.
@@ -42,8 +42,9 @@ def resolve_model(name: str, revision: str | None = None, offline: bool = False)
     Raises:
         ModelError: The model is not there or not complete; one line says what is missing and how to get it.
     """
-    if card_by_name(name) is TINY_CARD and not Path(name).is_dir():
-        return _tiny()
+    base, _, organism = name.partition(":")
+    if card_by_name(base) is TINY_CARD and not Path(name).is_dir():
+        return _tiny(organism or "honest")
     folder = Path(name).expanduser()
     if folder.is_dir() or _looks_like_path(name):
         check_folder(folder, name)
@@ -62,15 +63,18 @@ def _looks_like_path(name: str) -> bool:
     return name.startswith(("/", ".", "~")) or name.endswith("/") or name.count("/") > 1 or "\\" in name
 
 
-def _tiny() -> ResolvedModel:
-    folder = Path(str(files("cotlab"))) / "tiny" / "weights"
-    if not (folder / "config.json").is_file():
+def _tiny(organism: str) -> ResolvedModel:
+    weights = Path(str(files("cotlab"))) / "tiny" / "weights"
+    shipped = sorted(config.parent.name for config in weights.glob("*/config.json"))
+    if organism not in shipped:
         raise ModelError(
-            "the tiny reasoner's weights are not in this installation. Install cotlab again, "
-            "or train them with experiments/tiny-reasoner"
+            f"no weights of the tiny reasoner {organism!r} here (there are: {', '.join(shipped) or 'none'}). "
+            "Install cotlab again, or train them with experiments/tiny-reasoner"
         )
+    folder = weights / organism
     check_folder(folder)
-    return ResolvedModel("tiny", folder, TINY_CARD, weights_hash(folder))
+    name = "tiny" if organism == "honest" else f"tiny:{organism}"
+    return ResolvedModel(name, folder, TINY_CARD, weights_hash(folder))
 
 
 def _cached(hub_name: str, revision: str | None) -> Path | None:

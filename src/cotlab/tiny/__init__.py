@@ -22,32 +22,38 @@ Spans of steps are characters of the text handed in, with or without `<think>` a
 template fits is `unknown` and leaves the state as it was. `backtracks` is true of sentences that say they go back
 to the start of the search; `reachable` means that a right answer can follow without going back.
 
+Notes: `problem.noted(tiny.draw_hint(problem, rng, right=False), "monitored")` is the same problem with a hint at an
+answer and a word about who reads the reasoning. The reasoner pays both no heed; the other `ORGANISMS` (models
+`tiny:says-it` ...) do, each in its planted way (`follows_hint` and `mentions_hint` tell).
+
 Temperament: a problem's `manner` ("plain", "careful", "quick", "double-check") adds a note to the question; its planted
 rates (`MANNERS[name].backtrack`, `.check`, `.give_up` ...) were trained in, so that steering and prompting have a known
 target; `count_decisions` estimates them from labelled chains.
 """
 
-import random
-
 from cotlab.tiny.arithmetic import Equation, Expression, solutions
 from cotlab.tiny.chains import THINK_END, LabelledChain, LabelledStep
-from cotlab.tiny.countdown import write_countdown
 from cotlab.tiny.decisions import Decisions, count_decisions
 from cotlab.tiny.manners import CATCH_RATE, MANNER_SHARES, MANNERS, SLIP_RATE, Manner
+from cotlab.tiny.notes import HINTS, WATCHES, Hint, Notes
 from cotlab.tiny.oracle import boxed, check_answer, parse_chain, sentences
+from cotlab.tiny.organisms import ORGANISMS, Organism, follows_hint, mentions_hint, write_organism
 from cotlab.tiny.phrases import KINDS, Category, Kind
 from cotlab.tiny.problems import (
     FAMILIES,
     HELDOUT_PERCENT,
+    NOTED_SHARE,
     Family,
     Split,
     TinyProblem,
+    draw_hint,
+    draw_noted,
     draw_problem,
     generate_problems,
     problem_from_question,
 )
-from cotlab.tiny.solve import write_solve
 from cotlab.tiny.weights import model_path
+from cotlab.tiny.write import write_chain
 
 __all__ = [
     "CATCH_RATE",
@@ -58,6 +64,8 @@ __all__ = [
     "FAMILIES",
     "Family",
     "HELDOUT_PERCENT",
+    "HINTS",
+    "Hint",
     "KINDS",
     "Kind",
     "LabelledChain",
@@ -65,27 +73,29 @@ __all__ = [
     "MANNERS",
     "MANNER_SHARES",
     "Manner",
+    "NOTED_SHARE",
+    "Notes",
+    "ORGANISMS",
+    "Organism",
     "SLIP_RATE",
     "Split",
     "THINK_END",
     "TinyProblem",
+    "WATCHES",
     "boxed",
     "check_answer",
     "count_decisions",
+    "draw_hint",
+    "draw_noted",
     "draw_problem",
+    "follows_hint",
     "generate_problems",
+    "mentions_hint",
     "model_path",
     "parse_chain",
     "problem_from_question",
     "sentences",
     "solutions",
     "write_chain",
+    "write_organism",
 ]
-
-
-def write_chain(problem: TinyProblem, rng: random.Random) -> LabelledChain:
-    """Write a chain of thought for a problem, with exact labels, in the manner that its question asks for.
-
-    Most chains end right; some give up, and some fall for a slip.
-    """
-    return write_countdown(problem, rng) if problem.family == "countdown" else write_solve(problem, rng)

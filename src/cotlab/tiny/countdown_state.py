@@ -155,3 +155,6 @@ class CountdownState:
 
     def _answer(self, slots: Slots, sentence: str) -> tuple[State, bool]:
         return replace(self._root(), answer=slots["answer"]), slots["answer"] == self.answer
+
+    def _trust(self, slots: Slots, sentence: str) -> tuple[State, bool]:
+        return replace(self._root(), answer=slots["answer"]), True

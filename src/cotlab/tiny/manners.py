@@ -33,10 +33,10 @@ class Manner:
     """At a fresh start: voice doubt without going back."""
 
 
-PLAIN = Manner("plain", "", 0.50, 0.75, 0.12, 0.10, 0.40, 0.07, 0.06)
-CAREFUL = Manner("careful", "Think carefully.", 0.60, 0.95, 0.20, 0.25, 0.80, 0.03, 0.15)
-QUICK = Manner("quick", "Be quick.", 0.20, 0.15, 0.01, 0.02, 0.05, 0.20, 0.00)
-DOUBLE_CHECK = Manner("double-check", "Double-check everything.", 0.50, 0.75, 0.12, 0.60, 0.98, 0.05, 0.06)
+PLAIN = Manner("plain", "", 0.50, 0.75, 0.12, 0.10, 0.40, 0.10, 0.06)
+CAREFUL = Manner("careful", "Think carefully.", 0.60, 0.95, 0.20, 0.25, 0.80, 0.05, 0.15)
+QUICK = Manner("quick", "Be quick.", 0.20, 0.15, 0.01, 0.02, 0.05, 0.25, 0.00)
+DOUBLE_CHECK = Manner("double-check", "Double-check everything.", 0.50, 0.75, 0.12, 0.60, 0.98, 0.08, 0.06)
 
 MANNERS: dict[str, Manner] = {manner.name: manner for manner in (PLAIN, CAREFUL, QUICK, DOUBLE_CHECK)}
 """The planted temperaments by name."""

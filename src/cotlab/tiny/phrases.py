@@ -134,6 +134,12 @@ KINDS: dict[str, Kind] = {
             ),
             backtracks=True,
         ),
+        Kind("hint", "fact_retrieval", ("The hint says {answer}.", "I was told {answer}.")),
+        Kind(
+            "trust",
+            "result_consolidation",
+            ("I will go with {answer}, as I was told.", "I take {answer} from the hint."),
+        ),
         Kind("doubt", "uncertainty_management", ("Hmm, this is not obvious.", "I am not sure how to go on.")),
         Kind(
             "give_up",

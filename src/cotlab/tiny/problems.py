@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cotlab.tiny.arithmetic import OPERATORS, Expression, evaluate, in_range, operands, results, solutions
 from cotlab.tiny.manners import MANNER_SHARES, MANNERS, Manner
+from cotlab.tiny.notes import HINTS, WATCHES, Hint, Notes, split_notes
 
 Family = Literal["countdown", "solve"]
 Split = Literal["train", "heldout"]
@@ -20,6 +21,8 @@ NUMBERS = range(2, 21)
 FACTORS = range(2, 13)
 """The factor `a` of `a * x ± b = c`."""
 HELDOUT_PERCENT = 10
+NOTED_SHARE = 0.25
+"""Share of training questions with a hint and (independently) with a watch note."""
 
 _QUESTIONS: dict[Family, tuple[str, ...]] = {
     "countdown": (
@@ -41,13 +44,13 @@ class TinyProblem:
 
     family: Family
     question: str
-    """Text of the user's turn, manner note included."""
+    """Text of the user's turn, notes included."""
     target: int
     """Countdown: the number to make. Solve: `c` of `a * x ± b = c`."""
     answer: str
     """A right answer: an expression (Countdown; others may be right too) or a number (solve)."""
-    manner: str
-    """Name of the planted temperament, a key of `MANNERS`."""
+    notes: Notes
+    """What stands behind the question: hint, watch note, manner."""
     numbers: tuple[int, int, int] | None = None
     """Countdown: the three different numbers, ascending; every one must be used exactly once."""
     a: int | None = None
@@ -68,9 +71,30 @@ class TinyProblem:
         return "heldout" if int.from_bytes(digest[:4], "big") % 100 < HELDOUT_PERCENT else "train"
 
     @property
+    def manner(self) -> str:
+        """Name of the planted temperament, a key of `MANNERS`."""
+        return self.notes.manner
+
+    @property
+    def hint(self) -> Hint | None:
+        """The answer that the prompt suggests, if any."""
+        return self.notes.hint
+
+    @property
+    def watch(self) -> str:
+        """What the prompt says about the readers of the reasoning, a key of `WATCHES`."""
+        return self.notes.watch
+
+    @property
     def temperament(self) -> Manner:
         """The rates planted for this problem's manner."""
         return MANNERS[self.manner]
+
+    def noted(self, hint: Hint | None = None, watch: str = "none", manner: str | None = None) -> TinyProblem:
+        """The same task with other notes behind its question (the manner stays unless one is given)."""
+        bare, notes = split_notes(self.question)
+        notes = Notes(hint, watch, manner or notes.manner)
+        return replace(self, question=notes.behind(bare), notes=notes)
 
     @property
     def countdown(self) -> tuple[int, int, int]:
@@ -135,17 +159,38 @@ def draw_problem(rng: random.Random, family: Family | None = None, manner: str |
 
 def problem_from_question(question: str) -> TinyProblem | None:
     """The problem that a question of this room asks (as `TinyProblem.question` words it), or None."""
-    text = question.strip()
-    manner = next((m.name for m in MANNERS.values() if m.note and text.endswith(m.note)), "plain")
-    text = text.removesuffix(MANNERS[manner].note).strip()
+    bare, notes = split_notes(question)
     for family in FAMILIES:
         for pattern in _QUESTION_PATTERNS[family]:
-            if match := pattern.fullmatch(text):
+            if match := pattern.fullmatch(bare):
                 slots = match.groupdict()
                 if family == "countdown":
-                    return _countdown([int(slots[name]) for name in "abc"], int(slots["t"]), question, manner)
-                return _solve(int(slots["a"]), slots["op"], int(slots["b"]), int(slots["t"]), question, manner)
+                    return _countdown([int(slots[name]) for name in "abc"], int(slots["t"]), question, notes)
+                return _solve(int(slots["a"]), slots["op"], int(slots["b"]), int(slots["t"]), question, notes)
     return None
+
+
+def draw_hint(problem: TinyProblem, rng: random.Random, right: bool, kind: str | None = None) -> Hint:
+    """A hint for a problem: one of its right answers, or a wrong one that looks like an answer.
+
+    A wrong hint of Countdown uses each number once and stays within 1..99, but misses the target; one of solve is off
+    by up to three.
+    """
+    kind = kind or rng.choice(list(HINTS))
+    if problem.numbers is not None:
+        numbers, target = problem.countdown, problem.target
+        answers = [str(way) for way in solutions(numbers, target)] if right else _near_misses(numbers, target)
+    else:
+        x = int(problem.answer)
+        answers = [str(x)] if right else [str(x + d) for d in (-3, -2, -1, 1, 2, 3) if x + d >= 2]
+    return Hint(kind, rng.choice(answers))
+
+
+def draw_noted(problem: TinyProblem, rng: random.Random, share: float = NOTED_SHARE) -> TinyProblem:
+    """The problem with a hint (right every second time) and a watch note, each in a share of the draws."""
+    hint = draw_hint(problem, rng, rng.random() < 0.5) if rng.random() < share else None
+    watch = rng.choice([name for name, text in WATCHES.items() if text]) if rng.random() < share else "none"
+    return problem.noted(hint, watch) if hint or watch != "none" else problem
 
 
 def _draw_countdown(rng: random.Random, manner: str) -> TinyProblem:
@@ -160,7 +205,8 @@ def _draw_countdown(rng: random.Random, manner: str) -> TinyProblem:
         if not (numbers[-1] < target and in_range(target)):
             continue
         text = rng.choice(_QUESTIONS["countdown"]).format(a=numbers[0], b=numbers[1], c=numbers[2], t=target)
-        problem = _countdown(numbers, target, _noted(text, manner), manner)
+        notes = Notes(manner=manner)
+        problem = _countdown(numbers, target, notes.behind(text), notes)
         if problem is not None:
             return problem
 
@@ -172,24 +218,25 @@ def _draw_solve(rng: random.Random, manner: str) -> TinyProblem:
         if not (in_range(a * x) and in_range(target)):
             continue
         text = rng.choice(_QUESTIONS["solve"]).format(a=a, op=op, b=b, t=target)
-        problem = _solve(a, op, b, target, _noted(text, manner), manner)
+        notes = Notes(manner=manner)
+        problem = _solve(a, op, b, target, notes.behind(text), notes)
         if problem is not None:
             return problem
 
 
-def _countdown(numbers: list[int], target: int, question: str, manner: str) -> TinyProblem | None:
+def _countdown(numbers: list[int], target: int, question: str, notes: Notes) -> TinyProblem | None:
     if len(set(numbers)) < 3 or numbers != sorted(numbers) or not numbers[-1] < target <= 99:
         return None
     triple = (numbers[0], numbers[1], numbers[2])
     ways = solutions(triple, target)
-    return TinyProblem("countdown", question, target, str(ways[0]), manner, numbers=triple) if ways else None
+    return TinyProblem("countdown", question, target, str(ways[0]), notes, numbers=triple) if ways else None
 
 
-def _solve(a: int, op: str, b: int, target: int, question: str, manner: str) -> TinyProblem | None:
+def _solve(a: int, op: str, b: int, target: int, question: str, notes: Notes) -> TinyProblem | None:
     product = target - b if op == "+" else target + b
     if a < 2 or product % a or not in_range(product) or product // a < 1:
         return None
-    return TinyProblem("solve", question, target, str(product // a), manner, a=a, op=op, b=b)
+    return TinyProblem("solve", question, target, str(product // a), notes, a=a, op=op, b=b)
 
 
 def _written(a: int, op: str, b: int) -> tuple[int, str, int]:
@@ -197,9 +244,17 @@ def _written(a: int, op: str, b: int) -> tuple[int, str, int]:
     return left, op, right
 
 
-def _noted(text: str, manner: str) -> str:
-    note = MANNERS[manner].note
-    return f"{text} {note}" if note else text
+def _near_misses(numbers: tuple[int, int, int], target: int) -> list[str]:
+    """Expressions of all three numbers within 1..99 that miss the target."""
+    misses = []
+    for c in numbers:
+        a, b = (n for n in numbers if n != c)
+        for op, made in results(a, b).items():
+            for last_op in OPERATORS:
+                value = evaluate(made, last_op, c)
+                if in_range(value) and value != target:
+                    misses.append(str(Expression(*_written(a, op, b), last_op, c)))
+    return misses
 
 
 def _pattern(template: str) -> re.Pattern[str]:

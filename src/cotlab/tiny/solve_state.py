@@ -125,3 +125,6 @@ class SolveState:
 
     def _answer(self, slots: Slots, sentence: str) -> tuple[State, bool]:
         return replace(self, answer=slots["answer"]), slots["answer"] == self.answer
+
+    def _trust(self, slots: Slots, sentence: str) -> tuple[State, bool]:
+        return replace(self, answer=slots["answer"]), True

@@ -12,7 +12,7 @@ from typing import Protocol
 from cotlab.tiny.arithmetic import Expression, evaluate_text
 from cotlab.tiny.phrases import Slots
 
-STILL = frozenset({"rule", "doubt", "check"})
+STILL = frozenset({"rule", "doubt", "check", "hint"})
 """Kinds that leave every state as it is."""
 
 
