@@ -8,6 +8,7 @@ Pure numpy and scipy; nothing here knows of rollouts, models or runs.
     proportion_estimate, difference_estimate    the same as an `Estimate`
     with_q(estimates)                           p adjusted over one family
     cluster_mean(values, clusters)              mean over problems, with a cluster bootstrap
+    cluster_auc(scores, labels, clusters)       area under the ROC curve, the same way
     cotlab.stats.simulation                     coverage and false discoveries of simulated studies
 """
 
@@ -17,11 +18,14 @@ from cotlab.stats.discovery import FdrRule, with_q
 from cotlab.stats.estimate import Estimate
 from cotlab.stats.permutation import ExchangeNull, exchange_null
 from cotlab.stats.proportion import jeffreys, proportion_estimate, wilson
+from cotlab.stats.ranking import auc, cluster_auc
 
 __all__ = [
     "Estimate",
     "ExchangeNull",
     "FdrRule",
+    "auc",
+    "cluster_auc",
     "cluster_mean",
     "difference_estimate",
     "exchange_null",

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from cotlab.stats.estimate import Estimate
 
-__all__ = ["cluster_mean"]
+__all__ = ["cluster_mean", "expanded_tail"]
 
 _METHOD = "cluster-bootstrap"
 
@@ -42,8 +42,6 @@ def cluster_mean(
     Raises:
         ValueError: `values` and `clusters` differ in length, or a value is not finite.
     """
-    from scipy.stats import norm, t
-
     numbers = np.asarray(values, dtype=float)
     if numbers.shape != (len(clusters),):
         raise ValueError(f"values have shape {numbers.shape}, expected ({len(clusters)},), one for each cluster label")
@@ -59,6 +57,14 @@ def cluster_mean(
     sums, sizes = np.bincount(label, weights=numbers), np.bincount(label)
     drawn = np.random.default_rng(seed).multinomial(c, np.full(c, 1 / c), size=n_boot)
     means = (drawn @ sums) / (drawn @ sizes)
-    tail = norm.cdf(-np.sqrt(c / (c - 1)) * t.ppf(0.5 + level / 2, c - 1))
+    tail = expanded_tail(c, level)
     low, high = np.quantile(means, [tail, 1 - tail])
     return Estimate(float(numbers.mean()), float(low), float(high), n=len(label), level=level, method=_METHOD)
+
+
+def expanded_tail(n_clusters: int, level: float) -> float:
+    """Share of bootstrap values to leave out at each end for nominal coverage (Hesterberg 2015, §4.2)."""
+    from scipy.stats import norm, t
+
+    widening = np.sqrt(n_clusters / (n_clusters - 1))
+    return float(norm.cdf(-widening * t.ppf(0.5 + level / 2, n_clusters - 1)))

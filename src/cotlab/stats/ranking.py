@@ -1,0 +1,142 @@
+"""Area under the ROC curve, with problems as what is drawn again."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cotlab.stats.bootstrap import expanded_tail
+from cotlab.stats.estimate import Estimate
+
+__all__ = ["auc", "cluster_auc"]
+
+_METHOD = "auc, cluster-bootstrap"
+_CELLS = 4_000_000
+"""Most cells of a bootstrap table at a time: 32 MB."""
+
+
+def auc(scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Chance that a positive scores higher than a negative, ties counted half (Mann and Whitney's U / (n₁ n₀)).
+
+    Args:
+        scores: [members], higher where positive is likelier.
+        labels: [members], true or 1 for positive.
+        weights: [members], how often each member counts; once by default.
+
+    Raises:
+        ValueError: The shapes differ, or one of the two classes is empty.
+    """
+    score, positive = _checked(scores, labels)
+    weight = np.ones(len(score)) if weights is None else np.asarray(weights, dtype=float)
+    if weight.shape != score.shape:
+        raise ValueError(f"weights have shape {weight.shape}, expected {score.shape}")
+    value = _weighted(score, positive, weight[None])[0]
+    if np.isnan(value):
+        raise ValueError("one class is empty: AUC needs positives and negatives")
+    return float(value)
+
+
+def cluster_auc(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    clusters: Sequence[Hashable],
+    *,
+    level: float = 0.95,
+    n_boot: int = 2_000,
+    n_null: int = 1_000,
+    min_clusters: int = 5,
+    seed: int = 0,
+) -> Estimate:
+    """AUC over all members; interval from drawing whole clusters again, null from shuffling labels within clusters.
+
+    Args:
+        scores: [members].
+        labels: [members].
+        clusters: The cluster (problem) of each member.
+        level: Nominal coverage.
+        n_boot: Bootstrap samples; those that lack one class are left out.
+        n_null: Permutations; 0 for none. p = (1 + number at least as far from ½) / (1 + n_null).
+        min_clusters: Fewer clusters than this give a reason, not a number.
+        seed: Equal seeds give equal intervals.
+
+    Returns:
+        The estimate: n1 negatives, n2 positives. Where shuffling within clusters can change nothing (every cluster has
+        one class) there is no p.
+    """
+    score, positive = _checked(scores, labels)
+    if len(clusters) != len(score):
+        raise ValueError(f"{len(clusters)} cluster labels for {len(score)} members")
+    index: dict[Hashable, int] = {}
+    label = np.array([index.setdefault(cluster, len(index)) for cluster in clusters], dtype=np.intp)
+    c, n1, n2 = len(index), int((~positive).sum()), int(positive.sum())
+    if c < max(min_clusters, 2) or not n1 or not n2:
+        reason = f"{c} clusters, at least {max(min_clusters, 2)} are needed" if n1 and n2 else "only one class"
+        return Estimate.missing(reason, method=_METHOD, n=len(score))
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(c, np.full(c, 1 / c), size=n_boot)
+    rows = max(1, _CELLS // len(score))
+    parts = [_weighted(score, positive, drawn[i : i + rows, label].astype(float)) for i in range(0, n_boot, rows)]
+    values = np.concatenate(parts)
+    tail = expanded_tail(c, level)
+    low, high = np.nanquantile(values, [tail, 1 - tail])
+    point = auc(score, positive)
+    null = _null(score, positive, label, n_null, rng)
+    return Estimate(
+        point,
+        float(low),
+        float(high),
+        n=len(score),
+        n1=n1,
+        n2=n2,
+        level=level,
+        null_mean=float(null.mean()) if len(null) else None,
+        null_q95=float(np.quantile(null, 0.95)) if len(null) else None,
+        p=float((1 + (np.abs(null - 0.5) >= abs(point - 0.5) - 1e-12).sum()) / (1 + len(null))) if len(null) else None,
+        method=_METHOD,
+    )
+
+
+def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    score, positive = np.asarray(scores, dtype=float), np.asarray(labels).astype(bool)
+    if score.ndim != 1 or score.shape != positive.shape:
+        raise ValueError(f"scores have shape {score.shape} and labels {positive.shape}, expected one and the same")
+    if not np.isfinite(score).all():
+        raise ValueError("scores must be finite: leave missing ones out")
+    return score, positive
+
+
+def _weighted(
+    score: NDArray[np.float64], positive: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """AUC under each row of weights [rows, members]; NaN where a class weighs nothing."""
+    values, inverse = np.unique(score, return_inverse=True)
+    starts = np.searchsorted(np.sort(inverse), np.arange(len(values)))
+    order = np.argsort(inverse, kind="stable")
+    negatives = np.add.reduceat((weights * ~positive)[:, order], starts, axis=1)
+    positives = np.add.reduceat((weights * positive)[:, order], starts, axis=1)
+    below = np.cumsum(negatives, axis=1) - negatives
+    total = positives.sum(axis=1) * negatives.sum(axis=1)
+    won = (positives * (below + negatives / 2)).sum(axis=1)
+    values_of = np.full(len(weights), np.nan)
+    np.divide(won, total, out=values_of, where=total > 0)
+    return values_of
+
+
+def _null(
+    score: NDArray[np.float64], positive: NDArray[np.bool_], label: NDArray[np.intp], n: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    mixed = [len(set(positive[label == cluster])) > 1 for cluster in np.unique(label)]
+    if not any(mixed):
+        return np.empty(0)
+    order = np.argsort(label, kind="stable")
+    ones = np.ones((1, len(score)))
+    null = np.empty(n)
+    for i in range(n):
+        # A stable sort by cluster of a random order shuffles the members of each cluster.
+        mixed_up = rng.permutation(len(score))
+        shuffled = np.empty_like(positive)
+        shuffled[order] = positive[mixed_up[np.argsort(label[mixed_up], kind="stable")]]
+        null[i] = _weighted(score, shuffled, ones)[0]
+    return null

@@ -1,0 +1,61 @@
+"""AUC against scikit-learn; its interval covers when clusters are what varies, and its null is uniform."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from cotlab.stats import auc, cluster_auc
+
+
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_auc_is_scikit_learns_with_ties_and_weights(levels):
+    rng = np.random.default_rng(levels)
+    for _ in range(20):
+        labels = rng.random(80) < 0.3
+        labels[:2] = True, False
+        scores = np.round(rng.normal(size=80) + labels, 6) if levels > 3 else rng.integers(0, levels, 80)
+        weights = rng.integers(0, 4, 80).astype(float)
+        weights[:2] = 1
+        assert auc(scores, labels) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+        expected = roc_auc_score(labels, scores, sample_weight=weights)
+        assert auc(scores, labels, weights) == pytest.approx(expected, abs=1e-12)
+
+
+def study(rng, n_clusters=30, size=12, shift=1.0):
+    """Members of a cluster share a score offset, so that members are no independent draws."""
+    clusters = np.repeat(np.arange(n_clusters), size)
+    labels = rng.random(len(clusters)) < 0.5
+    scores = rng.normal(size=len(clusters)) + shift * labels + rng.normal(size=n_clusters)[clusters]
+    return scores, labels, clusters.tolist()
+
+
+def test_the_interval_covers():
+    rng = np.random.default_rng(0)
+    # Positive minus negative: shift plus two draws of noise and offset, variance 2 * (1 + 1).
+    from scipy.stats import norm
+
+    truth = norm.cdf(1 / 2)
+    inside = 0
+    for seed in range(300):
+        estimate = cluster_auc(*study(rng), n_boot=400, n_null=0, seed=seed)
+        inside += estimate.low <= truth <= estimate.high
+    assert 0.91 <= inside / 300 <= 0.985
+
+
+def test_p_is_uniform_where_there_is_nothing():
+    rng = np.random.default_rng(1)
+    p = [cluster_auc(*study(rng, 8, 6, 0.0), n_boot=50, n_null=99, seed=s).p for s in range(300)]
+    assert 0.02 <= np.mean(np.array(p) <= 0.05) <= 0.085
+
+
+def test_what_cannot_be_told_has_a_reason():
+    few = cluster_auc([1.0, 2.0], [0, 1], ["a", "b"])
+    assert few.value is None and "2 clusters" in few.reason
+    one_class = cluster_auc(np.arange(10.0), np.ones(10), list(range(10)))
+    assert one_class.reason == "only one class"
+    apart = cluster_auc(np.arange(10.0), np.arange(10) % 2, list(range(10)))
+    assert apart.value is not None and apart.p is None
+    with pytest.raises(ValueError, match="must be finite"):
+        auc([np.nan, 1.0], [0, 1])
+    with pytest.raises(ValueError, match="one class is empty"):
+        auc([0.0, 1.0], [1, 1])
