@@ -18,7 +18,7 @@ from cotlab.stats.discovery import FdrRule, with_q
 from cotlab.stats.estimate import Estimate
 from cotlab.stats.permutation import ExchangeNull, exchange_null
 from cotlab.stats.proportion import jeffreys, proportion_estimate, wilson
-from cotlab.stats.ranking import auc, cluster_auc
+from cotlab.stats.ranking import auc, cluster_auc, cluster_auc_difference
 
 __all__ = [
     "Estimate",
@@ -26,6 +26,7 @@ __all__ = [
     "FdrRule",
     "auc",
     "cluster_auc",
+    "cluster_auc_difference",
     "cluster_mean",
     "difference_estimate",
     "exchange_null",

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from cotlab.stats.bootstrap import expanded_tail
 from cotlab.stats.estimate import Estimate
 
-__all__ = ["auc", "cluster_auc"]
+__all__ = ["auc", "cluster_auc", "cluster_auc_difference"]
 
 _METHOD = "auc, cluster-bootstrap"
 _CELLS = 4_000_000
@@ -66,19 +66,12 @@ def cluster_auc(
         one class) there is no p.
     """
     score, positive = _checked(scores, labels)
-    if len(clusters) != len(score):
-        raise ValueError(f"{len(clusters)} cluster labels for {len(score)} members")
-    index: dict[Hashable, int] = {}
-    label = np.array([index.setdefault(cluster, len(index)) for cluster in clusters], dtype=np.intp)
-    c, n1, n2 = len(index), int((~positive).sum()), int(positive.sum())
-    if c < max(min_clusters, 2) or not n1 or not n2:
-        reason = f"{c} clusters, at least {max(min_clusters, 2)} are needed" if n1 and n2 else "only one class"
+    label, c = _numbered(clusters, len(score))
+    reason = _unusable(positive, c, min_clusters)
+    if reason is not None:
         return Estimate.missing(reason, method=_METHOD, n=len(score))
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(c, np.full(c, 1 / c), size=n_boot)
-    rows = max(1, _CELLS // len(score))
-    parts = [_weighted(score, positive, drawn[i : i + rows, label].astype(float)) for i in range(0, n_boot, rows)]
-    values = np.concatenate(parts)
+    (values,) = _drawn_again((score,), positive, label, n_boot, rng)
     tail = expanded_tail(c, level)
     low, high = np.nanquantile(values, [tail, 1 - tail])
     point = auc(score, positive)
@@ -88,14 +81,86 @@ def cluster_auc(
         float(low),
         float(high),
         n=len(score),
-        n1=n1,
-        n2=n2,
+        n1=int((~positive).sum()),
+        n2=int(positive.sum()),
         level=level,
         null_mean=float(null.mean()) if len(null) else None,
         null_q95=float(np.quantile(null, 0.95)) if len(null) else None,
         p=float((1 + (np.abs(null - 0.5) >= abs(point - 0.5) - 1e-12).sum()) / (1 + len(null))) if len(null) else None,
         method=_METHOD,
     )
+
+
+def cluster_auc_difference(
+    before: ArrayLike,
+    after: ArrayLike,
+    labels: ArrayLike,
+    clusters: Sequence[Hashable],
+    *,
+    level: float = 0.95,
+    n_boot: int = 2_000,
+    min_clusters: int = 5,
+    seed: int = 0,
+) -> Estimate:
+    """AUC of one score less that of another for the same members, with the same clusters drawn again for both.
+
+    Args:
+        before: [members], what is subtracted.
+        after: [members].
+        labels: [members].
+        clusters: The cluster (problem) of each member.
+        level: Nominal coverage.
+        n_boot: Bootstrap samples.
+        min_clusters: Fewer clusters than this give a reason, not a number.
+        seed: Equal seeds give equal intervals.
+    """
+    first, positive = _checked(before, labels)
+    second, _ = _checked(after, labels)
+    label, c = _numbered(clusters, len(first))
+    method = "auc difference, cluster-bootstrap"
+    reason = _unusable(positive, c, min_clusters)
+    if reason is not None:
+        return Estimate.missing(reason, method=method, n=len(first))
+    one, two = _drawn_again((first, second), positive, label, n_boot, np.random.default_rng(seed))
+    tail = expanded_tail(c, level)
+    low, high = np.nanquantile(two - one, [tail, 1 - tail])
+    value = auc(second, positive) - auc(first, positive)
+    return Estimate(value, float(low), float(high), n=len(first), level=level, method=method)
+
+
+def _numbered(clusters: Sequence[Hashable], n: int) -> tuple[NDArray[np.intp], int]:
+    """A number for the cluster of each member, and how many clusters there are."""
+    if len(clusters) != n:
+        raise ValueError(f"{len(clusters)} cluster labels for {n} members")
+    index: dict[Hashable, int] = {}
+    label = np.array([index.setdefault(cluster, len(index)) for cluster in clusters], dtype=np.intp)
+    return label, len(index)
+
+
+def _unusable(positive: NDArray[np.bool_], n_clusters: int, least: int) -> str | None:
+    if positive.all() or not positive.any():
+        return "only one class"
+    least = max(least, 2)
+    return f"{n_clusters} clusters, at least {least} are needed" if n_clusters < least else None
+
+
+def _drawn_again(
+    scores: Sequence[NDArray[np.float64]],
+    positive: NDArray[np.bool_],
+    label: NDArray[np.intp],
+    n_boot: int,
+    rng: np.random.Generator,
+) -> list[NDArray[np.float64]]:
+    """AUC of each score over clusters drawn again, [n_boot] each; NaN where a draw lacks a class."""
+    c = int(label.max()) + 1
+    drawn = rng.multinomial(c, np.full(c, 1 / c), size=n_boot)
+    rows = max(1, _CELLS // len(label))
+    return [
+        np.concatenate(
+            [_weighted(score, positive, drawn[i : i + rows, label].astype(float)) for i in range(0, n_boot, rows)]
+        )
+        for score in scores
+    ]
 
 
 def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
