@@ -102,6 +102,7 @@ def test_files_that_are_no_probe_are_one_line(tmp_path):
     save_file({"weight": weight, "bias": bias}, path)
     with pytest.raises(DataError, match="its format is None"):
         Probe.load(path)
+    meta = {"format": "cotlab-probe/1", "card": "{}"}
     save_file({"weight": np.array([1.0, np.nan]), "bias": bias}, path, metadata=meta)
     with pytest.raises(DataError, match="finite numbers"):
         Probe.load(path)

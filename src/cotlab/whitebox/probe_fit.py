@@ -1,7 +1,7 @@
 """Three ways to fit a linear probe.
 
-- **logistic**: L2-penalised logistic regression on standardised activations; the penalty is chosen by AUC over folds of
-  problems within the training examples.
+- **logistic**: L2-penalised logistic regression on standardised activations; the penalty is chosen by log loss over
+  folds of problems within the training examples.
 - **mass-mean**: difference of the class means (Marks and Tegmark 2023, "The Geometry of Truth", §4), scaled to log odds
   along that one direction. It moves least with spurious correlations, and is what steering uses.
 - **ridge**: least squares on ±1, the penalty by generalised cross-validation, scaled to log odds likewise.
@@ -24,6 +24,8 @@ __all__ = ["METHODS", "Method", "fit_probe", "problem_folds"]
 Method = Literal["logistic", "mass-mean", "ridge"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
+_WIDE = 512
+"""Features from which second-order steps cost more than they save."""
 _PENALTIES = (1e-3, 1e-2, 1e-1)
 """Inverse strength C of the logistic penalty, on standardised activations."""
 _Rows = NDArray[np.float64]
@@ -98,7 +100,8 @@ def _logistic(rows: _Rows, y: NDArray[np.bool_], penalty: float) -> tuple[_Rows,
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=penalty, max_iter=500)
+    solver = "newton-cholesky" if rows.shape[1] <= _WIDE else "lbfgs"
+    model = LogisticRegression(C=penalty, max_iter=500, solver=solver)
     with warnings.catch_warnings():
         # Nearly converged is as good under this penalty.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -107,10 +110,8 @@ def _logistic(rows: _Rows, y: NDArray[np.bool_], penalty: float) -> tuple[_Rows,
 
 
 def _chosen_penalty(rows: _Rows, y: NDArray[np.bool_], problems: NDArray[np.str_], seed: int) -> float:
-    from cotlab.stats import auc
-
     fold = problem_folds(problems, 3, seed)
-    best, chosen = -1.0, _PENALTIES[0]
+    best, chosen = np.inf, _PENALTIES[0]
     for penalty in _PENALTIES:
         scores = np.zeros(len(y))
         for held in np.unique(fold):
@@ -119,9 +120,9 @@ def _chosen_penalty(rows: _Rows, y: NDArray[np.bool_], problems: NDArray[np.str_
                 return _PENALTIES[1]
             weight, bias = _logistic(rows[train], y[train], penalty)
             scores[~train] = rows[~train] @ weight + bias
-        value = auc(scores, y)
-        if value > best + 1e-4:
-            best, chosen = value, penalty
+        loss = float(np.logaddexp(0, np.where(y, -scores, scores)).mean())
+        if loss < best:
+            best, chosen = loss, penalty
     return chosen
 
 
