@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cotlab.chains.categories import Category
-from cotlab.chains.chain import ChainRole
 from cotlab.chains.score import Outcome
 from cotlab.stats.estimate import Estimate
 
@@ -59,7 +58,8 @@ class ChainReport:
     """What a person calls the problem (`countdown-3/17`)."""
     question: str
     gold_answer: str | None
-    role: ChainRole
+    role: str
+    """How it was chosen (`greedy`, `random and first-right`)."""
     answer: str | None
     """What the base chain itself answers."""
     outcome: Outcome

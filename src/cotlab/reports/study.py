@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -24,6 +24,7 @@ from cotlab.trees import (
     draws_at,
     paths,
     resolve_scorer,
+    unfinished,
     walk,
 )
 
@@ -66,9 +67,11 @@ def chain_report(run: Run, chain: Chain, view: StudyView) -> ChainReport:
     view = replace(view, scorer_id=resolve_scorer(run, view.scorer_id))
     problem = run.problems()[chain.problem_id]
     found = _paths(run, chain, view)
-    draws = [draws_at(chain, k, [path.passage for path in found]) for k in range(len(chain.steps) + 1)]
+    lacking = unfinished(run, chain, scorer_id=view.scorer_id, condition=view.condition)
+    passages = [path.passage for path in found]
+    draws = [draws_at(chain, k, passages, lacking=lacking.get(k)) for k in range(len(chain.steps) + 1)]
     verdict = _verdict(run, chain, view.scorer_id)
-    ends = _shown_positions(found, len(chain.steps))
+    ends = _shown_positions([*(passage.origin for passage in passages), *lacking], len(chain.steps))
     curve = [value(draws[k]).estimate for k in ends[:-1]] + [_known_end(verdict["outcome"])]
     effects = [*importance([draws[k] for k in ends[:-1]]), _last_effect(curve)]
     labels = _labels(run, chain, view.category_scorer_id)
@@ -98,12 +101,12 @@ def chain_report(run: Run, chain: Chain, view: StudyView) -> ChainReport:
         name=problem.name or problem.id,
         question=problem.question,
         gold_answer=problem.answer,
-        role=chain.role,
+        role=" and ".join(chain.roles),
         answer=verdict["answer"],
         outcome=verdict["outcome"],
         steps=tuple(steps),
         final_shares={verdict["outcome"]: 1.0},
-        notes=tuple(_notes(draws)),
+        notes=(*_notes(draws), *_lacking_notes(lacking)),
     )
 
 
@@ -164,9 +167,9 @@ def _paths(run: Run, chain: Chain, view: StudyView) -> list[RolloutPath]:
     return list(paths(run, chain, scorer_id=view.scorer_id, condition=view.condition))
 
 
-def _shown_positions(found: Sequence[RolloutPath], n_steps: int) -> list[int]:
+def _shown_positions(begun: Sequence[int], n_steps: int) -> list[int]:
     """Positions at which rollouts were begun, 0 and the end of the chain."""
-    return sorted({0, n_steps, *(path.passage.origin for path in found)})
+    return sorted({0, n_steps, *begun})
 
 
 def _verdict(run: Run, chain: Chain, scorer_id: str) -> dict[str, Any]:
@@ -239,3 +242,12 @@ def _notes(draws: Sequence[Draws]) -> list[str]:
             f"{truncated / total:.0%} of the rollouts were truncated: values may be higher by that. Raise --max-tokens."
         ]
     return []
+
+
+def _lacking_notes(lacking: Mapping[int, str]) -> list[str]:
+    """One sentence on all positions that have no value because of what is missing there."""
+    if not lacking:
+        return []
+    first = min(lacking)
+    more = f", and {len(lacking) - 1} more like it" if len(lacking) > 1 else ""
+    return [f"No value after {first} steps ({lacking[first]}){more}."]

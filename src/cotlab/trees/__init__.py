@@ -17,7 +17,16 @@ from cotlab.trees.draws import OUTCOMES, Draws
 from cotlab.trees.export import tree_to_json, write_graphml, write_json
 from cotlab.trees.grouping import GroupBy, by_text, by_tiny_state
 from cotlab.trees.layout import layout
-from cotlab.trees.passing import ConditionIds, Passage, chain_draws, draws_at, resolve_scorer, sampled_under, walk
+from cotlab.trees.passing import (
+    ConditionIds,
+    Passage,
+    chain_draws,
+    draws_at,
+    resolve_scorer,
+    sampled_under,
+    unfinished,
+    walk,
+)
 from cotlab.trees.paths import RolloutPath, paths
 from cotlab.trees.value import MIN_ROLLOUTS, Value, unusable, value
 
@@ -44,6 +53,7 @@ __all__ = [
     "resolve_scorer",
     "sampled_under",
     "tree_to_json",
+    "unfinished",
     "unusable",
     "value",
     "walk",
