@@ -71,6 +71,10 @@ def test_killed_at_random_moments_and_resumed_it_is_as_if_undisturbed(tmp_path: 
         now = bodies(tmp_path / "run")
         assert done.items() <= now.items()
         done = now
+    assert cotlab("score", str(tmp_path / "run"), "answers").returncode == 0
+    seen = json.loads(cotlab("tree", str(tmp_path / "run"), "--json").stdout)["steps"]
+    before = [step["value_before"] for step in seen]
+    assert all(v["n"] >= 60 if v["value"] is not None else v["reason"] for v in before)  # no part of a block is shown
     finished = cotlab(*STUDY, "--run", str(tmp_path / "run"), "--json")
     assert finished.returncode == 0, finished.stderr
     calm = cotlab(*STUDY, "--run", str(tmp_path / "calm"), "--json")

@@ -241,7 +241,7 @@ def _finished(
         sampled_now=result.drawn.rollouts,
         failures=result.drawn.failures,
         stopped=result.drawn.stopped or result.shrunk,
-        cost=result.cost.line() if result.cost else "",
+        cost=result.plan(),
         prefix_cache_hit_rate=engine.stats.prefix_cache_hit_rate,
         seconds=seconds,
         dry=dry,
