@@ -45,7 +45,7 @@ def main_path(folder: Path, run: Path, **more: object) -> StudyConfig:
     page = folder / "main-path.json"
     said = "".join(f" Step {name}.\n" for name in "ABCDEFGH")
     page.write_text(json.dumps({"question": "Climb.", "answer": "7", "response": f"{said}</think>\n\\boxed{{7}}"}))
-    return asked(run, **{"question": None, "answer": None, "transcript": page, "base": ("greedy",), **more})
+    return asked(run, **{"question": None, "answer": None, "transcript": page, "base": None, **more})
 
 
 def rows(run: Path) -> list[tuple[object, ...]]:
@@ -231,12 +231,20 @@ def test_failed_requests_are_missing_and_asked_for_again(tmp_path: Path) -> None
 def test_a_transcript_becomes_the_chain_and_never_a_sample(tmp_path: Path) -> None:
     page = tmp_path / "transcript.json"
     page.write_text('{"question": "Climb.", "answer": "7", "response": "<think>\\n Step A.\\n Step B.\\n</think>\\n7"}')
-    finished = run_study(asked(tmp_path / "run", question=None, answer=None, transcript=page))
+    finished = run_study(asked(tmp_path / "run", question=None, answer=None, transcript=page, base=None))
     with Run.open(tmp_path / "run") as run:
         chain = run.chains()[0]
         report = chain_report(run, chain, view(finished))
     assert chain.role == "given"
     assert report.steps[0].value_before.n == 40
+
+
+def test_a_transcript_and_a_base_chain_are_both_studied_where_both_are_asked_for(tmp_path: Path) -> None:
+    both = run_study(main_path(tmp_path, tmp_path / "run", model="markov:lucky", n=12, base=("first-wrong",)))
+    with Run.open(tmp_path / "run") as run:
+        assert [chain.role for chain in run.chains()] == ["given", "first-wrong"]
+    alone = run_study(main_path(tmp_path, tmp_path / "alone", model="markov:lucky", n=12))
+    assert (len(both.chain_ids), len(alone.chain_ids)) == (2, 1)
 
 
 def test_another_model_does_not_enter_a_run(tmp_path: Path) -> None:

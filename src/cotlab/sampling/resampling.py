@@ -114,7 +114,7 @@ class Resampling:
 
         Args:
             problems: What is asked.
-            given: Chains from outside, by problem id, in place of sampled base chains.
+            given: Chains from outside, by problem id, beside the base chains that are asked for.
             dry: Stop once the cost is known.
 
         Raises:
@@ -174,20 +174,21 @@ class Resampling:
         return kept
 
     def _choose(self, prompts: dict[str, Prefix], problems: dict[str, Problem], given: Mapping[str, Rollout]) -> None:
-        sampled = {key: problem for key, problem in problems.items() if key not in given}
+        if not self.spec.base and set(problems) - set(given):
+            raise UserError("no base chain asked for. Use greedy, first-right, first-wrong or random")
         for key, rollout in given.items():
             self.run.add_rollouts([rollout], study_id=self.study_id)
             self._add_chain(key, prompts[key], rollout, "given")
         chooser = Chooser(
             self.sampler,
-            {key: prompts[key] for key in sampled},
-            sampled,
+            {key: prompts[key] for key in problems},
+            problems,
             self.spec.settings,
             tries=self.spec.tries,
             score=lambda: score_run(self.run, self.scorer),
             scorer_id=self.scorer.id,
         )
-        for role in self.spec.base if sampled else ():
+        for role in self.spec.base if problems else ():
             chosen, missing = chooser.choose(role)
             self.result.skipped.extend(missing)
             for key, rollout in chosen.items():

@@ -169,7 +169,7 @@ def _spec(config: StudyConfig, recommended: SamplingSettings) -> StudySpec:
         settings=replace(recommended, **changed),
         n=config.n,
         seed=config.seed,
-        base=config.base,
+        base=(() if config.transcript else ("greedy",)) if config.base is None else config.base,
         tries=config.tries,
         positions=Positions.parse(config.positions),
         cutter=config.cutter,

@@ -25,8 +25,9 @@ from cotlab.chains.tokens import Tokenizer
 from cotlab.errors import UserError
 from cotlab.identity import content_id
 from cotlab.runs import Run
+from cotlab.trees.conditions import ConditionIds
 from cotlab.trees.draws import Draws
-from cotlab.trees.passing import ConditionIds, Passage, draws_at, unfinished
+from cotlab.trees.passing import Passage, draws_at, unfinished
 from cotlab.trees.paths import RolloutPath, paths
 from cotlab.trees.value import MIN_ROLLOUTS, value
 

@@ -27,31 +27,10 @@ from cotlab.errors import UserError
 from cotlab.interventions.base import Baseline
 from cotlab.runs import Run
 from cotlab.trees.blocks import complete_block, why_unfinished
+from cotlab.trees.conditions import ConditionIds, positions_of, sampled_under
 from cotlab.trees.draws import Draws
 
-__all__ = [
-    "ConditionIds",
-    "Passage",
-    "chain_draws",
-    "draws_at",
-    "resolve_scorer",
-    "sampled_under",
-    "unfinished",
-    "walk",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionIds:
-    """Under which settings and on which engine the rollouts were drawn that a measure takes together."""
-
-    settings_id: str
-    engine_card_id: str
-
-    @property
-    def baseline(self) -> tuple[str, str, str]:
-        """Ids of settings, engine card and intervention of the baseline rollouts."""
-        return self.settings_id, self.engine_card_id, Baseline().id
+__all__ = ["Passage", "chain_draws", "draws_at", "resolve_scorer", "unfinished", "walk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +114,7 @@ def walk(
     chosen_idx = _chosen_idx(run, chain, condition)
     asked = run.asked(*condition.baseline)
     ends = [0, *(step.end for step in chain.steps)]
-    for prefix_id, origin in _positions(chain).items():
+    for prefix_id, origin in positions_of(chain).items():
         for rollout, verdict in _draws_of(run, prefix_id, scorer_id, condition, asked.get(prefix_id, ())):
             shared = ends[origin] + _n_shared(chain.response_ids[ends[origin] :], rollout.token_ids or ())
             yield (
@@ -150,30 +129,6 @@ def walk(
                 ),
                 rollout,
             )
-
-
-def sampled_under(run: Run, chain: Chain) -> ConditionIds | None:
-    """The one pair of settings and engine that baseline rollouts from the chain's prefixes were drawn under.
-
-    None where there are no such rollouts. Chains, pasted transcripts and, beside others, rollouts at temperature 0
-    (they are no draws from a distribution) do not count.
-
-    Raises:
-        UserError: There are several.
-    """
-    positions, baseline = _positions(chain), Baseline().id
-    chosen = {other.rollout_id for other in run.chains(chain.problem_id)}
-    pairs = {
-        ConditionIds(row.settings_id, row.engine_card_id)
-        for row in run.rollouts(problem_id=chain.problem_id, intervention_id=baseline, bodies=False)
-        if row.prefix_id in positions and row.id not in chosen and row.provenance != "given"
-    }
-    settings = run.settings()
-    pairs = {pair for pair in pairs if settings[pair.settings_id].temperature > 0} or pairs
-    if len(pairs) > 1:
-        names = "; ".join(sorted(f"settings {pair.settings_id} on engine {pair.engine_card_id}" for pair in pairs))
-        raise UserError(f"chain {chain.id} has rollouts of {len(pairs)} conditions: {names}. Choose one of them")
-    return next(iter(pairs), None)
 
 
 def resolve_scorer(run: Run, name: str) -> str:
@@ -205,7 +160,7 @@ def unfinished(run: Run, chain: Chain, *, scorer_id: str, condition: ConditionId
     if condition is None:
         return {}
     asked, found = run.asked(*condition.baseline), dict[int, str]()
-    for prefix_id, n_steps in _positions(chain).items():
+    for prefix_id, n_steps in positions_of(chain).items():
         sizes = asked.get(prefix_id, [])
         scored = _verdicts(run, prefix_id, scorer_id, condition) if sizes else {}
         if sizes and not complete_block(scored, sizes):
@@ -238,14 +193,6 @@ def _verdicts(run: Run, prefix_id: str, scorer_id: str, condition: ConditionIds)
         prefix_id=prefix_id,
     )
     return {row.sample_idx: row.value for row in rows}
-
-
-def _positions(chain: Chain) -> dict[str, int]:
-    """Prefix ids with the number of steps kept; where a step has no tokens, the smaller number."""
-    found: dict[str, int] = {}
-    for n_steps in range(len(chain.steps) + 1):
-        found.setdefault(chain.prefix(n_steps).id, n_steps)
-    return found
 
 
 def _chosen_idx(run: Run, chain: Chain, condition: ConditionIds) -> int:
