@@ -104,7 +104,7 @@ def _print_chain(chain: ChainReport) -> None:
         [">", "step", "category", ">V before", ">V after", ">ΔV", ">null", ">q"],
         [
             [
-                str(step.idx),
+                step.label,
                 ("↩ " if step.backtracks else "") + plain(step.text),
                 SHORT.get(step.category or "unknown", ""),
                 interval(step.value_before),

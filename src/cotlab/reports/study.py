@@ -83,6 +83,7 @@ def chain_report(run: Run, chain: Chain, view: StudyView) -> ChainReport:
         steps.append(
             StepReport(
                 idx=start,
+                n_steps=end - start,
                 text="".join(step.text for step in chain.steps[start:end]),
                 category=label.get("category"),
                 backtracks=label.get("backtracks"),
@@ -148,6 +149,7 @@ def steps_json(reports: Sequence[ChainReport]) -> list[dict[str, Any]]:
             "problem": report.problem_id,
             "chain": report.id,
             "step": step.idx,
+            "n_steps": step.n_steps,
             "text": step.text,
             "category": step.category,
             "value_before": step.value_before.to_json(),
