@@ -35,7 +35,7 @@ VALUE_TOP, VALUE_HEIGHT = 22.0, 180.0
 SHARES_TOP, SHARES_HEIGHT = 236.0, 56.0
 SPINE = 350.0
 BRANCH_GAP = 19.0
-CLICKABLE = 26.0
+CLICKABLE = 20.0
 """Least width of what can be clicked on."""
 MOST_BRANCHES = 7
 """Alternatives drawn at a step; the page lists more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -138,7 +139,7 @@ def report_data(
             f"cotlab tree {run.path}",
             f"cotlab export {run.path} {run.path}/tree.graphml",
         ),
-        created=run.identity.created,
+        created=_as_read(run.identity.created),
     )
 
 
@@ -159,6 +160,14 @@ def steps_json(reports: Sequence[ChainReport]) -> list[dict[str, Any]]:
         for report in reports
         for step in report.steps
     ]
+
+
+def _as_read(created: str) -> str:
+    """A time as it is stored (ISO 8601, UTC), as a person reads it; what is no time stays as it is."""
+    try:
+        return f"{datetime.fromisoformat(created).astimezone(UTC):%d %B %Y, %H:%M} UTC".lstrip("0")
+    except ValueError:
+        return created
 
 
 def _paths(run: Run, chain: Chain, view: StudyView) -> list[RolloutPath]:
