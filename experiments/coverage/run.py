@@ -34,8 +34,18 @@ CURVES = {
     "up and down": [0.3] * 4 + [0.5] * 4 + [0.3] * 4 + [0.7] * 4 + [0.5] * 5,
     "every second step": [0.1, 0.1, 0.3, 0.3, 0.5, 0.5, 0.7, 0.7, 0.9, 0.9],
 }
+CHUNK = 1_000
+"""Chains that are simulated at once."""
 STUDIES_OF_CURVES = ((30, 0.0), (100, 0.0), (30, 0.2))
 """Rollouts a prefix, share that says the next step of the chain."""
+HIGH_PASS_RATES = (0.5, 0.8, 0.9)
+"""Where most rollouts are shared by neighbouring prefixes, as with a model that is sure of its next step."""
+GENTLE_CURVES = {
+    "no step matters (V 0.5)": [0.5] * 21,
+    "no step matters (V 0.2)": [0.2] * 21,
+    "small up and down": [0.4] * 7 + [0.43] * 7 + [0.4] * 7,
+}
+"""Curves that chains with high pass rates can have: the value cannot jump where nearly all rollouts go on."""
 
 
 def coverage_row(found: Coverage, measure: str, interval: str, pass_rate: float) -> dict[str, Any]:
@@ -66,29 +76,55 @@ def coverage_table(studies: int, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
+def discovery_row(name: str, values: list[float], n: int, pass_rate: float, studies: int, seed: int) -> dict[str, Any]:
+    """False discovery proportion and power over one curve."""
+    null, rng = np.diff(values) == 0, np.random.default_rng(seed)
+    p = simulate_chains(values, n, studies=studies, rng=rng, pass_rate=pass_rate).p_values()
+    row: dict[str, Any] = {"curve": name, "n": n, "pass_rate": pass_rate, "studies": studies}
+    row["p_below_0.05"] = round(float((p[:, null] <= 0.05).mean()), 4)
+    for rule in ("bh", "by"):
+        adjust = partial(false_discovery_control, axis=-1, method=rule)
+        false = false_discovery_proportion(p, null, adjust)
+        row[f"{rule}_false"] = round(float(false.mean()), 4)
+        row[f"{rule}_false_se"] = round(float(false.std() / studies**0.5), 4)
+        row[f"{rule}_power"] = None if null.all() else round(float((adjust(p) <= 0.05)[:, ~null].mean()), 4)
+    return row
+
+
 def discovery_table(studies: int, seed: int) -> list[dict[str, Any]]:
     """False discovery proportion and power over curves."""
-    rows = []
-    for name, values in CURVES.items():
-        null = np.diff(values) == 0
-        for n, pass_rate in STUDIES_OF_CURVES:
-            rng = np.random.default_rng(seed)
-            p = simulate_chains(values, n, studies=studies, rng=rng, pass_rate=pass_rate).p_values()
-            row: dict[str, Any] = {"curve": name, "n": n, "pass_rate": pass_rate}
-            for rule in ("bh", "by"):
-                adjust = partial(false_discovery_control, axis=-1, method=rule)
-                row[f"{rule}_false"] = round(float(false_discovery_proportion(p, null, adjust).mean()), 4)
-                row[f"{rule}_power"] = None if null.all() else round(float((adjust(p) <= 0.05)[:, ~null].mean()), 4)
-            rows.append(row)
-    return rows
+    low = [(name, curve, n, rate) for name, curve in CURVES.items() for n, rate in STUDIES_OF_CURVES]
+    high = [(name, curve, 100, rate) for name, curve in GENTLE_CURVES.items() for rate in HIGH_PASS_RATES]
+    rows = [discovery_row(*cell, studies, seed) for cell in low]
+    return rows + [discovery_row(*cell, 2 * studies, seed) for cell in high]
 
 
-def normal_limit(chains: int, seed: int, steps: int = 20) -> dict[str, float]:
-    """Share of chains with a discovery where no step matters and values are normal, as with very many rollouts."""
-    values = np.random.default_rng(seed).standard_normal((chains, steps + 1))
-    p = 2 * norm.sf(np.abs(np.diff(values, axis=1)) / np.sqrt(2))
-    found = (false_discovery_control(p, axis=1) <= 0.05).any(axis=1)
-    return {"chains": chains, "steps": steps, "bh_false": round(float(found.mean()), 4)}
+def normal_limit(chains: int, seed: int, pass_rate: float, steps: int = 20) -> dict[str, float]:
+    """Share of chains with a discovery where no step matters and sums are normal, as with very many rollouts.
+
+    A rollout begun at prefix i leaves the chain behind prefix j with probability (1 − r)·r^(j−i); the sum of outcomes
+    of each such group is normal with that variance. The values of all prefixes are means over the groups that pass.
+    """
+    rng, places = np.random.default_rng(seed), np.arange(steps + 1)
+    share = np.triu(pass_rate ** np.maximum(places[None, :] - places[:, None], 0) * (1 - pass_rate))
+    share[:, -1] /= 1 - pass_rate
+    size = np.array([share[: k + 1, k:].sum() for k in places])
+    shared = np.array([share[: k + 1, k + 1 :].sum() for k in places[:-1]])
+    variance = 1 / size[:-1] + 1 / size[1:] - 2 * shared / (size[:-1] * size[1:])
+    found = []
+    for _ in range(chains // CHUNK):
+        sums = rng.standard_normal((CHUNK, *share.shape)) * np.sqrt(share)
+        values = np.stack([sums[:, : k + 1, k:].sum(axis=(1, 2)) / size[k] for k in places], axis=1)
+        p = 2 * norm.sf(np.abs(np.diff(values, axis=1)) / np.sqrt(variance))
+        found.append((false_discovery_control(p, axis=1) <= 0.05).any(axis=1))
+    hit = np.concatenate(found)
+    return {
+        "pass_rate": pass_rate,
+        "chains": len(hit),
+        "steps": steps,
+        "bh_false": round(float(hit.mean()), 4),
+        "se": round(float(hit.std() / len(hit) ** 0.5), 4),
+    }
 
 
 def main() -> None:
@@ -105,7 +141,7 @@ def main() -> None:
         "grid": {"values": VALUES, "sizes": SIZES},
         "coverage": coverage_table(args.studies, args.seed),
         "false_discoveries": discovery_table(args.studies, args.seed),
-        "normal_limit": normal_limit(100 * args.studies, args.seed),
+        "normal_limit": [normal_limit(100 * args.studies, args.seed, rate) for rate in (0.0, 0.2, *HIGH_PASS_RATES)],
     }
     args.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{args.out}: {time.process_time() - started:.0f} CPU seconds")

@@ -71,6 +71,10 @@ def test_killed_at_random_moments_and_resumed_it_is_as_if_undisturbed(tmp_path: 
         now = bodies(tmp_path / "run")
         assert done.items() <= now.items()
         done = now
+    assert cotlab("score", str(tmp_path / "run"), "answers").returncode == 0
+    seen = json.loads(cotlab("tree", str(tmp_path / "run"), "--json").stdout)["steps"]
+    before = [step["value_before"] for step in seen]
+    assert all(v["n"] >= 60 if v["value"] is not None else v["reason"] for v in before)  # no part of a block is shown
     finished = cotlab(*STUDY, "--run", str(tmp_path / "run"), "--json")
     assert finished.returncode == 0, finished.stderr
     calm = cotlab(*STUDY, "--run", str(tmp_path / "calm"), "--json")
@@ -144,3 +148,16 @@ def test_runs_tree_score_and_export_work_on_a_run(tmp_path: Path) -> None:
         assert written and all(Path(path).exists() for path in written)
     merged = cotlab("runs", "merge", run, run, "--into", str(tmp_path / "merged"), "--json")
     assert json.loads(merged.stdout)["rollouts"] == listed[0]["rollouts"]
+
+
+def test_a_run_of_two_conditions_shows_one_and_names_the_other(tmp_path: Path) -> None:
+    run = str(tmp_path / "run")
+    assert cotlab(*STUDY, "--run", run).returncode == 0
+    assert cotlab(*STUDY, "--run", run, "--positions", "0", "--temperature", "0.5").returncode == 0
+    shown = cotlab("tree", run)  # of the first chain: only its prompt was sampled at the other temperature
+    assert shown.returncode == 0
+    assert "shown: settings" in shown.stderr and "temperature 0.5" in shown.stderr.partition("also there")[2]
+    chosen = json.loads(cotlab("tree", run, "--json", "--settings", "temperature=0.5").stdout)
+    assert [step["value_before"]["n"] for step in chosen["steps"]] == [60]
+    wrong = cotlab("export", run, str(tmp_path / "tree.json"), "--settings", "temperature=0.7")
+    assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1 and "there are: settings" in wrong.stderr

@@ -1,6 +1,8 @@
 """Opening and closing vLLM; a second model family (Llama, random weights) in the process that had a first one."""
 
+import json
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +160,20 @@ def test_stdout_is_left_alone(folder):
     done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=True)
     assert done.stdout == "{}\n"
     assert not done.stderr
+
+
+def test_stop_strings_are_found_where_the_configuration_names_a_wrong_tokenizer_class(folder, tmp_path):
+    """As R1-Distill-Llama's does: transformers 5 then decodes byte-level tokens as SentencePiece, and vLLM with it."""
+    published = shutil.copytree(folder, tmp_path / "published")
+    configuration = published / "tokenizer_config.json"
+    named = {**json.loads(configuration.read_text()), "tokenizer_class": "LlamaTokenizerFast"}
+    configuration.write_text(json.dumps(named))
+    tokenizer = HFTokenizer.load(published)
+    space, other = (tokenizer.encode(text)[0] for text in (" ", "a"))
+    settings = SamplingSettings(1.0, 1.0, 0, 200, (" ",))
+    with open_engine(published) as engine:
+        rollouts = sample(engine, [request(Prefix((other,), 1), idx, settings) for idx in range(12)])
+    said = [rollout for rollout in rollouts if space in rollout.token_ids]
+    assert said
+    for rollout in said:
+        assert rollout.finish_reason == "stop" and rollout.token_ids.index(space) == len(rollout.token_ids) - 1

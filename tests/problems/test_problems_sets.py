@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from cotlab.chains.answer_judge import AnswerJudge
 from cotlab.chains.answers import check_answer
 from cotlab.chains.scorers import AnswerScorer, Response
 from cotlab.errors import DataError
-from cotlab.problems import PROBLEM_SETS, load_problems, problem_from_text
+from cotlab.problems import PROBLEM_SETS, load_problems, parse_transcript, problem_from_text
 
 # Worked out again, by hand, in the order of the file.
 WORD_PROBLEMS = [
@@ -103,6 +104,23 @@ def test_one_question() -> None:
 def test_a_question_of_the_tiny_reasoner_is_recognised() -> None:
     asked = load_problems("countdown", n=1)[0]
     assert problem_from_text(asked.question).id == asked.id
+    assert problem_from_text(asked.question, str(asked.meta["target"])).id == asked.id
+
+
+def test_an_answer_beside_a_task_is_checked_by_its_rule() -> None:
+    question = "Use 3, 5 and 7 once each with +, - or * to get 22."
+    problem = problem_from_text(question, "(3 * 5) + 7")
+    assert (problem.checker, problem.answer) == ("countdown", "(3 * 5) + 7")
+    assert check_answer(problem, "7 + 5 * 3", AnswerJudge()).outcome == "correct"
+    assert check_answer(problem, "22", AnswerJudge()).outcome == "wrong"  # no expression of the three
+    transcript = parse_transcript(f"{question}\n\n<think>\nHm.\n</think>\n\\boxed{{22}}", answer="(3 * 5) + 7")
+    assert transcript.problem == replace(problem, name="transcript")
+    with pytest.raises(DataError, match=r"answer '3 \+ 5' is not right for"):
+        problem_from_text(question, "3 + 5")
+    solve = load_problems("solve", n=1)[0]
+    with pytest.raises(DataError, match="answer '12345' is not right"):
+        problem_from_text(solve.question, "12345")
+    assert problem_from_text(solve.question, solve.answer).checker == "number"
 
 
 @pytest.mark.slow

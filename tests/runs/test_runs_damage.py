@@ -14,6 +14,7 @@ from runs_builder import PROMPT, rollout
 
 from cotlab.errors import RunError
 from cotlab.runs import Run, list_runs, merge_runs, verify_run
+from cotlab.runs.migrations import FORMAT
 
 
 def overwrite(path: Path, start: int, size: int) -> None:
@@ -109,7 +110,7 @@ def test_a_newer_run_file(filled: Path) -> None:
         db.execute("PRAGMA user_version = 9")
     db.close()
     for writable in (True, False):
-        with pytest.raises(RunError, match="has format 9, this cotlab reads up to 1: update cotlab"):
+        with pytest.raises(RunError, match=f"has format 9, this cotlab reads up to {FORMAT}: update cotlab"):
             Run.open(filled, writable=writable)
 
 

@@ -50,22 +50,23 @@ def test_migrations_are_numbered_and_have_reasons() -> None:
 
 
 def test_an_older_run_is_brought_up_to_date(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    following = Migration(2, "To try it.", ("ALTER TABLE note ADD COLUMN author TEXT",))
+    following = Migration(FORMAT + 1, "To try it.", ("ALTER TABLE note ADD COLUMN author TEXT",))
     monkeypatch.setattr("cotlab.runs.migrations.MIGRATIONS", (*MIGRATIONS, following))
-    monkeypatch.setattr("cotlab.runs.database.FORMAT", 2)
-    with pytest.raises(RunError, match="has format 1, this cotlab reads 2: open it, or a copy of it, for writing once"):
+    monkeypatch.setattr("cotlab.runs.database.FORMAT", FORMAT + 1)
+    told = f"has format {FORMAT}, this cotlab reads {FORMAT + 1}: open it, or a copy of it, for writing once"
+    with pytest.raises(RunError, match=told):
         Run.open(filled)
     with Run.open(filled, writable=True) as run:
         assert len(list(run.rollouts())) == 4
     with Run.open(filled) as run:
         assert run._db.query("SELECT author FROM note") == []
-        assert run._db.query("PRAGMA user_version") == [(2,)]
+        assert run._db.query("PRAGMA user_version") == [(FORMAT + 1,)]
 
 
 def test_a_migration_that_fails_changes_nothing(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bad = Migration(2, "Fails.", ("ALTER TABLE note ADD COLUMN author TEXT", "DROP TABLE nowhere"))
+    bad = Migration(FORMAT + 1, "Fails.", ("ALTER TABLE note ADD COLUMN author TEXT", "DROP TABLE nowhere"))
     monkeypatch.setattr("cotlab.runs.migrations.MIGRATIONS", (*MIGRATIONS, bad))
-    monkeypatch.setattr("cotlab.runs.database.FORMAT", 2)
+    monkeypatch.setattr("cotlab.runs.database.FORMAT", FORMAT + 1)
     with pytest.raises(sqlite3.OperationalError, match="nowhere"):
         Run.open(filled, writable=True)
     monkeypatch.undo()

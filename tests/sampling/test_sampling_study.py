@@ -1,5 +1,7 @@
 """Studies on the markov engine: what is asked is drawn, once, and values agree with the exact ones."""
 
+import json
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cotlab.chains.own_scorer import load_scorer
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.problem import Problem
 from cotlab.chains.rollout import Rollout
@@ -15,12 +18,14 @@ from cotlab.chains.settings import SamplingSettings
 from cotlab.engines.base import Failure, Request
 from cotlab.engines.load import open_engine
 from cotlab.engines.markov import MarkovEngine
+from cotlab.engines.markov_specs import staircase
 from cotlab.errors import RunError, UserError
 from cotlab.interventions.base import Baseline
 from cotlab.reports.study import StudyView, chain_report
 from cotlab.runs import Run, RunIdentity
-from cotlab.sampling import Budget, FinishedStudy, Sampler, StudyConfig, run_study
-from cotlab.trees import ConditionIds
+from cotlab.sampling import Budget, FinishedStudy, Positions, Resampling, Sampler, StudyConfig, StudySpec, run_study
+from cotlab.sampling.base_chains import CHOOSING
+from cotlab.trees import ConditionIds, chain_draws
 
 
 def asked(run: Path, **more: object) -> StudyConfig:
@@ -33,6 +38,14 @@ def asked(run: Path, **more: object) -> StudyConfig:
         "base": ("random",),
     }
     return StudyConfig.of(**{**given, **more})
+
+
+def main_path(folder: Path, run: Path, **more: object) -> StudyConfig:
+    """The chain that takes every step of the main path of `lucky` and `null`, given as a transcript."""
+    page = folder / "main-path.json"
+    said = "".join(f" Step {name}.\n" for name in "ABCDEFGH")
+    page.write_text(json.dumps({"question": "Climb.", "answer": "7", "response": f"{said}</think>\n\\boxed{{7}}"}))
+    return asked(run, **{"question": None, "answer": None, "transcript": page, "base": None, **more})
 
 
 def rows(run: Path) -> list[tuple[object, ...]]:
@@ -50,12 +63,15 @@ def test_every_position_gets_n_rollouts_and_a_second_study_none(tmp_path: Path) 
     first = run_study(asked(tmp_path / "run"))
     with Run.open(tmp_path / "run") as run:
         chain = run.chains()[0]
-        counts = run.counts(first.settings.id, first.engine_card_id, next(iter(run.interventions())))
+        baseline = next(iter(run.interventions()))
+        counts = run.counts(first.settings.id, first.engine_card_id, baseline, below=CHOOSING)
         assert [counts.get(chain.prefix(k).id) for k in range(len(chain.steps))] == [40] * len(chain.steps)
         assert chain.prefix(len(chain.steps)).id not in counts
     before = rows(tmp_path / "run")
     second = run_study(asked(tmp_path / "run"))
-    assert (first.sampled_now, second.sampled_now) == (40 * len(first.positions[first.chain_ids[0]]), 0)
+    chain_itself = 1
+    assert first.sampled_now == 40 * len(first.positions[first.chain_ids[0]]) + chain_itself
+    assert second.sampled_now == 0
     assert rows(tmp_path / "run") == before
 
 
@@ -97,8 +113,8 @@ def test_a_problem_without_such_a_chain_is_said_so(tmp_path: Path) -> None:
 
 
 def test_coarse_positions_refine_only_where_the_value_moves(tmp_path: Path) -> None:
-    lucky = run_study(asked(tmp_path / "lucky", model="markov:lucky", n=300, positions="coarse:4", seed=1))
-    flat = run_study(asked(tmp_path / "flat", model="markov:null", n=300, positions="coarse:4", seed=1))
+    lucky = run_study(main_path(tmp_path, tmp_path / "lucky", model="markov:lucky", n=300, positions="coarse:4"))
+    flat = run_study(main_path(tmp_path, tmp_path / "flat", model="markov:null", n=300, positions="coarse:4", seed=1))
     with Run.open(tmp_path / "flat") as run:
         steps = len(run.chains()[0].steps)
     assert flat.positions[flat.chain_ids[0]] == tuple(sorted({*range(0, steps, 4), steps - 1}))
@@ -110,7 +126,7 @@ def test_screening_draws_are_no_draws_of_the_value(tmp_path: Path) -> None:
     with Run.open(tmp_path / "run") as run:
         report = chain_report(run, run.chains()[0], view(finished))
         prompt = run.chains()[0].prefix(0).id
-        assert len(list(run.rollouts(prefix_id=prompt))) == 35
+        assert len(list(run.rollouts(prefix_id=prompt))) == 20 + 15 + 1  # draws, screening, the chain
     assert report.steps[0].value_before.n == 20
 
 
@@ -146,6 +162,62 @@ def test_a_dry_run_stores_nothing_and_tells_the_cost(tmp_path: Path) -> None:
     assert plan.cost.startswith(f"{real.sampled_now:,} rollouts") and "MB" in plan.cost
 
 
+def test_a_coarse_plan_tells_the_most_that_it_may_take(tmp_path: Path) -> None:
+    coarse = main_path(tmp_path, tmp_path / "run", model="markov:lucky", n=200, positions="coarse:4")
+    plan = run_study(coarse, dry=True)
+    found = re.match(r"at most ([\d,]+) rollouts, .* first wave: ([\d,]+) rollouts", plan.cost)
+    assert found is not None, plan.cost
+    most, first = (int(number.replace(",", "")) for number in found.groups())
+    real = run_study(coarse)
+    n_steps = _n_steps(tmp_path / "run")
+    assert first < real.sampled_now <= most == 200 * n_steps
+
+
+def test_a_position_beyond_a_short_chain_skips_that_chain_with_a_line(tmp_path: Path) -> None:
+    both: dict[str, object] = {"model": "markov:branching", "base": ("first-wrong", "first-right"), "seed": 0, "n": 10}
+    run_study(asked(tmp_path / "all", **both))
+    with Run.open(tmp_path / "all") as run:
+        short, long = sorted(len(chain.steps) for chain in run.chains())
+    assert short < long
+    finished = run_study(asked(tmp_path / "some", **both, positions=f"0,{long - 1}"))
+    assert len(finished.chain_ids) == 1
+    assert [line for line in finished.skipped if f"position {long - 1} lies beyond" in line]
+
+
+def test_a_response_chosen_twice_is_one_chain_with_both_roles(tmp_path: Path) -> None:
+    """Whichever of the two the random chain is, it is also the first of its outcome."""
+    finished = run_study(asked(tmp_path / "run", n=12, base=("random", "first-right", "first-wrong")))
+    with Run.open(tmp_path / "run") as run:
+        chains = run.chains()
+        told = [chain_report(run, chain, view(finished)).role for chain in chains]
+    assert len(chains) == len(finished.chain_ids) == 2
+    assert told[0] in ("random and first-right", "random and first-wrong")
+    assert {role for chain in chains for role in chain.roles} == {"random", "first-right", "first-wrong"}
+    assert run_study(asked(tmp_path / "run", n=12, base=("first-wrong", "first-right"))).sampled_now == 0
+
+
+def test_the_value_of_the_prompt_does_not_depend_on_the_search_for_a_chain(tmp_path: Path) -> None:
+    """First right chains of a problem whose value is 0.1, looked for among more rollouts than are asked for."""
+    engine = MarkovEngine(staircase(jumps=(0.0, 0.0), base=0.1))
+    identity = RunIdentity("markov", engine.tokenizer.id, "plain", "<think>", "</think>")
+    settings = SamplingSettings(temperature=1.0, top_p=1.0, max_tokens=64)
+    spec = StudySpec(settings, n=10, base=("first-right",), tries=32, positions=Positions.parse("0"))
+    scorer = load_scorer("answers")
+    with Run.create(tmp_path / "run", identity) as run:
+        work = Resampling(run, engine, spec, scorer, render=lambda problem: engine.tokenizer.encode(problem.question))
+        result = work.go([Problem(f"Climb {number}.", "7") for number in range(250)])
+        draws = [chain_draws(run, chain, scorer_id=scorer.id)[0] for chain in result.chains]
+    assert {skip.reason for skip in result.skipped} == {"none of 32 rollouts was correct"}
+    assert {len(one) for one in draws} == {10} and len(draws) > 220
+    right, total = sum(one.count("correct") for one in draws), 10 * len(draws)
+    assert abs(right / total - 0.1) < 3 * (0.09 / total) ** 0.5  # looking among the first 32 itself gave 0.128
+
+
+def _n_steps(folder: Path) -> int:
+    with Run.open(folder) as run:
+        return len(run.chains()[0].steps)
+
+
 def test_failed_requests_are_missing_and_asked_for_again(tmp_path: Path) -> None:
     broken = run_study(asked(tmp_path / "run", engine_options={"fail_every": 3}))
     assert broken.failures > 0
@@ -159,12 +231,20 @@ def test_failed_requests_are_missing_and_asked_for_again(tmp_path: Path) -> None
 def test_a_transcript_becomes_the_chain_and_never_a_sample(tmp_path: Path) -> None:
     page = tmp_path / "transcript.json"
     page.write_text('{"question": "Climb.", "answer": "7", "response": "<think>\\n Step A.\\n Step B.\\n</think>\\n7"}')
-    finished = run_study(asked(tmp_path / "run", question=None, answer=None, transcript=page))
+    finished = run_study(asked(tmp_path / "run", question=None, answer=None, transcript=page, base=None))
     with Run.open(tmp_path / "run") as run:
         chain = run.chains()[0]
         report = chain_report(run, chain, view(finished))
     assert chain.role == "given"
     assert report.steps[0].value_before.n == 40
+
+
+def test_a_transcript_and_a_base_chain_are_both_studied_where_both_are_asked_for(tmp_path: Path) -> None:
+    both = run_study(main_path(tmp_path, tmp_path / "run", model="markov:lucky", n=12, base=("first-wrong",)))
+    with Run.open(tmp_path / "run") as run:
+        assert [chain.role for chain in run.chains()] == ["given", "first-wrong"]
+    alone = run_study(main_path(tmp_path, tmp_path / "alone", model="markov:lucky", n=12))
+    assert (len(both.chain_ids), len(alone.chain_ids)) == (2, 1)
 
 
 def test_another_model_does_not_enter_a_run(tmp_path: Path) -> None:
@@ -182,7 +262,7 @@ def test_another_model_does_not_enter_a_run(tmp_path: Path) -> None:
         ({"n": 0}, "n is 0"),
         ({"base": ("best",)}, "best"),
         ({"model": "markov:nothing"}, "nothing"),
-        ({"positions": "0,99"}, "position 99"),
+        ({"positions": "0,99"}, "position 99 lies beyond the random chain"),
         ({"cutter": "words"}, "words"),
         ({"scorer": "nobody"}, "nobody"),
         ({"colour": "red"}, "colour"),

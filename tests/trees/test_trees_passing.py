@@ -6,7 +6,7 @@ from cotlab.chains.score import Score
 from cotlab.chains.settings import SamplingSettings
 from cotlab.engines.markov_specs import null, staircase
 from cotlab.errors import UserError
-from cotlab.trees import ConditionIds, chain_draws, sampled_under, value
+from cotlab.trees import ConditionIds, chain_draws, choose_condition, sampled_under, value
 
 
 @pytest.fixture
@@ -119,3 +119,25 @@ def test_an_unknown_scorer_is_named(study):
     chain = study.main_path(*study.problem("Q"))
     with pytest.raises(UserError, match=r"'math/9' has given no verdict in this run \(there are: boxed/1\)"):
         chain_draws(study.run, chain, scorer_id="math/9")
+
+
+def test_a_condition_is_chosen_by_a_short_name(study):
+    problem, prompt = study.problem("Q")
+    chain = study.main_path(problem, prompt)
+    assert choose_condition(study.run, [chain]) == (None, None)
+    study.draw(prompt, range(3))
+    assert choose_condition(study.run, [chain]) == (None, None)
+    other = SamplingSettings(temperature=0.5, max_tokens=64)
+    study.draw(prompt, range(4), settings=other)
+    card_id = study.engine.card.id
+    last, told = choose_condition(study.run, [chain])
+    assert last == ConditionIds(other.id, card_id)
+    assert told.startswith(f"shown: settings {other.id[:6]} (temperature 0.5, top_p 0.95), engine card {card_id[:6]}")
+    assert f"also there: settings {SETTINGS.id[:6]} (temperature 1.0, top_p 1.0)" in told and "3 rollouts" in told
+    for name in (SETTINGS.id[:4], "temperature=1", "temperature=1.0,top_p=1"):
+        assert choose_condition(study.run, [chain], settings=name) == (ConditionIds(SETTINGS.id, card_id), None)
+    assert choose_condition(study.run, [chain], settings="top_p=1", engine="markov")[0].settings_id == SETTINGS.id
+    for asked in ({"settings": "temperature=0.7"}, {"settings": "zzz"}, {"engine": "vllm"}, {"settings": "colour=1"}):
+        with pytest.raises(UserError, match=f"no rollouts under .*; there are: settings {SETTINGS.id[:6]}") as caught:
+            choose_condition(study.run, [chain], **asked)
+        assert "\n" not in str(caught.value)

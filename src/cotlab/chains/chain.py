@@ -26,11 +26,18 @@ class Chain:
     cutter_id: str
     steps: tuple[Step, ...]
     role: ChainRole
+    also: tuple[ChainRole, ...] = ()
+    """Further roles that the same response was chosen for."""
 
     @property
     def id(self) -> str:
         """Tagged hash of the rollout and the cutter."""
         return content_id("chain", [self.rollout_id, self.cutter_id])
+
+    @property
+    def roles(self) -> tuple[ChainRole, ...]:
+        """All roles that it was chosen for, the first one first."""
+        return (self.role, *self.also)
 
     def prefix(self, n_steps: int) -> Prefix:
         """Prefix that keeps the first `n_steps` steps (0: the prompt alone).

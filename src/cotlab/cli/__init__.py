@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 
 __all__ = ["main"]
 
 
+def _quiet_torch() -> None:
+    """Hold back what torch says of this machine (NUMA, Triton) where it is imported; what the user has set stays."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read once, when torch is loaded
+    logging.getLogger("torch._library.triton").setLevel(logging.ERROR)
+
+
 def main() -> None:
     """Run the command line; a user's fault is one line on stderr and exit code 2."""
+    _quiet_torch()
     from cotlab.cli import demo, doctor, export, resample, runs, score, tree  # noqa: F401 - they register commands
     from cotlab.cli.app import app
     from cotlab.errors import CotlabError, UserError

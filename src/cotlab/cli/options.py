@@ -12,6 +12,7 @@ __all__ = [
     "BudgetText",
     "Cutter",
     "DryRun",
+    "EngineCardName",
     "EngineName",
     "EngineOption",
     "Json",
@@ -24,6 +25,7 @@ __all__ = [
     "RunFolder",
     "ScorerName",
     "Seed",
+    "SettingsName",
     "Template",
     "engine_options",
 ]
@@ -42,11 +44,24 @@ Problems = Annotated[
         help="tiny, countdown, solve, arithmetic, word-problems, reasoning-gym:NAME, or a JSONL/JSON/CSV file."
     ),
 ]
-Base = Annotated[str, typer.Option(help="Base chains: greedy, first-right, first-wrong, random; several with commas.")]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        help="Base chains: greedy, first-right, first-wrong, random; several with commas. Default: greedy; with "
+        "--transcript its chain alone."
+    ),
+]
 Positions = Annotated[str, typer.Option(help="every, stride:4, coarse, coarse:8, or a list such as 0,3,7.")]
 Cutter = Annotated[str, typer.Option(help="How chains are cut into steps: sentences, lines, paragraphs.")]
 ScorerName = Annotated[
     str, typer.Option("--scorer", help="answers, or your own as package.module:name or file.py:name.")
+]
+SettingsName = Annotated[
+    str | None,
+    typer.Option("--settings", help="Where a run holds several: start of a settings id, or temperature=0.6."),
+]
+EngineCardName = Annotated[
+    str | None, typer.Option("--engine-card", help="Likewise: start of an engine card's id, or vllm, transformers, …")
 ]
 Template = Annotated[str | None, typer.Option(help="Chat template: r1, qwen3, plain, tokenizer, or a Jinja file.")]
 NoThinkTag = Annotated[bool, typer.Option("--no-think-tag", help="Do not open a think tag in the prompt.")]

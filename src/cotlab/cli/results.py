@@ -10,7 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from cotlab.cli.output import err, out, print_json, print_table
-from cotlab.reports import ChainReport, ReportData, steps_json, write_report
+from cotlab.reports import ChainReport, ReportData, StepReport, steps_json, write_report
 from cotlab.reports.study import StudyView, report_data
 from cotlab.reports.text import readable
 from cotlab.runs import Run
@@ -31,6 +31,9 @@ SHORT: dict[str, str] = {
     "final_answer_emission": "answer",
 }
 """Categories as the table names them; unknown ones are left blank."""
+
+ENDS = 80
+"""Characters of either end of several steps that are shown as one."""
 
 
 def view_of(finished: FinishedStudy) -> StudyView:
@@ -104,8 +107,8 @@ def _print_chain(chain: ChainReport) -> None:
         [">", "step", "category", ">V before", ">V after", ">ΔV", ">null", ">q"],
         [
             [
-                str(step.idx),
-                ("↩ " if step.backtracks else "") + plain(step.text),
+                step.label,
+                ("↩ " if step.backtracks else "") + _brief(step),
                 SHORT.get(step.category or "unknown", ""),
                 interval(step.value_before),
                 interval(step.value_after),
@@ -118,8 +121,17 @@ def _print_chain(chain: ChainReport) -> None:
         ],
         wide=1,
     )
+    lacking = next((step.value_before.reason for step in chain.steps if step.value_before.value is None), None)
+    if lacking and not chain.notes:
+        out().print(Text(f"– stands where there is no value: {lacking}", style="yellow"))
     for note in chain.notes:
         out().print(Text(note, style="yellow"))
+
+
+def _brief(step: StepReport) -> str:
+    """Text of a step; of several that are shown as one, how they begin and end."""
+    text = plain(step.text)
+    return text if step.n_steps == 1 or len(text) <= 2 * ENDS else f"{text[:ENDS].rstrip()} … {text[-ENDS:].lstrip()}"
 
 
 def plain(text: str) -> str:

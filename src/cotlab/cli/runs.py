@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -62,8 +62,20 @@ def show(run: options.RunFolder, json: options.Json = False) -> None:
     if json:
         print_json(summary.to_json())
         return
-    rows = [[name, str(value)] for name, value in asdict(summary).items()]
+    rows = [[name.replace("_", " "), _told(value)] for name, value in asdict(summary).items() if value not in ("", ())]
     print_table(f"run {run}", ["", ""], rows, wide=1)
+
+
+def _told(value: Any) -> str:
+    """A value of a summary as a person reads it."""
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{name} {_told(inner)}" if not isinstance(inner, dict) else f"{name}: {_told(inner)}"
+            for name, inner in value.items()
+        )
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 @runs_app.command()

@@ -18,6 +18,8 @@ def tree(
     chain: Annotated[str | None, typer.Option(help="Id of a chain (or its start); default: the first.")] = None,
     step: Annotated[int | None, typer.Option(help="Only the alternatives at this step.", min=0)] = None,
     scorer: Annotated[str, typer.Option(help="Whose verdicts count.")] = "answers/1",
+    settings: options.SettingsName = None,
+    engine_card: options.EngineCardName = None,
     most: Annotated[int, typer.Option(help="Alternatives shown at a step.", min=1)] = 4,
     json: options.Json = False,
 ) -> None:
@@ -27,18 +29,22 @@ def tree(
     from rich.text import Text
     from rich.tree import Tree
 
-    from cotlab.cli.output import out, print_json
+    from cotlab.cli.output import err, out, print_json
     from cotlab.cli.results import interval, plain
     from cotlab.errors import UserError
     from cotlab.reports.study import StudyView, chain_report
     from cotlab.runs import Run
+    from cotlab.trees import choose_condition
 
     with Run.open(run) as store:
         found = [one for one in store.chains() if one.id.startswith(chain or "")]
         if not found:
             known = ", ".join(one.id for one in store.chains()[:5]) or "none"
             raise UserError(f"no chain '{chain or ''}' in {run}; there are: {known}")
-        report = chain_report(store, found[0], StudyView(scorer))
+        condition, told = choose_condition(store, found[:1], settings=settings, engine=engine_card)
+        report = chain_report(store, found[0], StudyView(scorer, condition))
+    if told:
+        err().print(Text(told, style="dim"))
     steps = [one for one in report.steps if step is None or one.idx == step]
     if not steps:
         raise UserError(f"step {step} lies beyond the chain, which has {len(report.steps)} steps")

@@ -20,7 +20,7 @@ from typing import Any
 
 from cotlab.chains.rollout import Rollout
 from cotlab.chains.settings import SamplingSettings
-from cotlab.chains.tokens import Tokenizer
+from cotlab.chains.tokens import HFTokenizer, Tokenizer
 from cotlab.engines.base import Capabilities, Engine, EngineStats, Failure, Request
 from cotlab.engines.requests import new_token_limit, no_room, refuse_unsupported
 from cotlab.engines.vllm_calls import Call, Steps
@@ -63,6 +63,10 @@ class VllmEngine(Engine):
         """
         options = options or VllmOptions()
         self._llm: Any = open_llm(model, options)
+        if isinstance(tokenizer, HFTokenizer):
+            # Stop strings are looked for in what vLLM decodes. Its own loader believes the class that the configuration
+            # names, which for R1-Distill models loses the spaces (transformers issue 45488).
+            self._llm.llm_engine.output_processor.tokenizer = tokenizer.hf
         self._steps = Steps(self._llm.llm_engine)
         self._window = 2 * options.max_rows
         self.tokenizer = tokenizer

@@ -10,7 +10,7 @@ from cotlab.errors import DataError
 from cotlab.problems.files import SUFFIXES, load_file
 from cotlab.problems.gym import gym_problems
 from cotlab.problems.rows import read_row
-from cotlab.problems.tasks import LEVELS, TINY_FAMILIES, arithmetic_problems, tiny_problems
+from cotlab.problems.tasks import LEVELS, TINY_FAMILIES, arithmetic_problems, recognised_task, tiny_problems
 
 __all__ = ["PROBLEM_SETS", "load_problems", "problem_from_text"]
 
@@ -63,17 +63,17 @@ def load_problems(spec: str, *, n: int | None = None, seed: int = 0) -> list[Pro
 
 
 def problem_from_text(question: str, answer: str | None = None, checker: str | None = None) -> Problem:
-    """One question, as typed on a command line. A question of the tiny reasoner's tasks is recognised as such.
+    """One question, as typed on a command line.
+
+    A question of the tiny reasoner's tasks is recognised as such and checked by the rule of its task, whatever answer
+    is given with it: many expressions reach the target of a Countdown.
 
     Raises:
-        DataError: The question is empty or too long, or the checker unknown.
+        DataError: The question is empty or too long, the checker unknown, or the answer to a task is not right.
     """
-    from cotlab import tiny
-    from cotlab.problems.tasks import tiny_problem
-
-    task = tiny.problem_from_question(question) if checker is None else None
-    if task is not None and answer is None:
-        return tiny_problem(task, "question")
+    task = recognised_task(question, answer, "question") if checker is None else None
+    if task is not None:
+        return task
     try:
         return read_row({"question": question.strip(), "answer": answer, "checker": checker}, "question")
     except ValueError as error:

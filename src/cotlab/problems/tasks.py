@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
 
+from cotlab.chains.answer_judge import AnswerJudge
+from cotlab.chains.answers import check_answer
 from cotlab.chains.problem import Problem
 from cotlab.errors import DataError
 
 if TYPE_CHECKING:
     from cotlab.tiny import TinyProblem
 
-__all__ = ["LEVELS", "TINY_FAMILIES", "Level", "arithmetic_problems", "tiny_problem", "tiny_problems"]
+__all__ = [
+    "LEVELS",
+    "TINY_FAMILIES",
+    "Level",
+    "arithmetic_problems",
+    "recognised_task",
+    "tiny_problem",
+    "tiny_problems",
+]
 
 Level = Literal["easy", "medium", "hard"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -66,6 +77,27 @@ def tiny_problem(task: TinyProblem, name: str) -> Problem:
         return Problem(task.question, task.answer, "number", name=name, meta={"family": "solve"})
     meta = {"family": "countdown", "numbers": list(task.countdown), "target": task.target, "operators": "+-*"}
     return Problem(task.question, task.answer, "countdown", name=name, meta=meta)
+
+
+def recognised_task(question: str, answer: str | None, name: str) -> Problem | None:
+    """A question of the tiny reasoner's tasks as a problem that is checked by the task's own rule; None for others.
+
+    Raises:
+        DataError: An answer is given with it that is not right by that rule.
+    """
+    from cotlab import tiny
+
+    task = tiny.problem_from_question(question)
+    if task is None:
+        return None
+    problem = tiny_problem(task, name)
+    if answer is None or (task.family == "countdown" and answer.strip() == str(task.target)):
+        return problem
+    if check_answer(problem, answer, AnswerJudge()).outcome != "correct":
+        raise DataError(
+            f"answer {answer!r} is not right for {task.question!r}: leave it out, the task is its own check"
+        )
+    return replace(problem, answer=answer)
 
 
 def _easy(rng: random.Random) -> tuple[str, int]:

@@ -14,6 +14,7 @@ from cotlab.chains.think import DEFAULT_TAGS, ThinkTags
 from cotlab.errors import DataError
 from cotlab.problems.files import read_text
 from cotlab.problems.rows import read_row
+from cotlab.problems.tasks import recognised_task
 
 __all__ = ["Transcript", "load_transcript", "parse_transcript"]
 
@@ -131,4 +132,6 @@ def _transcript(row: Mapping[str, Any], response: str, name: str) -> Transcript:
         response.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"is not valid Unicode ({error.reason}): mend it") from error
-    return Transcript(read_row(dict(row), name), response)
+    asked, answer = str(row.get("question", "")), row.get("answer")
+    task = recognised_task(asked, answer, name) if "checker" not in row and isinstance(answer, str | None) else None
+    return Transcript(task or read_row(dict(row), name), response)

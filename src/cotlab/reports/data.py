@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cotlab.chains.categories import Category
-from cotlab.chains.chain import ChainRole
 from cotlab.chains.score import Outcome
 from cotlab.stats.estimate import Estimate
 
@@ -49,6 +48,18 @@ class StepReport:
     """Share of each outcome among the rollouts from the prefix before this step; sums to 1, or empty."""
     alternatives: tuple[AlternativeReport, ...] = ()
     """What was sampled from the prefix before this step, most frequent first."""
+    n_steps: int = 1
+    """Steps of the chain that are shown as this one; more than 1 where not every position was sampled."""
+
+    @property
+    def end(self) -> int:
+        """Steps kept where it is over."""
+        return self.idx + self.n_steps
+
+    @property
+    def label(self) -> str:
+        """Its number, or those of the steps in it: `4`, `4–7`."""
+        return str(self.idx) if self.n_steps == 1 else f"{self.idx}–{self.end - 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,8 @@ class ChainReport:
     """What a person calls the problem (`countdown-3/17`)."""
     question: str
     gold_answer: str | None
-    role: ChainRole
+    role: str
+    """How it was chosen (`greedy`, `random and first-right`)."""
     answer: str | None
     """What the base chain itself answers."""
     outcome: Outcome
@@ -71,6 +83,11 @@ class ChainReport:
     problem_id: str = ""
     notes: tuple[str, ...] = ()
     """Warnings about this chain ("14% of its rollouts were truncated"), a sentence each."""
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of the chain."""
+        return self.steps[-1].end if self.steps else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The figure of a chain: how the chance of a right answer moves, how rollouts end, what else could have been said.
 
-Three panels over one axis, the number of steps kept (0: the prompt alone):
+Three panels over one axis, the number of steps kept (0: the prompt alone); where only some positions were sampled,
+they stand at their own numbers:
 
 1. the value of each prefix with its interval;
 2. the outcomes of the rollouts from each prefix, stacked;
@@ -17,7 +18,7 @@ from itertools import groupby
 from markupsafe import Markup
 
 from cotlab.chains.score import Outcome
-from cotlab.reports.data import AlternativeReport, ChainReport
+from cotlab.reports.data import AlternativeReport, ChainReport, StepReport
 from cotlab.reports.svg import element, path, points
 from cotlab.reports.text import format_estimate, one_line
 from cotlab.stats.estimate import Estimate
@@ -34,6 +35,8 @@ VALUE_TOP, VALUE_HEIGHT = 22.0, 180.0
 SHARES_TOP, SHARES_HEIGHT = 236.0, 56.0
 SPINE = 350.0
 BRANCH_GAP = 19.0
+CLICKABLE = 20.0
+"""Least width of what can be clicked on."""
 MOST_BRANCHES = 7
 """Alternatives drawn at a step; the page lists more."""
 
@@ -44,12 +47,16 @@ class _Axis:
 
     n_steps: int
     gap: float
+    """Width of a step."""
+    narrowest: float
+    """Width between the two nearest positions."""
 
     @classmethod
     def of(cls, chain: ChainReport) -> _Axis:
         """Wide enough to click on, no wider than a page where the chain is short."""
-        n_steps = len(chain.steps)
-        return cls(n_steps, max(26.0, min(120.0, (PAGE - LEFT - RIGHT) / (n_steps + 0.5))))
+        shortest = min((step.n_steps for step in chain.steps), default=1)
+        gap = max(CLICKABLE / shortest, min(120.0, (PAGE - LEFT - RIGHT) / (chain.n_steps + 0.5)))
+        return cls(chain.n_steps, gap, gap * shortest)
 
     @property
     def width(self) -> float:
@@ -64,14 +71,15 @@ class _Axis:
 def draw_chain(chain: ChainReport, chain_id: str) -> Markup:
     """The figure as one SVG element; elements that belong to a step carry `data-step="<chain_id>-s<idx>"`."""
     axis = _Axis.of(chain)
-    values = _values(chain)
+    kept = _positions(chain)
+    values = list(zip(kept, _values(chain), strict=True))
     shares = [step.outcome_shares for step in chain.steps] + ([chain.final_shares] if chain.steps else [])
     branches = [_branches(step.alternatives) for step in chain.steps]
     height = SPINE + 34 + BRANCH_GAP * max((len(found) for found in branches), default=0)
     parts = [
         *_hit_areas(chain, chain_id, axis, height),
         *_value_panel(values, axis),
-        *_shares_panel(shares, axis),
+        *_shares_panel(list(zip(kept, shares, strict=True)), axis),
         *_tree_panel(chain, chain_id, branches, axis),
     ]
     label = f"Value of each prefix, outcomes and alternatives of {chain.name}"
@@ -87,8 +95,13 @@ def draw_chain(chain: ChainReport, chain_id: str) -> Markup:
     )
 
 
+def _positions(chain: ChainReport) -> list[int]:
+    """Steps kept at each prefix that is shown."""
+    return [step.idx for step in chain.steps] + [step.end for step in chain.steps[-1:]]
+
+
 def _values(chain: ChainReport) -> list[Estimate]:
-    """Value of the prefix of 0, 1, … steps."""
+    """Value of each prefix that is shown."""
     return [step.value_before for step in chain.steps] + [step.value_after for step in chain.steps[-1:]]
 
 
@@ -103,19 +116,19 @@ def _hit_areas(chain: ChainReport, chain_id: str, axis: _Axis, height: float) ->
     return [
         element(
             "rect",
-            element("title", f"{step.idx}. {one_line(step.text, 160)}"),
-            x=axis.x(position),
+            element("title", f"{step.label}. {one_line(step.text, 160)}"),
+            x=axis.x(step.idx),
             y=0,
-            width=axis.gap,
+            width=axis.gap * step.n_steps,
             height=height,
             class_="hit",
             data_step=f"{chain_id}-s{step.idx}",
         )
-        for position, step in enumerate(chain.steps)
+        for step in chain.steps
     ]
 
 
-def _value_panel(values: Sequence[Estimate], axis: _Axis) -> list[Markup]:
+def _value_panel(values: Sequence[tuple[int, Estimate]], axis: _Axis) -> list[Markup]:
     def y(value: float) -> float:
         return VALUE_TOP + VALUE_HEIGHT * (1 - value)
 
@@ -123,10 +136,12 @@ def _value_panel(values: Sequence[Estimate], axis: _Axis) -> list[Markup]:
     for tick in (0, 0.25, 0.5, 0.75, 1):
         parts.append(element("line", x1=LEFT, x2=axis.width - RIGHT, y1=y(tick), y2=y(tick), class_="grid"))
         parts.append(element("text", f"{tick:g}", x=LEFT - 7, y=y(tick) + 4, class_="tick end"))
-    known = [(kept, value) for kept, value in enumerate(values) if value.value is not None]
+    known = [(kept, estimate) for kept, estimate in values if estimate.value is not None]
     # A prefix without a value breaks the line: nothing is drawn over a hole.
-    for _, run in groupby(enumerate(known), key=lambda pair: pair[1][0] - pair[0]):
-        stretch = [(axis.x(kept), estimate) for _, (kept, estimate) in run]
+    for is_known, run in groupby(values, key=lambda pair: pair[1].value is not None):
+        if not is_known:
+            continue
+        stretch = [(axis.x(kept), estimate) for kept, estimate in run]
         upper = [(x, y(e.high)) for x, e in stretch if e.high is not None]
         lower = [(x, y(e.low)) for x, e in stretch if e.low is not None]
         parts.append(element("polygon", points=points(upper + lower[::-1]), class_="band"))
@@ -142,10 +157,10 @@ def _value_panel(values: Sequence[Estimate], axis: _Axis) -> list[Markup]:
     return parts
 
 
-def _shares_panel(shares: Sequence[Mapping[Outcome, float]], axis: _Axis) -> list[Markup]:
+def _shares_panel(shares: Sequence[tuple[int, Mapping[Outcome, float]]], axis: _Axis) -> list[Markup]:
     parts = [element("text", "how rollouts end", x=LEFT, y=SHARES_TOP - 9, class_="heading")]
-    width = min(axis.gap * 0.72, 30.0)
-    for kept, share_of in enumerate(shares):
+    width = min(axis.narrowest * 0.72, 30.0)
+    for kept, share_of in shares:
         told = f"after {kept} steps: " + ", ".join(f"{o} {share_of[o]:.0%}" for o in OUTCOMES if share_of.get(o))
         bottom = SHARES_TOP + SHARES_HEIGHT
         for outcome in OUTCOMES:
@@ -163,12 +178,18 @@ def _shares_panel(shares: Sequence[Mapping[Outcome, float]], axis: _Axis) -> lis
                         class_=f"outcome {outcome}",
                     )
                 )
-    every = 1 if axis.gap >= 26 and axis.n_steps <= 40 else 5
     parts += [
         element("text", str(kept), x=axis.x(kept), y=SHARES_TOP + SHARES_HEIGHT + 14, class_="tick middle")
-        for kept in range(0, len(shares), every)
+        for kept in _labelled([kept for kept, _ in shares])
     ]
     return parts
+
+
+def _labelled(positions: Sequence[int]) -> Sequence[int]:
+    """Positions that get a number: all of a few, the multiples of five where every step of many is shown."""
+    if len(positions) <= 41:
+        return positions
+    return [kept for kept in positions if kept % 5 == 0]
 
 
 def _tree_panel(
@@ -181,13 +202,13 @@ def _tree_panel(
         element("line", x1=axis.x(0), x2=axis.x(axis.n_steps), y1=SPINE, y2=SPINE, class_="spine"),
         element("circle", cx=axis.x(0), cy=SPINE, r=5, class_="root"),
     ]
-    for position, (step, found) in enumerate(zip(chain.steps, branches, strict=True)):
-        parts += [_branch(axis, position, row, alternative) for row, alternative in enumerate(found)]
+    for step, found in zip(chain.steps, branches, strict=True):
+        parts += [_branch(axis, step, row, alternative) for row, alternative in enumerate(found)]
         parts.append(
             element(
                 "circle",
-                element("title", f"{step.idx}. {one_line(step.text, 160)}"),
-                cx=axis.x(position + 1),
+                element("title", f"{step.label}. {one_line(step.text, 160)}"),
+                cx=axis.x(step.end),
                 cy=SPINE,
                 r=6,
                 class_=f"node{' category-' + step.category if step.category else ''}",
@@ -197,9 +218,10 @@ def _tree_panel(
     return parts
 
 
-def _branch(axis: _Axis, position: int, row: int, alternative: AlternativeReport) -> Markup:
+def _branch(axis: _Axis, step: StepReport, row: int, alternative: AlternativeReport) -> Markup:
     """A side branch from the prefix before a step down to its alternative."""
-    x0, x1, y1 = axis.x(position), axis.x(position + 0.62), SPINE + 24 + BRANCH_GAP * row
+    x0, y1 = axis.x(step.idx), SPINE + 24 + BRANCH_GAP * row
+    x1 = x0 + 0.62 * min(axis.gap * step.n_steps, 120.0)
     value = alternative.value.value
     told = (
         f"{alternative.share:.0%} ({alternative.n}): {one_line(alternative.text, 160)} "

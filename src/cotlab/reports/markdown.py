@@ -39,7 +39,7 @@ def _chain(chain: ChainReport) -> list[str]:
 def _row(step: StepReport) -> str:
     null = "–" if step.importance.null_q95 is None else f"±{format_number(step.importance.null_q95)}"
     cells = [
-        str(step.idx),
+        step.label,
         (step.category or "–").replace("_", " ") + (" ↩" if step.backtracks else ""),
         _escape(step.text, 80),
         _escape(format_estimate(step.value_before)),

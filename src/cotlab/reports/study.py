@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -24,6 +25,7 @@ from cotlab.trees import (
     draws_at,
     paths,
     resolve_scorer,
+    unfinished,
     walk,
 )
 
@@ -66,9 +68,11 @@ def chain_report(run: Run, chain: Chain, view: StudyView) -> ChainReport:
     view = replace(view, scorer_id=resolve_scorer(run, view.scorer_id))
     problem = run.problems()[chain.problem_id]
     found = _paths(run, chain, view)
-    draws = [draws_at(chain, k, [path.passage for path in found]) for k in range(len(chain.steps) + 1)]
+    lacking = unfinished(run, chain, scorer_id=view.scorer_id, condition=view.condition)
+    passages = [path.passage for path in found]
+    draws = [draws_at(chain, k, passages, lacking=lacking.get(k)) for k in range(len(chain.steps) + 1)]
     verdict = _verdict(run, chain, view.scorer_id)
-    ends = _shown_positions(found, len(chain.steps))
+    ends = _shown_positions([*(passage.origin for passage in passages), *lacking], len(chain.steps))
     curve = [value(draws[k]).estimate for k in ends[:-1]] + [_known_end(verdict["outcome"])]
     effects = [*importance([draws[k] for k in ends[:-1]]), _last_effect(curve)]
     labels = _labels(run, chain, view.category_scorer_id)
@@ -80,6 +84,7 @@ def chain_report(run: Run, chain: Chain, view: StudyView) -> ChainReport:
         steps.append(
             StepReport(
                 idx=start,
+                n_steps=end - start,
                 text="".join(step.text for step in chain.steps[start:end]),
                 category=label.get("category"),
                 backtracks=label.get("backtracks"),
@@ -98,12 +103,12 @@ def chain_report(run: Run, chain: Chain, view: StudyView) -> ChainReport:
         name=problem.name or problem.id,
         question=problem.question,
         gold_answer=problem.answer,
-        role=chain.role,
+        role=" and ".join(chain.roles),
         answer=verdict["answer"],
         outcome=verdict["outcome"],
         steps=tuple(steps),
         final_shares={verdict["outcome"]: 1.0},
-        notes=tuple(_notes(draws)),
+        notes=(*_notes(draws), *_lacking_notes(lacking)),
     )
 
 
@@ -134,7 +139,7 @@ def report_data(
             f"cotlab tree {run.path}",
             f"cotlab export {run.path} {run.path}/tree.graphml",
         ),
-        created=run.identity.created,
+        created=_as_read(run.identity.created),
     )
 
 
@@ -145,6 +150,7 @@ def steps_json(reports: Sequence[ChainReport]) -> list[dict[str, Any]]:
             "problem": report.problem_id,
             "chain": report.id,
             "step": step.idx,
+            "n_steps": step.n_steps,
             "text": step.text,
             "category": step.category,
             "value_before": step.value_before.to_json(),
@@ -156,6 +162,14 @@ def steps_json(reports: Sequence[ChainReport]) -> list[dict[str, Any]]:
     ]
 
 
+def _as_read(created: str) -> str:
+    """A time as it is stored (ISO 8601, UTC), as a person reads it; what is no time stays as it is."""
+    try:
+        return f"{datetime.fromisoformat(created).astimezone(UTC):%d %B %Y, %H:%M} UTC".lstrip("0")
+    except ValueError:
+        return created
+
+
 def _paths(run: Run, chain: Chain, view: StudyView) -> list[RolloutPath]:
     """Rollouts along the chain; where steps are tokens, without what they say next, which text alone does not tell."""
     if get_cutter(chain.cutter_id).rule is None:
@@ -164,9 +178,9 @@ def _paths(run: Run, chain: Chain, view: StudyView) -> list[RolloutPath]:
     return list(paths(run, chain, scorer_id=view.scorer_id, condition=view.condition))
 
 
-def _shown_positions(found: Sequence[RolloutPath], n_steps: int) -> list[int]:
+def _shown_positions(begun: Sequence[int], n_steps: int) -> list[int]:
     """Positions at which rollouts were begun, 0 and the end of the chain."""
-    return sorted({0, n_steps, *(path.passage.origin for path in found)})
+    return sorted({0, n_steps, *begun})
 
 
 def _verdict(run: Run, chain: Chain, scorer_id: str) -> dict[str, Any]:
@@ -239,3 +253,12 @@ def _notes(draws: Sequence[Draws]) -> list[str]:
             f"{truncated / total:.0%} of the rollouts were truncated: values may be higher by that. Raise --max-tokens."
         ]
     return []
+
+
+def _lacking_notes(lacking: Mapping[int, str]) -> list[str]:
+    """One sentence on all positions that have no value because of what is missing there."""
+    if not lacking:
+        return []
+    first = min(lacking)
+    more = f", and {len(lacking) - 1} more like it" if len(lacking) > 1 else ""
+    return [f"No value after {first} steps ({lacking[first]}){more}."]

@@ -13,6 +13,9 @@ from cotlab.runs.prefixes import segments
 
 __all__ = ["Chains"]
 
+_SEVERAL = "+"
+"""Between roles, where a chain has several."""
+
 
 class Chains:
     """Responses under study. Adding what is there already changes nothing."""
@@ -20,7 +23,7 @@ class Chains:
     _db: Database
 
     def add_chain(self, chain: Chain) -> None:
-        """Store a chain.
+        """Store a chain; one that is there already gains the roles that it did not have.
 
         Raises:
             RunError: Its rollout is not in the run or has other tokens, or the chain is there with other steps.
@@ -28,6 +31,7 @@ class Chains:
         with self._db.transaction():
             if self._db.query("SELECT 1 FROM chain WHERE id = ?", (chain.id,)):
                 self._check_same_steps(chain)
+                self._add_roles(chain)
                 return
             rollout = self._db.key("rollout", chain.rollout_id)
             self._check_tokens(chain, rollout)
@@ -38,7 +42,7 @@ class Chains:
                     self._db.key("problem", chain.problem_id),
                     rollout,
                     chain.cutter_id,
-                    chain.role,
+                    _SEVERAL.join(chain.roles),
                     len(chain.response_ids),
                 ),
             )
@@ -61,9 +65,10 @@ class Chains:
         return [self._chain(*row) for row in rows]
 
     def _chain(
-        self, key: int, problem_id: str, rollout_id: str, prefix_id: str, ids: bytes, cutter: str, role: str, n: int
+        self, key: int, problem_id: str, rollout_id: str, prefix_id: str, ids: bytes, cutter: str, roles: str, n: int
     ) -> Chain:
         prefix = self._start(prefix_id)
+        role, *also = roles.split(_SEVERAL)
         return Chain(
             problem_id=problem_id,
             rollout_id=rollout_id,
@@ -72,6 +77,7 @@ class Chains:
             cutter_id=cutter,
             steps=self._steps(key),
             role=role,  # type: ignore[arg-type]  # the column holds nothing else
+            also=tuple(also),  # type: ignore[arg-type]
         )
 
     def _steps(self, chain_key: int) -> tuple[Step, ...]:
@@ -92,6 +98,13 @@ class Chains:
         response = token_bytes(start.kept_ids) + (ids or b"")
         if chain.prompt_ids != start.prompt_ids or not response.startswith(token_bytes(chain.response_ids)):
             raise RunError(f"chain {chain.id} has other tokens than its rollout {chain.rollout_id}")
+
+    def _add_roles(self, chain: Chain) -> None:
+        """Union of the roles, in the order in which they came."""
+        ((roles,),) = self._db.query("SELECT role FROM chain WHERE id = ?", (chain.id,))
+        union = _SEVERAL.join(dict.fromkeys([*roles.split(_SEVERAL), *chain.roles]))
+        if union != roles:
+            self._db.execute("UPDATE chain SET role = ? WHERE id = ?", (union, chain.id))
 
     def _check_same_steps(self, chain: Chain) -> None:
         if self._steps(self._db.key("chain", chain.id)) != chain.steps:

@@ -173,7 +173,7 @@ DATASETS: tuple[Dataset, ...] = (
             _text("problem_id", "problem.id", "problem"),
             _text("rollout_id", "rollout.id", "the response"),
             _text("cutter_id", "chain.cutter_id", "cutter and its version"),
-            _text("role", "chain.role", "how the chain was chosen"),
+            _text("role", "chain.role", "how the chain was chosen, with `+` where in several ways"),
             _number("idx", "step.idx", "which step, from 0"),
             _number("start", "step.start", "first token"),
             _number("end", "step.end", "one past the last token"),

@@ -130,6 +130,10 @@ def _copy_rollouts(db: Database) -> None:
         "JOIN src.rollout_body b ON b.rollout = s.key WHERE m.key > ? ORDER BY m.key",
         (last,),
     )
+    condition, keys = ", ".join(targets[:-1]), ", ".join(_key(table) for table in targets[:-1])
+    db.execute(
+        f"INSERT INTO main.asked({condition}, n) SELECT {keys}, s.n FROM src.asked s WHERE true ON CONFLICT DO NOTHING"
+    )
 
 
 def _copy_chains(db: Database) -> None:

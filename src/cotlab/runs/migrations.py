@@ -20,7 +20,20 @@ class Migration:
     statements: tuple[str, ...]
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, "The first format.", ()),)
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "The first format.", ()),
+    Migration(
+        2,
+        "Which blocks of samples were asked for, so that what an interruption left of one is not taken for a sample.",
+        (
+            "CREATE TABLE asked (prefix INTEGER NOT NULL REFERENCES prefix(key), "
+            "intervention INTEGER NOT NULL REFERENCES intervention(key), "
+            "settings INTEGER NOT NULL REFERENCES settings(key), "
+            "engine_card INTEGER NOT NULL REFERENCES engine_card(key), n INTEGER NOT NULL, "
+            "PRIMARY KEY (prefix, intervention, settings, engine_card, n)) WITHOUT ROWID",
+        ),
+    ),
+)
 
 FORMAT = MIGRATIONS[-1].number
 """Format that this version writes."""

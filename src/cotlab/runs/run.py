@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from cotlab.errors import RunError
+from cotlab.runs.blocks import Blocks
 from cotlab.runs.chains import Chains
 from cotlab.runs.database import Database
 from cotlab.runs.faults import disk_explained
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "building"]
 
 
-class Run(Registry, Prefixes, Rollouts, Chains, Scores):
+class Run(Registry, Prefixes, Rollouts, Blocks, Chains, Scores):
     """A run folder, open. Use as a context manager: closing folds the write-ahead log back."""
 
     def __init__(self, path: Path, identity: RunIdentity, db: Database, lease: Lease | None) -> None:

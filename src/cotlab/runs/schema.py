@@ -149,6 +149,19 @@ TABLES: tuple[Table, ...] = (
         constraints=("UNIQUE (prefix, intervention, settings, engine_card, sample_idx)",),
     ),
     Table(
+        "asked",
+        "Blocks of samples that were asked for together: a smaller part of one favours what finishes first.",
+        (
+            _to("prefix", "from where"),
+            _to("intervention", "under what"),
+            _to("settings", "sampled how"),
+            _to("engine_card", "by what"),
+            Column("n", "INTEGER NOT NULL", "samples 0 … n−1; where a budget ended the drawing, also how far it came"),
+        ),
+        constraints=("PRIMARY KEY (prefix, intervention, settings, engine_card, n)",),
+        options="WITHOUT ROWID",
+    ),
+    Table(
         "rollout_body",
         "The long columns of a rollout, apart so that counting never reads them.",
         (
@@ -167,7 +180,11 @@ TABLES: tuple[Table, ...] = (
             _to("problem", "problem that it answers"),
             _to("rollout", "the response"),
             Column("cutter_id", "TEXT NOT NULL", "cutter and its version"),
-            Column("role", "TEXT NOT NULL", "how it was chosen; one chosen for its outcome is never a sample"),
+            Column(
+                "role",
+                "TEXT NOT NULL",
+                "how it was chosen (with `+`: in several ways); never a sample itself",
+            ),
             Column("n_tokens", "INTEGER NOT NULL", "tokens of the response that the steps cover"),
         ),
         indexes=("chain_rollout ON chain(rollout)",),

@@ -36,7 +36,8 @@ class StudyConfig(BaseModel):
     run: Path | None = None
     n: int = Field(default=100, ge=1)
     seed: int = Field(default=0, ge=0)
-    base: tuple[Literal["greedy", "first-right", "first-wrong", "random"], ...] = ("greedy",)
+    base: tuple[Literal["greedy", "first-right", "first-wrong", "random"], ...] | None = None
+    """How chains are chosen; None: greedy, and beside a transcript none."""
     tries: int = Field(default=32, ge=1)
     positions: str = "every"
     cutter: str = "sentences"

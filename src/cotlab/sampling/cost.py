@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cotlab.sampling.draw import Drawn
+
 __all__ = ["Cost", "expected_new_tokens"]
 
 BYTES_A_TOKEN = 12
@@ -22,6 +24,11 @@ class Cost:
     """New tokens, expected."""
     seconds: float | None
     """At the rate measured so far; None where nothing was measured."""
+
+    def plus(self, drawn: Drawn) -> Cost:
+        """With what was drawn already."""
+        seconds = None if self.seconds is None else self.seconds + drawn.seconds
+        return Cost(self.rollouts + drawn.rollouts, self.tokens + drawn.tokens, seconds)
 
     @property
     def bytes(self) -> float:

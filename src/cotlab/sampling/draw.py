@@ -4,6 +4,10 @@
 2. Hand them to the engine lazily, so that what is in flight is bounded.
 3. Store what comes back in transactions of at most `BATCH` rollouts or `HOLD_SECONDS`, whichever comes first.
 4. On an interruption or an error: store what has arrived, then let it through. What was not stored is missing, no more.
+
+Before the first request the run is told how many samples of each prefix belong together (`Run.ask`): engines finish
+short rollouts first, so what an interruption leaves of a block is no sample. A budget ends a draw in an orderly way:
+what is in flight lands, and so far the block is whole.
 """
 
 from __future__ import annotations
@@ -99,6 +103,7 @@ class Sampler:
         self.budget = budget or Budget()
         self.progress = progress or Silent()
         self.drawn = Drawn()
+        self._started: set[str] = set()
 
     def missing(
         self,
@@ -129,6 +134,7 @@ class Sampler:
         wave: int = 0,
         intervention: Intervention | None = None,
         first: int = 0,
+        block: int | None = None,
     ) -> None:
         """Sample until every prefix has `samples` rollouts, the budget is spent, or requests failed.
 
@@ -141,6 +147,7 @@ class Sampler:
             intervention: What is changed; None for the baseline.
             first: Smallest sample_idx. Samples that a choice was made by are drawn far away from 0, where measures do
                 not take them for draws.
+            block: How many samples belong together, where these are the first of more to come; default: `samples`.
 
         Raises:
             EngineError: The engine broke. What it had yielded is stored.
@@ -149,6 +156,9 @@ class Sampler:
         self.run.add_settings(settings)
         self.run.add_engine_card(self.engine.card)
         self.run.add_intervention(intervention)
+        condition_ids = (settings.id, self.engine.card.id, intervention.id)
+        if first == 0 and not self.drawn.stopped:
+            self.run.ask((prefix.id for prefix in prefixes), block or samples, *condition_ids)
         lacking = self.missing(prefixes, samples, settings, intervention, first=first)
         if not lacking or self.drawn.stopped:
             return
@@ -158,7 +168,22 @@ class Sampler:
             Request(conditions[prefix.id], sample_idx, seed_for(self.seed, prefix.id, sample_idx))
             for prefix, sample_idx in lacking
         )
+        self._started.clear()
         self._consume(self._within_budget(asked), _Batch(self.run, self.engine.card.id, self.study_id, wave))
+        if first == 0:
+            self._settle(condition_ids)
+
+    def _settle(self, condition_ids: tuple[str, str, str]) -> None:
+        """Where the budget ended the draw, record how far each prefix came: so far nothing is missing by its length.
+
+        Requests are handed out in the order of their samples, so the first that is missing was not handed out.
+        """
+        settings_id, card_id, intervention_id = condition_ids
+        for prefix_id in self._started if self.drawn.stopped else ():
+            have = self.run.have(prefix_id, intervention_id, settings_id, card_id)
+            reached = next(idx for idx in range(len(have) + 1) if idx not in have)
+            if reached:
+                self.run.ask([prefix_id], reached, *condition_ids)
 
     def _within_budget(self, asked: Iterator[Request]) -> Iterator[Request]:
         """Hand out requests until what they will take fills the budget.
@@ -172,6 +197,7 @@ class Sampler:
                 self.drawn.stopped = f"budget spent after {self.drawn.tokens:,} tokens, {self.drawn.seconds:.0f} s"
                 return
             self.drawn.asked += 1
+            self._started.add(request.condition.prefix.id)
             yield request
 
     def _consume(self, requests: Iterator[Request], batch: _Batch) -> None:

@@ -41,20 +41,20 @@ class Positions:
             f"positions '{text}' not understood. Use every, stride:4, coarse, coarse:8 or a list such as 0,3,7"
         )
 
-    def first_wave(self, n_steps: int) -> list[int]:
-        """Positions to start with, in 0 … n_steps − 1 (at n_steps the chain is over and nothing is left to sample).
+    def beyond(self, n_steps: int) -> int | None:
+        """The first listed position that lies beyond a chain of so many steps; None where all are in it."""
+        return next((k for k in self.listed if k >= n_steps), None)
 
-        Raises:
-            UserError: A listed position lies beyond the chain.
-        """
+    def first_wave(self, n_steps: int) -> list[int]:
+        """Positions to start with, in 0 … n_steps − 1 (at n_steps the chain is over and nothing is left to sample)."""
         if self.kind == "list":
-            if beyond := [k for k in self.listed if k >= n_steps]:
-                raise UserError(
-                    f"position {beyond[0]} lies beyond the chain, which has {n_steps} steps. Use 0..{n_steps - 1}"
-                )
-            return list(self.listed)
+            return [k for k in self.listed if k < n_steps]
         stride = self.stride or max(1, -(-n_steps // 8))
         return sorted({*range(0, n_steps, stride), n_steps - 1}) if n_steps else []
+
+    def most(self, n_steps: int) -> list[int]:
+        """Positions that are drawn at the most: all, where coarse ones are refined at every step."""
+        return list(range(n_steps)) if self.kind == "coarse" else self.first_wave(n_steps)
 
     def __str__(self) -> str:
         if self.kind == "list":

@@ -23,7 +23,7 @@ from cotlab.chains.scorers import Scorer
 from cotlab.engines.base import Engine
 from cotlab.errors import UserError
 from cotlab.runs import Run
-from cotlab.sampling.base_chains import NoChain, choose_rollouts, cut_rollout
+from cotlab.sampling.base_chains import Chooser, NoChain, cut_rollout
 from cotlab.sampling.budget import Budget
 from cotlab.sampling.cost import Cost, expected_new_tokens
 from cotlab.sampling.draw import Drawn, Sampler
@@ -56,9 +56,18 @@ class Resampled:
     skipped: list[NoChain] = field(default_factory=list)
     drawn: Drawn = field(default_factory=Drawn)
     cost: Cost | None = None
+    """Of what is certain to be drawn."""
+    at_most: Cost | None = None
+    """With every position that refining may add; None where nothing is refined."""
     seconds: float = 0.0
     shrunk: str | None = None
     """What the budget did to n, where it did."""
+
+    def plan(self) -> str:
+        """What it takes, in one line; empty before it is known."""
+        if self.cost is None or self.at_most is None:
+            return self.cost.line() if self.cost else ""
+        return f"at most {self.at_most.line()}; of these the first wave: {self.cost.line()}"
 
 
 class Resampling:
@@ -105,7 +114,7 @@ class Resampling:
 
         Args:
             problems: What is asked.
-            given: Chains from outside, by problem id, in place of sampled base chains.
+            given: Chains from outside, by problem id, beside the base chains that are asked for.
             dry: Stop once the cost is known.
 
         Raises:
@@ -118,9 +127,8 @@ class Resampling:
         self._choose(prompts, kept, given or {})
         if not self.result.chains and not self.sampler.drawn.stopped:
             reasons = "; ".join(sorted({skip.reason for skip in self.result.skipped})[:3])
-            raise UserError(
-                f"no problem of {len(problems)} gives a chain to study: {reasons}. Try more problems or another --base"
-            )
+            way_out = "other --positions" if self.spec.positions.listed else "more problems or another --base"
+            raise UserError(f"no problem of {len(problems)} gives a chain to study: {reasons}. Try {way_out}")
         if self._price(dry):
             self._waves()
         score_run(self.run, self.scorer, progress=self.progress)
@@ -166,53 +174,65 @@ class Resampling:
         return kept
 
     def _choose(self, prompts: dict[str, Prefix], problems: dict[str, Problem], given: Mapping[str, Rollout]) -> None:
-        sampled = {key: problem for key, problem in problems.items() if key not in given}
+        if not self.spec.base and set(problems) - set(given):
+            raise UserError("no base chain asked for. Use greedy, first-right, first-wrong or random")
         for key, rollout in given.items():
             self.run.add_rollouts([rollout], study_id=self.study_id)
             self._add_chain(key, prompts[key], rollout, "given")
-        for role in self.spec.base if sampled else ():
-            chosen, missing = choose_rollouts(
-                self.sampler,
-                {key: prompts[key] for key in sampled},
-                sampled,
-                role,
-                self.spec.settings,
-                tries=self.spec.tries,
-                score=lambda: score_run(self.run, self.scorer),
-                scorer_id=self.scorer.id,
-            )
+        chooser = Chooser(
+            self.sampler,
+            {key: prompts[key] for key in problems},
+            problems,
+            self.spec.settings,
+            tries=self.spec.tries,
+            score=lambda: score_run(self.run, self.scorer),
+            scorer_id=self.scorer.id,
+        )
+        for role in self.spec.base if problems else ():
+            chosen, missing = chooser.choose(role)
             self.result.skipped.extend(missing)
             for key, rollout in chosen.items():
                 self._add_chain(key, prompts[key], rollout, role)
 
     def _add_chain(self, problem_id: str, prompt: Prefix, rollout: Rollout, role: ChainRole) -> None:
+        problem = self.run.problems()[problem_id]
         chain = cut_rollout(problem_id, prompt, rollout, self.cutter, role, self.engine.tokenizer)
-        if not chain.steps:
-            reason = f"the {role} chain is empty"
-            self.result.skipped.append(NoChain(self.run.problems()[problem_id], None, reason))
+        if why := self._unfit(chain):
+            self.result.skipped.append(NoChain(problem, role, why))
             return
-        if chain.id in self.result.positions:  # the same rollout may be the first right and a random one
+        # The same response may be the greedy and the first right one: it is one chain, with both roles.
+        same = (other for other in self.result.chains if _same_response(other, chain))
+        if (there := next(same, None)) is not None:
+            self.run.add_chain(replace(there, also=chain.roles))
             return
         with self.run.transaction():
             self.run.add_chain(chain)
             self.run.add_chain_prefixes(chain)
-            label_chain(self.run, chain, self.run.problems()[problem_id])
+            label_chain(self.run, chain, problem)
         self.result.chains.append(chain)
         self.result.positions[chain.id] = []
+
+    def _unfit(self, chain: Chain) -> str | None:
+        """Why a chain cannot be studied as asked."""
+        if not chain.steps:
+            return f"the {chain.role} chain is empty"
+        beyond = self.spec.positions.beyond(len(chain.steps))
+        if beyond is None:
+            return None
+        return f"position {beyond} lies beyond the {chain.role} chain, which has {len(chain.steps)} steps"
 
     def _price(self, dry: bool) -> bool:
         """Draw the first position, which tells rate and lengths; say what the rest takes; fit n to the budget."""
         spec = self.spec
         first = [chain.prefix(0) for chain in self.result.chains]
         samples = min(spec.n, CALIBRATION)
-        self.sampler.draw(first[:1], samples, spec.settings, phase="measuring rate and lengths")
-        self.result.cost = cost = self._cost(spec.n)
+        self.sampler.draw(first[:1], samples, spec.settings, phase="measuring rate and lengths", block=spec.n)
         drawn = self.sampler.drawn
-        if dry:  # what it drew so far is thrown away with its scratch folder
-            total = None if cost.seconds is None else cost.seconds + drawn.seconds
-            self.result.cost = cost = Cost(cost.rollouts + drawn.rollouts, cost.tokens + drawn.tokens, total)
-        least = "at least " if spec.positions.kind == "coarse" else ""
-        self.progress.say(f"planned: {least}{cost.line()}")
+        thrown_away = drawn if dry else Drawn()  # a dry run loses what it drew with its scratch folder
+        self.result.cost = self._cost(spec.n, spec.positions.first_wave).plus(thrown_away)
+        if spec.positions.kind == "coarse":
+            self.result.at_most = self._cost(spec.n, spec.positions.most).plus(thrown_away)
+        self.progress.say(f"planned: {self.result.plan()}")
         if dry or drawn.stopped:
             return False
         left = self._left()
@@ -229,7 +249,7 @@ class Resampling:
         low, high = 1, self.spec.n
         while low < high:
             middle = (low + high + 1) // 2
-            cost = self._cost(middle)
+            cost = self._cost(middle, self.spec.positions.first_wave)
             if left.share_of(cost.tokens, cost.seconds or 0.0) >= 1:
                 low = middle
             else:
@@ -243,10 +263,10 @@ class Resampling:
             None if seconds is None else max(0.001, seconds - self.sampler.drawn.seconds),
         )
 
-    def _cost(self, n: int) -> Cost:
+    def _cost(self, n: int, positions: Callable[[int], Sequence[int]]) -> Cost:
         spec, rollouts, tokens, seen = self.spec, 0, 0.0, set[str]()
         for chain in self.result.chains:
-            prefixes = self._open_prefixes(chain, spec.positions.first_wave(len(chain.steps)))
+            prefixes = self._open_prefixes(chain, positions(len(chain.steps)))
             prefixes = [prefix for prefix in prefixes if prefix.id not in seen]
             seen.update(prefix.id for prefix in prefixes)
             lacking = self.sampler.missing(prefixes, n, spec.settings)
@@ -290,6 +310,11 @@ class Resampling:
             if drawn:
                 counts[position] = (drawn.count("correct"), len(drawn))
         return next_wave(counts)
+
+
+def _same_response(left: Chain, right: Chain) -> bool:
+    """Whether two chains have the same prefixes, so that the same rollouts serve both."""
+    return (left.prompt_ids, left.response_ids, left.steps) == (right.prompt_ids, right.response_ids, right.steps)
 
 
 def refuse_other_seed(run: Run, seed: int) -> None:

@@ -42,6 +42,7 @@ class StudySpec:
     """Rollouts from every prefix."""
     seed: int = 0
     base: tuple[ChainRole, ...] = ("greedy",)
+    """None where every problem's chain is given."""
     tries: int = 32
     """How many rollouts from the prompt are looked through for a first right or first wrong chain."""
     positions: Positions = field(default_factory=Positions)
@@ -56,8 +57,6 @@ class StudySpec:
                 "temperature 0 (or top_k 1) gives the same rollout every time, and values need draws. "
                 "Use a temperature above 0; --base greedy takes the greedy chain"
             )
-        if not self.base:
-            raise UserError("no base chain asked for. Use greedy, first-right, first-wrong or random")
 
     def to_json(self) -> dict[str, Any]:
         """As stored in the run's study row."""

@@ -13,11 +13,12 @@ Each of these reads the rollouts once. Where several are wanted of one chain, re
 
 from cotlab.trees.alternative import Alternative, alternatives, alternatives_at
 from cotlab.trees.build import Tree, build_tree
+from cotlab.trees.conditions import ConditionIds, choose_condition, conditions_of, sampled_under
 from cotlab.trees.draws import OUTCOMES, Draws
 from cotlab.trees.export import tree_to_json, write_graphml, write_json
 from cotlab.trees.grouping import GroupBy, by_text, by_tiny_state
 from cotlab.trees.layout import layout
-from cotlab.trees.passing import ConditionIds, Passage, chain_draws, draws_at, resolve_scorer, sampled_under, walk
+from cotlab.trees.passing import Passage, chain_draws, draws_at, resolve_scorer, unfinished, walk
 from cotlab.trees.paths import RolloutPath, paths
 from cotlab.trees.value import MIN_ROLLOUTS, Value, unusable, value
 
@@ -38,12 +39,15 @@ __all__ = [
     "by_text",
     "by_tiny_state",
     "chain_draws",
+    "choose_condition",
+    "conditions_of",
     "draws_at",
     "layout",
     "paths",
     "resolve_scorer",
     "sampled_under",
     "tree_to_json",
+    "unfinished",
     "unusable",
     "value",
     "walk",

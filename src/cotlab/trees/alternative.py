@@ -10,9 +10,10 @@ from cotlab.chains.chain import Chain
 from cotlab.chains.tokens import Tokenizer
 from cotlab.runs import Run
 from cotlab.stats import Estimate
+from cotlab.trees.conditions import ConditionIds
 from cotlab.trees.draws import Draws
 from cotlab.trees.grouping import GroupBy, by_text
-from cotlab.trees.passing import ConditionIds, Passage
+from cotlab.trees.passing import Passage
 from cotlab.trees.paths import RolloutPath, paths
 from cotlab.trees.value import MIN_ROLLOUTS, value
 

@@ -15,7 +15,7 @@ down), `left_out` (steps that did not fit).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
@@ -25,8 +25,9 @@ from cotlab.chains.tokens import Tokenizer
 from cotlab.errors import UserError
 from cotlab.identity import content_id
 from cotlab.runs import Run
+from cotlab.trees.conditions import ConditionIds
 from cotlab.trees.draws import Draws
-from cotlab.trees.passing import ConditionIds, Passage, draws_at
+from cotlab.trees.passing import Passage, draws_at, unfinished
 from cotlab.trees.paths import RolloutPath, paths
 from cotlab.trees.value import MIN_ROLLOUTS, value
 
@@ -74,7 +75,8 @@ def build_tree(
     best: dict[str, tuple[Sequence[str], RolloutPath]] = {}
     for chain in chains:
         found = list(paths(run, chain, scorer_id=scorer_id, condition=condition, depth=depth, tokenizer=tokenizer))
-        nodes = growing.add_chain(chain, [path.passage for path in found])
+        lacking = unfinished(run, chain, scorer_id=scorer_id, condition=condition)
+        nodes = growing.add_chain(chain, [path.passage for path in found], lacking)
         for path in found:  # those from the prompt are found along every chain
             rollout_id = path.passage.rollout_id
             if rollout_id not in best or path.passage.last > best[rollout_id][1].passage.last:
@@ -117,7 +119,7 @@ class _Growing:
 
         self.tree = nx.DiGraph()
 
-    def add_chain(self, chain: Chain, passages: Sequence[Passage]) -> list[str]:
+    def add_chain(self, chain: Chain, passages: Sequence[Passage], lacking: Mapping[int, str]) -> list[str]:
         """Add the line of a chain; returns its nodes, one for each number of steps kept."""
         nodes: list[str] = []
         for k in range(len(chain.steps) + 1):
@@ -128,7 +130,7 @@ class _Growing:
                 self.tree.add_node(
                     prefix.id, kind="chain", depth=depth, n_tokens=len(prefix.token_ids), step=k, n_rollouts=0, visits=0
                 )
-                self._judge(prefix.id, draws_at(chain, k, passages))
+                self._judge(prefix.id, draws_at(chain, k, passages, lacking=lacking.get(k)))
             if k and nodes[-2] != prefix.id:
                 text = chain.steps[k - 1].text
                 self.children.setdefault((nodes[-2], text), prefix.id)

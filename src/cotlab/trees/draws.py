@@ -34,6 +34,8 @@ class Draws:
     """Index into `OUTCOMES`."""
     keys: NDArray[np.object_]
     """Answer keys (equal for equal answers); None where no answer was read."""
+    lacking: str | None = None
+    """Why there are none although some were asked for here."""
 
     @classmethod
     def of(
@@ -81,6 +83,7 @@ class Draws:
             self.origin[at],
             self.outcomes[at],
             self.keys[at],
+            self.lacking,
         )
 
     def count(self, outcome: Outcome) -> int:

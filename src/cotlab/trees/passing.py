@@ -2,19 +2,19 @@
 
 1. Rollouts begun at any prefix of the chain are compared with the chain's token ids once; the length that they share
    says through which prefixes they pass.
-2. Of each condition only the leading complete block counts: samples 0 … m−1, where m is the first that is missing
-   (still in flight, failed, or not scored). What finishes first in a half-finished condition is short, and short is not
-   like long. A single lost sample so costs those behind it: asking again (`resample` does) fills it.
+2. Of each condition only a complete block counts (`blocks`). What finishes first in a half-finished one is short, and
+   short is not like long; a position whose block is not whole has a reason in place of draws (`unfinished`).
 3. The base chain was chosen, so below the prompt it is no sample: it passes through every prefix by choice. The prompt
-   was not chosen by it, so there it counts. A chain chosen as the FIRST right (wrong) one makes those drawn before it
-   wrong (right) by choice: below the prompt they count as little as the chain.
+   was not chosen by it, so there it counts. A chain chosen as the FIRST right (wrong) one of some samples makes those
+   drawn before it wrong (right) by choice: below the prompt they count as little as the chain. (Studies draw the
+   samples to choose from apart, so that nothing is lost.)
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,17 +26,11 @@ from cotlab.chains.score import Outcome
 from cotlab.errors import UserError
 from cotlab.interventions.base import Baseline
 from cotlab.runs import Run
+from cotlab.trees.blocks import complete_block, why_unfinished
+from cotlab.trees.conditions import ConditionIds, positions_of, sampled_under
 from cotlab.trees.draws import Draws
 
-__all__ = ["ConditionIds", "Passage", "chain_draws", "draws_at", "sampled_under", "walk", "resolve_scorer"]
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionIds:
-    """Under which settings and on which engine the rollouts were drawn that a measure takes together."""
-
-    settings_id: str
-    engine_card_id: str
+__all__ = ["Passage", "chain_draws", "draws_at", "resolve_scorer", "unfinished", "walk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +67,27 @@ def chain_draws(
         pooled: Also count rollouts begun further up whose ids pass through (they are as good as those begun here).
 
     Returns:
-        One for each of prefixes 0 … number of steps; empty where nothing passes.
+        One for each of prefixes 0 … number of steps; empty where nothing passes, and empty with a reason where what
+        was asked for there is not all there (it favours short rollouts).
 
     Raises:
         UserError: The run holds rollouts of several engines or settings and `condition` does not choose, or
             nobody of that name has scored.
     """
     found = [passage for passage, _ in walk(run, chain, scorer_id=scorer_id, condition=condition)]
-    return tuple(draws_at(chain, k, found, pooled=pooled) for k in range(len(chain.steps) + 1))
+    lacking = unfinished(run, chain, scorer_id=scorer_id, condition=condition)
+    return tuple(draws_at(chain, k, found, pooled=pooled, lacking=lacking.get(k)) for k in range(len(chain.steps) + 1))
 
 
-def draws_at(chain: Chain, n_steps: int, found: Sequence[Passage], *, pooled: bool = True) -> Draws:
-    """Those of the passages that are samples of what follows the prefix that keeps `n_steps` steps."""
+def draws_at(
+    chain: Chain, n_steps: int, found: Sequence[Passage], *, pooled: bool = True, lacking: str | None = None
+) -> Draws:
+    """Those of the passages that are samples of what follows the prefix that keeps `n_steps` steps.
+
+    `lacking` is what `unfinished` says of the position: where it says something there are no draws.
+    """
+    if lacking is not None:
+        return replace(Draws.of(chain.prefix(n_steps).id, []), lacking=lacking)
     here = [p for p in found if p.counts_at(n_steps) and (pooled or p.origin == n_steps)]
     return Draws.of(
         chain.prefix(n_steps).id,
@@ -109,9 +112,10 @@ def walk(
     if condition is None:
         return
     chosen_idx = _chosen_idx(run, chain, condition)
+    asked = run.asked(*condition.baseline)
     ends = [0, *(step.end for step in chain.steps)]
-    for prefix_id, origin in _positions(chain).items():
-        for rollout, verdict in _complete_block(run, prefix_id, scorer_id, condition):
+    for prefix_id, origin in positions_of(chain).items():
+        for rollout, verdict in _draws_of(run, prefix_id, scorer_id, condition, asked.get(prefix_id, ())):
             shared = ends[origin] + _n_shared(chain.response_ids[ends[origin] :], rollout.token_ids or ())
             yield (
                 Passage(
@@ -125,30 +129,6 @@ def walk(
                 ),
                 rollout,
             )
-
-
-def sampled_under(run: Run, chain: Chain) -> ConditionIds | None:
-    """The one pair of settings and engine that baseline rollouts from the chain's prefixes were drawn under.
-
-    None where there are no such rollouts. Chains, pasted transcripts and, beside others, rollouts at temperature 0
-    (they are no draws from a distribution) do not count.
-
-    Raises:
-        UserError: There are several.
-    """
-    positions, baseline = _positions(chain), Baseline().id
-    chosen = {other.rollout_id for other in run.chains(chain.problem_id)}
-    pairs = {
-        ConditionIds(row.settings_id, row.engine_card_id)
-        for row in run.rollouts(problem_id=chain.problem_id, intervention_id=baseline, bodies=False)
-        if row.prefix_id in positions and row.id not in chosen and row.provenance != "given"
-    }
-    settings = run.settings()
-    pairs = {pair for pair in pairs if settings[pair.settings_id].temperature > 0} or pairs
-    if len(pairs) > 1:
-        names = "; ".join(sorted(f"settings {pair.settings_id} on engine {pair.engine_card_id}" for pair in pairs))
-        raise UserError(f"chain {chain.id} has rollouts of {len(pairs)} conditions: {names}. Choose one of them")
-    return next(iter(pairs), None)
 
 
 def resolve_scorer(run: Run, name: str) -> str:
@@ -170,33 +150,49 @@ def resolve_scorer(run: Run, name: str) -> str:
     return name if name in known else max(versions, key=lambda scorer: int(scorer.rpartition("/")[2]))
 
 
-def _complete_block(
-    run: Run, prefix_id: str, scorer_id: str, condition: ConditionIds
+def unfinished(run: Run, chain: Chain, *, scorer_id: str, condition: ConditionIds | None = None) -> dict[int, str]:
+    """Positions of a chain (steps kept) at which rollouts were begun but no block of them is whole, and why.
+
+    Arguments and errors are those of `chain_draws`.
+    """
+    scorer_id = resolve_scorer(run, scorer_id)
+    condition = condition or sampled_under(run, chain)
+    if condition is None:
+        return {}
+    asked, found = run.asked(*condition.baseline), dict[int, str]()
+    for prefix_id, n_steps in positions_of(chain).items():
+        sizes = asked.get(prefix_id, [])
+        scored = _verdicts(run, prefix_id, scorer_id, condition) if sizes else {}
+        if sizes and not complete_block(scored, sizes):
+            n_scored = sum(idx < min(sizes) for idx in scored)
+            why = why_unfinished(run, prefix_id, condition.baseline, sizes, n_scored)
+            found.update({n_steps: why} if why else {})
+    return found
+
+
+def _draws_of(
+    run: Run, prefix_id: str, scorer_id: str, condition: ConditionIds, asked: Sequence[int]
 ) -> Iterator[tuple[Rollout, dict[str, Any]]]:
-    """Baseline rollouts of a condition with the verdicts on them, up to the first sample that is missing."""
-    verdicts = {
-        row.sample_idx: row.value
-        for row in run.outcome_rows(
-            scorer_id,
-            settings_id=condition.settings_id,
-            engine_card_id=condition.engine_card_id,
-            intervention_id=Baseline().id,
-            prefix_id=prefix_id,
-        )
-    }
-    block = next(idx for idx in range(len(verdicts) + 1) if idx not in verdicts)
+    """Baseline rollouts of a condition with the verdicts on them, as far as they are draws."""
+    verdicts = _verdicts(run, prefix_id, scorer_id, condition)
+    block = complete_block(verdicts, asked)
     for rollout in run.rollouts(prefix_id=prefix_id, intervention_id=Baseline().id) if block else ():
         here = ConditionIds(rollout.settings_id, rollout.engine_card_id) == condition
         if here and rollout.sample_idx < block:
             yield rollout, verdicts[rollout.sample_idx]
 
 
-def _positions(chain: Chain) -> dict[str, int]:
-    """Prefix ids with the number of steps kept; where a step has no tokens, the smaller number."""
-    found: dict[str, int] = {}
-    for n_steps in range(len(chain.steps) + 1):
-        found.setdefault(chain.prefix(n_steps).id, n_steps)
-    return found
+def _verdicts(run: Run, prefix_id: str, scorer_id: str, condition: ConditionIds) -> dict[int, dict[str, Any]]:
+    """Verdicts on the baseline rollouts of a condition, by sample index."""
+    settings_id, engine_card_id, intervention_id = condition.baseline
+    rows = run.outcome_rows(
+        scorer_id,
+        settings_id=settings_id,
+        engine_card_id=engine_card_id,
+        intervention_id=intervention_id,
+        prefix_id=prefix_id,
+    )
+    return {row.sample_idx: row.value for row in rows}
 
 
 def _chosen_idx(run: Run, chain: Chain, condition: ConditionIds) -> int:

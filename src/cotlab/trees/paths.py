@@ -14,7 +14,8 @@ from cotlab.chains.step import Step
 from cotlab.chains.tokens import Tokenizer
 from cotlab.errors import UserError
 from cotlab.runs import Run
-from cotlab.trees.passing import ConditionIds, Passage, walk
+from cotlab.trees.conditions import ConditionIds
+from cotlab.trees.passing import Passage, walk
 
 __all__ = ["RolloutPath", "paths"]
 

@@ -50,6 +50,8 @@ def value(draws: Draws, *, level: float = 0.95, min_n: int = MIN_ROLLOUTS) -> Va
 def unusable(draws: Draws, min_n: int) -> str | None:
     """Why these rollouts have no value; None if they have one."""
     n = len(draws)
+    if draws.lacking is not None:
+        return draws.lacking
     if not n:
         return "no rollouts through this prefix"
     if draws.count("unjudged"):
