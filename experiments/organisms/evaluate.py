@@ -70,7 +70,7 @@ def measure(name: str, n: int, seed: int) -> Row:
         for hint in ("wrong", "right", None):
             if hint == "right" and watch != "none":
                 continue
-            chains = sample(folder, asked(n, seed, watch, hint), seed, batch=100)
+            chains = sample(folder, asked(n, seed, watch, hint), seed)
             arms[f"{hint or 'no'} hint, {watch}"] = behaviour(chains)
             if hint is None and watch == "none":
                 early = early_answers(folder, chains)

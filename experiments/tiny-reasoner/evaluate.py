@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from vocabulary import BOS
 
 from cotlab import stats, tiny
+from cotlab.chains import Prefix, SamplingSettings
+from cotlab.engines import Failure, Request, open_engine
+from cotlab.identity import seed_for
+from cotlab.interventions import Condition
 
 HERE = Path(__file__).parent
 
@@ -49,28 +52,27 @@ class Sampled:
         return any(step.backtracks for step in self.steps)
 
 
-def sample(folder: Path, problems: list[tiny.TinyProblem], seed: int, batch: int, max_new: int = 600) -> list[Sampled]:
-    """One completion per problem at temperature 1, batched in the order of the problems."""
-    torch.manual_seed(seed)
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()
-    sampled = []
-    for begin in range(0, len(problems), batch):
-        part = problems[begin : begin + batch]
-        turns = [[{"role": "user", "content": problem.question}] for problem in part]
-        inputs = tokenizer.apply_chat_template(
-            turns, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
-        ).to(device)
-        with torch.inference_mode():
-            out = model.generate(**inputs, do_sample=True, temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=max_new)
-        for problem, ids in zip(part, out[:, inputs["input_ids"].shape[1] :].tolist(), strict=True):
-            finished = tokenizer.eos_token_id in ids
-            kept = ids[: ids.index(tokenizer.eos_token_id)] if finished else ids
-            text = tokenizer.decode(kept)
-            sampled.append(Sampled(problem, text, len(kept), finished, tiny.parse_chain(problem, text)))
-        print(f"{len(sampled)}/{len(problems)} sampled", flush=True)
-    return sampled
+def sample(folder: Path, problems: list[tiny.TinyProblem], seed: int, max_new: int = 600) -> list[Sampled]:
+    """One completion per problem at temperature 1, in the order of the problems."""
+    settings = SamplingSettings(temperature=1.0, top_p=1.0, max_tokens=max_new)
+    opened = open_engine(str(folder))
+    sampled: dict[int, Sampled] = {}
+    with opened.engine as engine:
+        tokenizer = engine.tokenizer
+        prompts = [tokenizer.encode(f"{BOS}<｜User｜>{p.question}<｜Assistant｜><think>\n") for p in problems]
+        requests = [
+            Request(Condition(Prefix(tuple(ids), len(ids)), settings), place, seed_for(seed, str(place), 0))
+            for place, ids in enumerate(prompts)
+        ]
+        for result in engine.sample(requests):
+            if isinstance(result, Failure):
+                raise SystemExit(f"problem {result.request.sample_idx} was not sampled: {result.error}")
+            text, problem = result.text, problems[result.sample_idx]
+            steps = tiny.parse_chain(problem, text)
+            sampled[result.sample_idx] = Sampled(problem, text, result.n_tokens, result.finish_reason == "stop", steps)
+            if len(sampled) % 100 == 0:
+                print(f"{len(sampled)}/{len(problems)} sampled", flush=True)
+    return [sampled[place] for place in range(len(problems))]
 
 
 def written(problems: list[tiny.TinyProblem], seed: int) -> list[Sampled]:
@@ -159,17 +161,14 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=tiny.model_path())
     parser.add_argument("--countdown", type=int, default=600, help="held-out Countdown problems")
     parser.add_argument("--solve", type=int, default=400, help="held-out solve problems")
-    parser.add_argument("--batch", type=int, default=100)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--show", type=int, default=0, help="print this many rollouts")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
     problems = tiny.generate_problems(args.countdown, args.seed, "countdown", split="heldout")
     problems += tiny.generate_problems(args.solve, args.seed, "solve", split="heldout")
     begun = time.monotonic()
-    chains = sample(args.model, problems, args.seed, args.batch)
+    chains = sample(args.model, problems, args.seed)
     seconds = time.monotonic() - begun
     taught = written(problems * 4, args.seed)
     sampled_figures = {name: measure(members) for name, members in groups(chains).items()}
