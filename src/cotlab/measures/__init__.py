@@ -14,6 +14,7 @@ same for a whole chain, with what the rollouts say), and return `Estimate`s.
 Formulas, sources, intervals and what they are worth: docs/measures.md.
 """
 
+from cotlab.measures.avoided import AvoidedDraws, avoiding_effect, interaction, resilience, subsets
 from cotlab.measures.chain_rollouts import ChainRollouts, chain_rollouts
 from cotlab.measures.contrast import METRICS, Metric, checked_metric, contrast
 from cotlab.measures.counterfactual import (
@@ -23,6 +24,9 @@ from cotlab.measures.counterfactual import (
 )
 from cotlab.measures.curve import value_curve
 from cotlab.measures.effects import importance, step_effect
+from cotlab.measures.forced import ForcedAnswers, forced_answers, forced_importance
+from cotlab.measures.on_policy import OnPolicyEffect, on_policy_effect
+from cotlab.measures.prefix_draws import edited_prefixes, forced_prefixes, prefix_draws, rollout_draws
 from cotlab.measures.sentence import SentenceImportance, sentence_importance
 from cotlab.measures.similarity import ExactKey, ExactText, Similarity, alike, exact_state
 from cotlab.measures.thought_anchors import PublishedStep, published_forced, published_importance
@@ -30,29 +34,43 @@ from cotlab.trees import Draws, Value, chain_draws, value
 
 __all__ = [
     "METRICS",
+    "AvoidedDraws",
     "ChainRollouts",
     "Draws",
     "ExactKey",
     "ExactText",
+    "ForcedAnswers",
     "Metric",
+    "OnPolicyEffect",
     "PublishedStep",
     "SentenceImportance",
     "Similarity",
     "Value",
     "alike",
+    "avoiding_effect",
     "chain_draws",
     "chain_rollouts",
     "checked_metric",
     "contrast",
     "counterfactual_importance",
     "different_trajectories",
+    "edited_prefixes",
     "exact_state",
+    "forced_answers",
+    "forced_importance",
+    "forced_prefixes",
     "importance",
+    "interaction",
+    "on_policy_effect",
     "overdeterminedness",
+    "prefix_draws",
     "published_forced",
     "published_importance",
+    "resilience",
+    "rollout_draws",
     "sentence_importance",
     "step_effect",
+    "subsets",
     "value",
     "value_curve",
 ]
