@@ -8,14 +8,15 @@ from scipy.stats import entropy
 from cotlab.engines.markov_specs import null, staircase
 from cotlab.measures import (
     ChainRollouts,
+    ExactState,
     ExactText,
     alike,
     chain_rollouts,
     contrast,
     counterfactual_importance,
     different_trajectories,
-    exact_state,
     importance,
+    in_place,
     overdeterminedness,
     sentence_importance,
 )
@@ -147,8 +148,10 @@ def test_no_rollouts_no_steps():
 def test_similarities_compare_pairs():
     text = ExactText()
     assert text(["a  b", "c"], ["a b", "d", "c\n"]).tolist() == [[1, 0, 0], [0, 0, 1]]
-    state = exact_state(lambda sentence: sentence[0])
+    state = in_place(ExactState(lambda kept, sentence: kept[:1] or sentence[0]), "")
     assert alike(state, ["ax", "b"], ["ay", "b"]).tolist() == [[True, False], [False, True]]
+    assert alike(in_place(state, "z"), ["ax"], ["b"]).tolist() == [[True]]
+    assert in_place(text, "z") is text
     assert alike(text, [], ["a"]).shape == (0, 1)
 
     class Wrong(ExactText):

@@ -15,6 +15,7 @@ Formulas, sources, intervals and what they are worth: docs/measures.md.
 """
 
 from cotlab.measures.avoided import AvoidedDraws, avoiding_effect, interaction, resilience, subsets
+from cotlab.measures.catalogue import MEASURES, MeasuredStep, measure_steps
 from cotlab.measures.chain_rollouts import ChainRollouts, chain_rollouts
 from cotlab.measures.contrast import METRICS, Metric, checked_metric, contrast
 from cotlab.measures.counterfactual import (
@@ -28,18 +29,21 @@ from cotlab.measures.forced import ForcedAnswers, forced_answers, forced_importa
 from cotlab.measures.on_policy import OnPolicyEffect, on_policy_effect
 from cotlab.measures.prefix_draws import edited_prefixes, forced_prefixes, prefix_draws, rollout_draws
 from cotlab.measures.sentence import SentenceImportance, sentence_importance
-from cotlab.measures.similarity import ExactKey, ExactText, Similarity, alike, exact_state
+from cotlab.measures.similarity import ExactKey, ExactState, ExactText, Similarity, alike, in_place, load_similarity
 from cotlab.measures.thought_anchors import PublishedStep, published_forced, published_importance
 from cotlab.trees import Draws, Value, chain_draws, value
 
 __all__ = [
+    "MEASURES",
     "METRICS",
     "AvoidedDraws",
     "ChainRollouts",
     "Draws",
     "ExactKey",
+    "ExactState",
     "ExactText",
     "ForcedAnswers",
+    "MeasuredStep",
     "Metric",
     "OnPolicyEffect",
     "PublishedStep",
@@ -55,12 +59,14 @@ __all__ = [
     "counterfactual_importance",
     "different_trajectories",
     "edited_prefixes",
-    "exact_state",
     "forced_answers",
     "forced_importance",
     "forced_prefixes",
     "importance",
+    "in_place",
     "interaction",
+    "load_similarity",
+    "measure_steps",
     "on_policy_effect",
     "overdeterminedness",
     "prefix_draws",

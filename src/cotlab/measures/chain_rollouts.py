@@ -27,6 +27,10 @@ class ChainRollouts:
     paths: tuple[RolloutPath, ...]
     """`RolloutPath.steps` holds as many steps after the chain was left as were read."""
 
+    def kept(self, k: int) -> str:
+        """What the prefix at k keeps of the response."""
+        return "".join(self.steps[:k])
+
     def members(self, k: int) -> list[RolloutPath]:
         """Those that are samples of what follows the prefix at k, in the order of `draws(k)`."""
         return [path for path in self.paths if path.passage.counts_at(k)]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cotlab.measures.chain_rollouts import ChainRollouts
 from cotlab.measures.contrast import Metric, contrast
-from cotlab.measures.similarity import ExactText, Similarity, alike
+from cotlab.measures.similarity import ExactText, Similarity, alike, in_place
 from cotlab.stats import Estimate, FdrRule, proportion_estimate, with_q
 from cotlab.trees import MIN_ROLLOUTS
 
@@ -81,7 +81,8 @@ def counterfactual_importance(
 def is_different(data: ChainRollouts, k: int, similarity: Similarity) -> NDArray[np.bool_]:
     """Which rollouts of R_k say something that is not like S_k, in the order of `data.draws(k)`."""
     said = data.said(k)
-    return ~alike(similarity, [data.steps[k]], said)[0] if said else np.zeros(0, dtype=bool)
+    similar = in_place(similarity, data.kept(k))
+    return ~alike(similar, [data.steps[k]], said)[0] if said else np.zeros(0, dtype=bool)
 
 
 def different_trajectories(

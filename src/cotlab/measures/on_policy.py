@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from cotlab.measures.chain_rollouts import ChainRollouts
 from cotlab.measures.contrast import Metric, contrast
-from cotlab.measures.similarity import ExactText, Similarity, alike
+from cotlab.measures.similarity import ExactText, Similarity, alike, in_place
 from cotlab.stats import Estimate, proportion_estimate
 from cotlab.trees import MIN_ROLLOUTS
 
@@ -55,7 +55,7 @@ def on_policy_effect(
     if not 0 <= k < len(data.steps):
         raise ValueError(f"k is {k}, expected 0..{len(data.steps) - 1}")
     draws, said = data.draws(k), data.said(k)
-    says = alike(similarity or ExactText(), [wanted], said)[0]
+    says = alike(in_place(similarity or ExactText(), data.kept(k)), [wanted], said)[0]
     names = ("rollouts that say something else", "rollouts that say it")
     effect = contrast(draws.select(~says), draws.select(says), metric, level=level, min_n=min_n, names=names)
     share = proportion_estimate(int(says.sum()), len(says), level=level, min_n=min_n)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ExactKey", "ExactText", "Similarity", "alike", "exact_state"]
+from cotlab.chains.problem import Problem
+from cotlab.errors import UserError
+from cotlab.trees.grouping import GroupBy, by_tiny_state
+
+__all__ = ["SIMILARITIES", "ExactKey", "ExactState", "ExactText", "Similarity", "alike", "in_place", "load_similarity"]
 
 FloatArray = NDArray[np.float64]
 
@@ -57,15 +61,65 @@ class ExactText(ExactKey):
         super().__init__("exact-text/1", lambda text: " ".join(text.split()))
 
 
-def exact_state(state_of: Callable[[str], str], name: str = "exact-state/1") -> ExactKey:
-    """Sentences are alike where they lead to the same state.
+class ExactState:
+    """Sentences are alike where they lead to the same state from the same place, read by an exact oracle.
 
-    Args:
-        state_of: State after a sentence; equal texts that lead to the same state of a search (`by_tiny_state` with what
-            was kept before them, or the state of a Markov spec) give equal strings.
-        name: Id of the similarity.
+    What a sentence leads to depends on what was said before it: measures that compare sentences in the place of a step
+    ask for `after(kept)`.
     """
-    return ExactKey(name, state_of)
+
+    threshold = 0.5
+
+    def __init__(self, state_of: GroupBy, kept: str = "", name: str = "exact-state/1") -> None:
+        """Compare by state.
+
+        Args:
+            state_of: `state_of(kept, sentence)`, as `by_tiny_state(problem)` gives it.
+            kept: The response before the sentences.
+            name: Id of the similarity.
+        """
+        self.id = name
+        self._state_of, self._kept = state_of, kept
+
+    def after(self, kept: str) -> ExactState:
+        """The same for sentences that follow `kept`."""
+        return ExactState(self._state_of, kept, self.id)
+
+    def __call__(self, left: Sequence[str], right: Sequence[str]) -> FloatArray:
+        """1 where the states are equal, else 0; shape (len(left), len(right))."""
+        return ExactKey(self.id, lambda sentence: self._state_of(self._kept, sentence))(left, right)
+
+
+@runtime_checkable
+class InPlace(Protocol):
+    """A similarity that depends on what was said before the sentences."""
+
+    def after(self, kept: str) -> Similarity:
+        """The same for sentences that follow `kept`."""
+        ...
+
+
+def in_place(similarity: Similarity, kept: str) -> Similarity:
+    """The similarity for sentences that follow `kept`, where that makes a difference to it."""
+    return similarity.after(kept) if isinstance(similarity, InPlace) else similarity
+
+
+SIMILARITIES: dict[str, Callable[[Problem], Similarity]] = {
+    "text": lambda problem: ExactText(),
+    "tiny-state": lambda problem: ExactState(by_tiny_state(problem)),
+}
+"""Similarities by the names that the command line takes; made for the problem of a chain."""
+
+
+def load_similarity(name: str, problem: Problem) -> Similarity:
+    """The similarity of that name, for a problem.
+
+    Raises:
+        UserError: There is none, or it does not fit the problem.
+    """
+    if name not in SIMILARITIES:
+        raise UserError(f"no similarity is named '{name}'. Choose one of {', '.join(SIMILARITIES)}")
+    return SIMILARITIES[name](problem)
 
 
 def alike(similarity: Similarity, left: Sequence[str], right: Sequence[str]) -> NDArray[np.bool_]:

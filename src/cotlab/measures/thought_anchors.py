@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotlab.measures.chain_rollouts import ChainRollouts
-from cotlab.measures.similarity import Similarity, alike
+from cotlab.measures.similarity import Similarity, alike, in_place
 from cotlab.stats import Estimate, difference_estimate, wilson
 from cotlab.stats.proportion import FloatArray
 from cotlab.trees import Draws
@@ -117,7 +117,8 @@ def published_importance(
         said[k] = [text.strip() for text, own in zip(data.said(k), begun, strict=True) if own]
     rows = []
     for k, after in zip(here, [*here[1:], None], strict=True):
-        other = ~alike(similarity, [data.steps[k].strip()], said[k])[0] if said[k] else np.zeros(0, dtype=bool)
+        similar = in_place(similarity, data.kept(k))
+        other = ~alike(similar, [data.steps[k].strip()], said[k])[0] if said[k] else np.zeros(0, dtype=bool)
         following = None if after is None else sets[after]
         rows.append(_Row(k, sets[k], said[k], other, following, over, level, rng).step())
     return tuple(rows)

@@ -9,7 +9,7 @@
 `Resampling` is the same one floor lower, on an open run and engine; `Sampler` draws for any list of prefixes.
 """
 
-from cotlab.sampling.avoiding import Avoidance, Trail, draw_avoiding
+from cotlab.sampling.avoiding import Avoidance, IsAvoided, Trail, draw_avoiding
 from cotlab.sampling.budget import Budget
 from cotlab.sampling.config import StudyConfig
 from cotlab.sampling.cost import Cost
@@ -29,6 +29,7 @@ __all__ = [
     "Cost",
     "Drawn",
     "FinishedStudy",
+    "IsAvoided",
     "Positions",
     "Progress",
     "Resampled",
