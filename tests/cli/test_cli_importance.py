@@ -170,3 +170,35 @@ def test_two_conditions_in_one_run_are_one_line(tmp_path: Path) -> None:
         done = cotlab(*greedy, "-n", "12", "--temperature", temperature, "--run", tmp_path / "run")
         assert done.returncode == 0, done.stderr
     assert "2 conditions" in one_line("importance", tmp_path / "run")
+
+
+def test_what_is_exported_can_be_imported(run: Path, tmp_path: Path) -> None:
+    written = document("export", run, tmp_path / "traces", "--format", "math-rollouts")["written"]
+    assert any(path.endswith("chunk_0/solutions.json") for path in written)
+    done = document("import", "math-rollouts", tmp_path / "traces", "--out", tmp_path / "back")
+    assert (done["chains"], done["format"]) == (1, "math-rollouts") and done["rollouts"] > 300
+    ours, theirs = (document("importance", path)["chains"][0]["steps"] for path in (run, tmp_path / "back"))
+    assert [step["value"] for step in ours[:3]] == pytest.approx([step["value"] for step in theirs[:3]], abs=0.1)
+    assert cotlab("tree", tmp_path / "back").returncode == 0
+    document("export", run, tmp_path / "pivotal.jsonl", "--format", "pivotal-tokens")
+    assert document("import", "pivotal-tokens", tmp_path / "pivotal.jsonl", "--out", tmp_path / "p")["chains"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["import", "parchment", "x", "--out", "y"], "'parchment'"),
+        (["import", "math-rollouts", "nowhere", "--out", "y"], "nowhere"),
+        (["import", "pivotal-tokens", "nowhere", "--out", "y"], "nowhere"),
+    ],
+)
+def test_imports_that_cannot_be_are_one_line(arguments: list[str], said: str) -> None:
+    assert said in one_line(*arguments)
+
+
+def test_an_imported_run_cannot_be_sampled(run: Path, tmp_path: Path) -> None:
+    cotlab("export", run, tmp_path / "traces", "--format", "math-rollouts")
+    cotlab("import", "math-rollouts", tmp_path / "traces", "--out", tmp_path / "back")
+    assert "not sampled by cotlab" in one_line("edit", tmp_path / "back", "--step", "1", "--delete")
+    assert "'cube'" in one_line("export", run, tmp_path / "x", "--format", "math-rollouts", "--layout", "cube")
+    assert "'cube'" in one_line("export", run, tmp_path / "x", "--format", "cube")

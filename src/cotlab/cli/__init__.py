@@ -25,6 +25,7 @@ def main() -> None:
         edit,
         export,
         importance,
+        imports,
         resample,
         runs,
         score,

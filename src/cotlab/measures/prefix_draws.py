@@ -9,12 +9,13 @@ from cotlab.chains.chain import Chain
 from cotlab.interventions import Baseline, Edit, edits_from_json
 from cotlab.runs import Run
 from cotlab.trees import ConditionIds, Draws, resolve_scorer
+from cotlab.trees.blocks import complete_block
 
 __all__ = ["edited_prefixes", "forced_prefixes", "prefix_draws", "rollout_draws"]
 
 
 def prefix_draws(run: Run, prefix_id: str, *, scorer_id: str, condition: ConditionIds) -> Draws:
-    """Baseline rollouts begun at a prefix: the leading complete block of samples, as in `chain_draws`.
+    """Baseline rollouts begun at a prefix: the largest complete block of samples, as in `chain_draws`.
 
     Args:
         run: Where they are.
@@ -35,7 +36,8 @@ def prefix_draws(run: Run, prefix_id: str, *, scorer_id: str, condition: Conditi
             prefix_id=prefix_id,
         )
     }
-    block = [rows[idx] for idx in range(next(idx for idx in range(len(rows) + 1) if idx not in rows))]
+    asked = run.asked(*condition.baseline).get(prefix_id, ())
+    block = [rows[idx] for idx in range(complete_block(rows, asked))]
     return Draws.of(
         prefix_id,
         [row.value["outcome"] for row in block],
