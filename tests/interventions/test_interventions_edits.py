@@ -73,10 +73,10 @@ def test_kept_tokens_stay_and_only_new_text_is_tokenised(chain, keep, edits, tex
 
 def test_tokens_that_no_tokenizer_would_give_are_kept():
     """A chain whose ids are not what encoding its text gives: bytes in the place of symbols."""
-    response = tuple(" Step A.\n Step B.\n".encode())
+    response = tuple(b" Step A.\n Step B.\n")
     odd = Chain("p", "r", (1,), response, "lines/1", get_cutter("lines").cut(response, TOKENIZER), "given")
     found = apply(odd, 2, ReplaceStep(0, " Step A.\n"))
-    assert found.prefix.kept_ids == (*TOKENIZER.encode(" Step A.\n"), *" Step B.\n".encode())
+    assert found.prefix.kept_ids == (*TOKENIZER.encode(" Step A.\n"), *b" Step B.\n")
 
 
 def test_a_hint_goes_behind_the_question(chain):

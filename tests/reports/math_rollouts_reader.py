@@ -1,10 +1,10 @@
 """A reader of math-rollouts written from the description of the format alone; it knows nothing of cotlab.
 
 Folder: {model}/temperature_{T}_top_p_{P}/{correct,incorrect}_base_solution[_forced_answer]/problem_N/ with problem.json
-(problem, level, type, gt_solution, gt_answer, nickname), base_solution.json (prompt, solution, full_cot, answer, is_correct),
-chunks.json (source_text, solution_text, chunks), chunks_labeled.json (a list of chunk, chunk_idx, function_tags, depends_on,
-accuracy, importances, …) and chunk_i/solutions.json (a list of chunk_removed, prefix_without_chunk, chunk_resampled, rollout,
-full_cot, answer, is_correct, or error).
+(problem, level, type, gt_solution, gt_answer, nickname), base_solution.json (prompt, solution, full_cot, answer,
+is_correct), chunks.json (source_text, solution_text, chunks), chunks_labeled.json (a list of chunk, chunk_idx,
+function_tags, depends_on, accuracy, importances, …) and chunk_i/solutions.json (a list of chunk_removed,
+prefix_without_chunk, chunk_resampled, rollout, full_cot, answer, is_correct, or error).
 """
 
 import json

@@ -21,6 +21,7 @@ from cotlab.measures.contrast import METRICS, Metric, checked_metric, contrast
 from cotlab.measures.counterfactual import (
     counterfactual_importance,
     different_trajectories,
+    is_different,
     overdeterminedness,
 )
 from cotlab.measures.curve import value_curve
@@ -65,6 +66,7 @@ __all__ = [
     "importance",
     "in_place",
     "interaction",
+    "is_different",
     "load_similarity",
     "measure_steps",
     "on_policy_effect",

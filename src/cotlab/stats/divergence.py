@@ -14,7 +14,6 @@ signed difference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -48,9 +47,9 @@ def total_variation(p: ArrayLike, q: ArrayLike) -> FloatArray:
 
 
 def divergence_estimate(
-    only1: Sequence[int],
-    only2: Sequence[int],
-    shared: Sequence[int] | None = None,
+    only1: ArrayLike,
+    only2: ArrayLike,
+    shared: ArrayLike | None = None,
     *,
     metric: Divergence = "kl",
     level: float = 0.95,
@@ -74,7 +73,7 @@ def divergence_estimate(
     Raises:
         ValueError: The counts differ in length or one is negative.
     """
-    parts = _checked(only1, shared if shared is not None else np.zeros(len(only1), int), only2)
+    parts = _checked(only1, shared if shared is not None else np.zeros(np.shape(only1), int), only2)
     parts = parts[:, parts.sum(axis=0) > 0]
     n1, n2 = int(parts[:2].sum()), int(parts[1:].sum())
     method = f"{metric}-dirichlet"
