@@ -14,9 +14,9 @@ same for a whole chain, with what the rollouts say), and return `Estimate`s.
 Formulas, sources, intervals and what they are worth: docs/measures.md.
 """
 
+from cotlab.measures.along_chain import ChainRollouts, chain_rollouts
 from cotlab.measures.avoided import AvoidedDraws, avoiding_effect, interaction, resilience, subsets
 from cotlab.measures.catalogue import MEASURES, MeasuredStep, measure_steps
-from cotlab.measures.chain_rollouts import ChainRollouts, chain_rollouts
 from cotlab.measures.contrast import METRICS, Metric, checked_metric, contrast
 from cotlab.measures.counterfactual import (
     counterfactual_importance,

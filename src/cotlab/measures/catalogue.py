@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, get_args
 from cotlab.chains.chain import Chain
 from cotlab.chains.tokens import Tokenizer
 from cotlab.errors import UserError
-from cotlab.measures.chain_rollouts import ChainRollouts, chain_rollouts
+from cotlab.measures.along_chain import ChainRollouts, chain_rollouts
 from cotlab.measures.contrast import Metric
 from cotlab.measures.counterfactual import counterfactual_importance, different_trajectories, overdeterminedness
 from cotlab.measures.effects import importance

@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cotlab.measures.chain_rollouts import ChainRollouts
+from cotlab.measures.along_chain import ChainRollouts
 from cotlab.measures.contrast import Metric, contrast
 from cotlab.measures.similarity import ExactText, Similarity, alike, in_place
 from cotlab.stats import Estimate, FdrRule, proportion_estimate, with_q

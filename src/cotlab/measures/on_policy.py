@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from cotlab.measures.chain_rollouts import ChainRollouts
+from cotlab.measures.along_chain import ChainRollouts
 from cotlab.measures.contrast import Metric, contrast
 from cotlab.measures.similarity import ExactText, Similarity, alike, in_place
 from cotlab.stats import Estimate, proportion_estimate

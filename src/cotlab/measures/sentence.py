@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cotlab.measures.chain_rollouts import ChainRollouts
+from cotlab.measures.along_chain import ChainRollouts
 from cotlab.measures.similarity import ExactText, Similarity, alike
 from cotlab.stats import Estimate, FdrRule, difference_estimate, with_q
 from cotlab.trees import MIN_ROLLOUTS

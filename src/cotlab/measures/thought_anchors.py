@@ -4,8 +4,8 @@ Re-stated from `analyze_rollouts.py` of their repository (Bogdan et al. 2025), s
 again number by number. It differs from the measures of this room:
 
 - Rollouts without an answer are left out of every share and distribution (here they are outcomes of their own).
-- Divergences are smoothed with α = 1e-9. They are over answers or, where `use_prob_true` was set, over right and not
-  right; then rollouts without an answer count as not right in the resampling form. Published tables have both.
+- Divergences are smoothed with α = 1e-9. They are over answers or, where `use_prob_true` is set, over right and not
+  right; then rollouts without an answer count as not right in the resampling form.
 - The second distribution of the counterfactual KL is Q = R_{i+1} ∪ {members of R_i with T_i ≈ S_i}.
 - The counterfactual accuracy form is acc(T_i ≉ S_i) − acc(R_{i+1}): the opposite sign of the resampling form.
 - Only rollouts begun at a prefix count for it; where there are none, or no next chunk, the value is 0.
@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cotlab.measures.chain_rollouts import ChainRollouts
+from cotlab.measures.along_chain import ChainRollouts
 from cotlab.measures.similarity import Similarity, alike, in_place
 from cotlab.stats import Estimate, difference_estimate, wilson
 from cotlab.stats.proportion import FloatArray
