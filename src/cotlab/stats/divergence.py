@@ -3,8 +3,9 @@
 Both are never negative, so counts alone always show some: the null floor says how much, and matters more than for a
 signed difference.
 
-1. Value: the divergence of the two posterior means under Dirichlet(1/2, …, 1/2) over the answers seen (Krichevsky and
-   Trofimov 1981). It is biased upwards by about the null mean; nothing is subtracted.
+1. Value: the divergence of posterior means under Dirichlet(1/2, …, 1/2) over the answers seen (Krichevsky and Trofimov
+   1981). Where samples share members, the first distribution is a mixture: of the second, for those that are in both,
+   and of its own. The value is biased upwards by about the null mean; nothing is subtracted.
 2. Null floor and p: answers are exchanged at random between the members of the two samples (multivariate
    hypergeometric), those of both samples staying in both.
 3. Interval: quantiles of the divergence under the Dirichlet posteriors, moved so that their mean is the value (the
@@ -25,6 +26,7 @@ from cotlab.stats.proportion import FloatArray
 __all__ = ["Divergence", "divergence_estimate", "kl_divergence", "total_variation"]
 
 Divergence: TypeAlias = Literal["kl", "tv"]
+Counts: TypeAlias = NDArray[np.int64]
 PRIOR = 0.5
 """Pseudo-count of each answer."""
 DRAWS = 2_000
@@ -82,7 +84,7 @@ def divergence_estimate(
             reason = f"{n} rollouts in the {which} sample, at least {max(min_n, 1)} are needed"
             return Estimate(None, n=n2, n1=n1, n2=n2, level=level, method=method, reason=reason)
     rng = np.random.default_rng(seed)
-    value = float(_divergence(metric, parts[0] + parts[1], parts[1] + parts[2]))
+    value = float(_divergence(metric, *parts))
     null = _null(metric, parts, rng)
     p = float((1 + (null >= value - 1e-12).sum()) / (1 + len(null)))
     posterior = _posterior(metric, parts, rng)
@@ -113,22 +115,32 @@ def _checked(*counts: ArrayLike) -> NDArray[np.int64]:
     return parts
 
 
-def _divergence(metric: Divergence, counts1: NDArray[np.int64], counts2: NDArray[np.int64]) -> FloatArray:
-    means = []
-    for counts in (counts1, counts2):
-        smooth = counts + PRIOR
-        means.append(smooth / smooth.sum(axis=-1, keepdims=True))
-    return kl_divergence(*means) if metric == "kl" else total_variation(*means)
+def _divergence(metric: Divergence, only1: Counts, shared: Counts, only2: Counts) -> FloatArray:
+    """Divergence of posterior means; counts are [..., answers]."""
+    second, own = _mean(shared + only2), _mean(only1)
+    n_shared, n_own = (part.sum(axis=-1, keepdims=True) for part in (shared, only1))
+    passing = np.where(n_shared > 0, (n_shared + PRIOR) / (n_shared + n_own + 2 * PRIOR), 0.0)
+    return _apart(metric, passing * second + (1 - passing) * own, second)
 
 
-def _null(metric: Divergence, parts: NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
+def _mean(counts: Counts) -> FloatArray:
+    smooth = counts + PRIOR
+    mean: FloatArray = smooth / smooth.sum(axis=-1, keepdims=True)
+    return mean
+
+
+def _apart(metric: Divergence, first: FloatArray, second: FloatArray) -> FloatArray:
+    return kl_divergence(first, second) if metric == "kl" else total_variation(first, second)
+
+
+def _null(metric: Divergence, parts: Counts, rng: np.random.Generator) -> FloatArray:
     pooled = parts.sum(axis=0)
     if len(pooled) < 2:
         return np.zeros(DRAWS)
     sizes = parts.sum(axis=1)
     first = rng.multivariate_hypergeometric(pooled, int(sizes[0] + sizes[1]), size=DRAWS, method="marginals")
     shared = _subsets(first, int(sizes[1]), rng)
-    return _divergence(metric, first, shared + pooled - first)
+    return _divergence(metric, first - shared, shared, pooled - first)
 
 
 def _subsets(counts: NDArray[np.int64], size: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -157,5 +169,4 @@ def _posterior(metric: Divergence, parts: NDArray[np.int64], rng: np.random.Gene
         passing = rng.beta(shared.sum() + PRIOR, only1.sum() + PRIOR, size=(DRAWS, 1))
         own = passing * second + (1 - passing) * own
     tiny = np.finfo(float).tiny
-    first, second = np.maximum(own, tiny), np.maximum(second, tiny)
-    return kl_divergence(first, second) if metric == "kl" else total_variation(first, second)
+    return _apart(metric, np.maximum(own, tiny), np.maximum(second, tiny))
