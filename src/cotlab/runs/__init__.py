@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cotlab.runs.export import export_run
-    from cotlab.runs.imports import IMPORTERS, Imported, import_run
+    from cotlab.runs.imports import Imported, import_run
     from cotlab.runs.merge import MergeReport, merge_runs
     from cotlab.runs.prefixes import EdgeKind, NewPrefix
     from cotlab.runs.rows import Attempt, EdgeRow, Note, OutcomeRow, PrefixRow, RolloutRow, Study
@@ -23,7 +23,6 @@ __all__ = [
     "Attempt",
     "EdgeKind",
     "EdgeRow",
-    "IMPORTERS",
     "Imported",
     "MergeReport",
     "NewPrefix",
@@ -44,7 +43,7 @@ __all__ = [
 
 _MODULES = {
     "export": ("export_run",),
-    "imports": ("IMPORTERS", "Imported", "import_run"),
+    "imports": ("Imported", "import_run"),
     "merge": ("MergeReport", "merge_runs"),
     "prefixes": ("EdgeKind", "NewPrefix"),
     "rows": ("Attempt", "EdgeRow", "Note", "OutcomeRow", "PrefixRow", "RolloutRow", "Study"),
