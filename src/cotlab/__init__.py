@@ -18,11 +18,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cotlab.chains import Chain, Prefix, Problem, Rollout, SamplingSettings, Score, Step, get_cutter, load_scorer
     from cotlab.engines import Engine, open_engine
-    from cotlab.measures import chain_draws, importance, value_curve
+    from cotlab.measures import (
+        chain_draws,
+        chain_rollouts,
+        counterfactual_importance,
+        importance,
+        measure_steps,
+        value_curve,
+    )
     from cotlab.problems import load_problems
-    from cotlab.reports import StudyView, chain_report, report_data, write_report
-    from cotlab.runs import Run, list_runs, merge_runs, verify_run
-    from cotlab.sampling import FinishedStudy, StudyConfig, resample, run_study, score_run
+    from cotlab.reports import StudyView, chain_report, export_math_rollouts, report_data, write_report
+    from cotlab.runs import Run, import_run, list_runs, merge_runs, verify_run
+    from cotlab.sampling import (
+        FinishedStudy,
+        StudyConfig,
+        draw_edited,
+        draw_forced,
+        find_chain,
+        resample,
+        revisit,
+        run_study,
+        score_run,
+    )
     from cotlab.stats import Estimate
     from cotlab.trees import alternatives, build_tree
 
@@ -44,15 +61,24 @@ __all__ = [
     "build_tree",
     "chain_draws",
     "chain_report",
+    "chain_rollouts",
+    "counterfactual_importance",
+    "draw_edited",
+    "draw_forced",
+    "export_math_rollouts",
+    "find_chain",
     "get_cutter",
+    "import_run",
     "importance",
     "list_runs",
     "load_problems",
     "load_scorer",
+    "measure_steps",
     "merge_runs",
     "open_engine",
     "report_data",
     "resample",
+    "revisit",
     "run_study",
     "score_run",
     "value_curve",
@@ -73,11 +99,28 @@ _ROOMS = {
         "load_scorer",
     ),
     "engines": ("Engine", "open_engine"),
-    "measures": ("chain_draws", "importance", "value_curve"),
+    "measures": (
+        "chain_draws",
+        "chain_rollouts",
+        "counterfactual_importance",
+        "importance",
+        "measure_steps",
+        "value_curve",
+    ),
     "problems": ("load_problems",),
-    "reports": ("StudyView", "chain_report", "report_data", "write_report"),
-    "runs": ("Run", "list_runs", "merge_runs", "verify_run"),
-    "sampling": ("FinishedStudy", "StudyConfig", "resample", "run_study", "score_run"),
+    "reports": ("StudyView", "chain_report", "export_math_rollouts", "report_data", "write_report"),
+    "runs": ("Run", "import_run", "list_runs", "merge_runs", "verify_run"),
+    "sampling": (
+        "FinishedStudy",
+        "StudyConfig",
+        "draw_edited",
+        "draw_forced",
+        "find_chain",
+        "resample",
+        "revisit",
+        "run_study",
+        "score_run",
+    ),
     "stats": ("Estimate",),
     "trees": ("alternatives", "build_tree"),
 }

@@ -14,11 +14,15 @@ __all__ = [
     "DryRun",
     "EngineCardName",
     "EngineName",
+    "EngineNow",
     "EngineOption",
     "Json",
     "MaxTokens",
+    "MetricName",
     "Model",
+    "ModelNow",
     "NoThinkTag",
+    "OneChain",
     "Positions",
     "Problems",
     "Rollouts",
@@ -26,6 +30,7 @@ __all__ = [
     "ScorerName",
     "Seed",
     "SettingsName",
+    "SimilarityName",
     "Template",
     "engine_options",
 ]
@@ -62,6 +67,15 @@ SettingsName = Annotated[
 ]
 EngineCardName = Annotated[
     str | None, typer.Option("--engine-card", help="Likewise: start of an engine card's id, or vllm, transformers, …")
+]
+OneChain = Annotated[
+    str | None, typer.Option("--chain", help="Id of a chain (or its start); needed where there are several.")
+]
+MetricName = Annotated[str, typer.Option("--metric", help="delta-v (signed), kl or tv.")]
+ModelNow = Annotated[str | None, typer.Option("--model", help="Where the model is now; default: as the run says.")]
+EngineNow = Annotated[str | None, typer.Option("--engine", help="Default: as the run was sampled.")]
+SimilarityName = Annotated[
+    str, typer.Option("--similarity", help="What makes two sentences alike: text, tiny-state, …")
 ]
 Template = Annotated[str | None, typer.Option(help="Chat template: r1, qwen3, plain, tokenizer, or a Jinja file.")]
 NoThinkTag = Annotated[bool, typer.Option("--no-think-tag", help="Do not open a think tag in the prompt.")]

@@ -17,7 +17,7 @@ def tree(
     run: options.RunFolder,
     chain: Annotated[str | None, typer.Option(help="Id of a chain (or its start); default: the first.")] = None,
     step: Annotated[int | None, typer.Option(help="Only the alternatives at this step.", min=0)] = None,
-    scorer: Annotated[str, typer.Option(help="Whose verdicts count.")] = "answers/1",
+    scorer: Annotated[str, typer.Option(help="Whose verdicts count.")] = "answers",
     settings: options.SettingsName = None,
     engine_card: options.EngineCardName = None,
     most: Annotated[int, typer.Option(help="Alternatives shown at a step.", min=1)] = 4,

@@ -42,6 +42,8 @@ LIMITS = (
     "ΔV says what a step did to the chance of a right answer of this model, not why.",
     "A base chain is one of many; its own outcome is never counted as a sample of a prefix it runs through.",
 )
+IMPORTED_LABELS = ("math-rollouts/1",)
+"""Scorers whose categories came with an import."""
 KNOWN_END = "known: the chain ends here"
 SHOWN_ALTERNATIVES = 8
 
@@ -54,7 +56,7 @@ class StudyView:
     condition: ConditionIds | None = None
     """Settings and engine; None where the run holds rollouts of one pair only."""
     category_scorer_id: str | None = "tiny-oracle/1"
-    """Whose categories are shown, where it has said any."""
+    """Whose categories are shown; where it has said none, those that came with an import. None: none."""
 
 
 def chain_report(run: Run, chain: Chain, view: StudyView) -> ChainReport:
@@ -76,7 +78,7 @@ def chain_report(run: Run, chain: Chain, view: StudyView) -> ChainReport:
     curve = [value(draws[k]).estimate for k in ends[:-1]] + [_known_end(verdict["outcome"])]
     effects = [*importance([draws[k] for k in ends[:-1]]), _last_effect(curve)]
     labels = _labels(run, chain, view.category_scorer_id)
-    group = by_tiny_state(problem) if labels else by_text
+    group = by_tiny_state(problem) if any("state" in label for label in labels.values()) else by_text
     cut_as_text = get_cutter(chain.cutter_id).rule is not None
     steps = []
     for i, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
@@ -219,12 +221,12 @@ def _last_effect(curve: Sequence[Estimate]) -> Estimate:
 def _labels(run: Run, chain: Chain, scorer_id: str | None) -> dict[int, dict[str, Any]]:
     if scorer_id is None:
         return {}
-    prefix = f"{chain.id}/"
-    return {
-        int(score.subject_id.removeprefix(prefix)): score.value
-        for score in run.scores("step", scorer_id)
-        if score.subject_id.startswith(prefix)
-    }
+    prefix, found = f"{chain.id}/", dict[int, dict[str, Any]]()
+    for name in dict.fromkeys((scorer_id, *IMPORTED_LABELS)):
+        for score in run.scores("step", name) if not found else ():
+            if score.subject_id.startswith(prefix):
+                found[int(score.subject_id.removeprefix(prefix))] = score.value
+    return found
 
 
 def _shares(draws: Draws) -> dict[Outcome, float]:

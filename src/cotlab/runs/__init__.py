@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cotlab.runs.export import export_run
+    from cotlab.runs.imports import Imported, import_run
     from cotlab.runs.merge import MergeReport, merge_runs
     from cotlab.runs.prefixes import EdgeKind, NewPrefix
     from cotlab.runs.rows import Attempt, EdgeRow, Note, OutcomeRow, PrefixRow, RolloutRow, Study
@@ -22,6 +23,7 @@ __all__ = [
     "Attempt",
     "EdgeKind",
     "EdgeRow",
+    "Imported",
     "MergeReport",
     "NewPrefix",
     "Note",
@@ -33,6 +35,7 @@ __all__ = [
     "RunSummary",
     "Study",
     "export_run",
+    "import_run",
     "list_runs",
     "merge_runs",
     "verify_run",
@@ -40,6 +43,7 @@ __all__ = [
 
 _MODULES = {
     "export": ("export_run",),
+    "imports": ("Imported", "import_run"),
     "merge": ("MergeReport", "merge_runs"),
     "prefixes": ("EdgeKind", "NewPrefix"),
     "rows": ("Attempt", "EdgeRow", "Note", "OutcomeRow", "PrefixRow", "RolloutRow", "Study"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cotlab.chains.chain import Chain
 from cotlab.chains.prefix import Prefix
+from cotlab.chains.rollout import text_ids
 from cotlab.chains.step import Step
 from cotlab.errors import RunError
 from cotlab.identity import token_bytes
@@ -55,8 +56,8 @@ class Chains:
     def chains(self, problem_id: str | None = None) -> list[Chain]:
         """All chains, or those of one problem, in the order in which they were added."""
         rows = self._db.query(
-            "SELECT chain.key, problem.id, rollout.id, prefix.id, body.token_ids, chain.cutter_id, chain.role, "
-            "chain.n_tokens FROM chain JOIN problem ON problem.key = chain.problem "
+            "SELECT chain.key, problem.id, rollout.id, prefix.id, body.token_ids, body.text, chain.cutter_id, "
+            "chain.role, chain.n_tokens FROM chain JOIN problem ON problem.key = chain.problem "
             "JOIN rollout ON rollout.key = chain.rollout JOIN prefix ON prefix.key = rollout.prefix "
             "JOIN rollout_body body ON body.rollout = rollout.key "
             "WHERE problem.id = coalesce(?, problem.id) ORDER BY chain.key",
@@ -65,7 +66,16 @@ class Chains:
         return [self._chain(*row) for row in rows]
 
     def _chain(
-        self, key: int, problem_id: str, rollout_id: str, prefix_id: str, ids: bytes, cutter: str, roles: str, n: int
+        self,
+        key: int,
+        problem_id: str,
+        rollout_id: str,
+        prefix_id: str,
+        ids: bytes | None,
+        text: str | bytes,
+        cutter: str,
+        roles: str,
+        n: int,
     ) -> Chain:
         prefix = self._start(prefix_id)
         role, *also = roles.split(_SEVERAL)
@@ -73,7 +83,7 @@ class Chains:
             problem_id=problem_id,
             rollout_id=rollout_id,
             prompt_ids=prefix.prompt_ids,
-            response_ids=(prefix.kept_ids + unpack_ids(ids))[:n],
+            response_ids=(prefix.kept_ids + unpack_ids(_span_bytes(ids, text)))[:n],
             cutter_id=cutter,
             steps=self._steps(key),
             role=role,  # type: ignore[arg-type]  # the column holds nothing else
@@ -89,13 +99,13 @@ class Chains:
         return Prefix(unpack_ids(b"".join(segment.ids for segment in found)), found[-1].n_prompt)
 
     def _check_tokens(self, chain: Chain, rollout: int) -> None:
-        prefix_id, ids = self._db.query(
-            "SELECT prefix.id, body.token_ids FROM rollout JOIN prefix ON prefix.key = rollout.prefix "
+        prefix_id, ids, text = self._db.query(
+            "SELECT prefix.id, body.token_ids, body.text FROM rollout JOIN prefix ON prefix.key = rollout.prefix "
             "JOIN rollout_body body ON body.rollout = rollout.key WHERE rollout.key = ?",
             (rollout,),
         )[0]
         start = self._start(prefix_id)
-        response = token_bytes(start.kept_ids) + (ids or b"")
+        response = token_bytes(start.kept_ids) + _span_bytes(ids, text)
         if chain.prompt_ids != start.prompt_ids or not response.startswith(token_bytes(chain.response_ids)):
             raise RunError(f"chain {chain.id} has other tokens than its rollout {chain.rollout_id}")
 
@@ -112,3 +122,8 @@ class Chains:
                 f"chain {chain.id} is in the run with other steps: cutter {chain.cutter_id} has changed, "
                 "so give it a new version"
             )
+
+
+def _span_bytes(ids: bytes | None, text: str | bytes) -> bytes:
+    """Stored token ids, or what stands for them where only text is known (`Rollout.span_ids`)."""
+    return ids if ids is not None else token_bytes(text_ids(unpack_text(text)))

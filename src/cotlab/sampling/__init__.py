@@ -3,35 +3,50 @@
     config = StudyConfig.of(problems="countdown", n_problems=3, model="tiny", n=100)
     finished = run_study(config)            # resumes what its run folder holds
 
+    with revisit("runs/mine") as again:     # further rollouts in a run: edited prefixes, forced answers, avoided steps
+        draw_edited(again.sampler({"kind": "edit"}), find_chain(again.run, None), [(4, [DeleteStep(2)])], 100, …)
+
 `Resampling` is the same one floor lower, on an open run and engine; `Sampler` draws for any list of prefixes.
 """
 
+from cotlab.sampling.avoiding import Avoidance, IsAvoided, Trail, draw_avoiding
 from cotlab.sampling.budget import Budget
 from cotlab.sampling.config import StudyConfig
 from cotlab.sampling.cost import Cost
 from cotlab.sampling.draw import Drawn, Sampler
+from cotlab.sampling.edited import draw_edited, draw_forced
 from cotlab.sampling.positions import Positions
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.resampling import Resampled, Resampling
+from cotlab.sampling.revisiting import Revisit, find_chain, revisit
 from cotlab.sampling.scoring import score_run
 from cotlab.sampling.spec import Screen, StudySpec
 from cotlab.sampling.study import FinishedStudy, resample, run_study
 
 __all__ = [
+    "Avoidance",
     "Budget",
     "Cost",
     "Drawn",
     "FinishedStudy",
+    "IsAvoided",
     "Positions",
     "Progress",
     "Resampled",
     "Resampling",
+    "Revisit",
     "Sampler",
     "Screen",
     "Silent",
     "StudyConfig",
     "StudySpec",
+    "Trail",
+    "draw_avoiding",
+    "draw_edited",
+    "draw_forced",
+    "find_chain",
     "resample",
+    "revisit",
     "run_study",
     "score_run",
 ]

@@ -153,13 +153,38 @@ class Sampler:
             EngineError: The engine broke. What it had yielded is stored.
         """
         intervention = intervention or Baseline()
-        self.run.add_settings(settings)
-        self.run.add_engine_card(self.engine.card)
-        self.run.add_intervention(intervention)
+        self._know(settings, intervention)
         condition_ids = (settings.id, self.engine.card.id, intervention.id)
         if first == 0 and not self.drawn.stopped:
             self.run.ask((prefix.id for prefix in prefixes), block or samples, *condition_ids)
         lacking = self.missing(prefixes, samples, settings, intervention, first=first)
+        self._ask(lacking, settings, intervention, phase, wave)
+        if lacking and first == 0:
+            self._settle(condition_ids)
+
+    def draw_each(self, wanted: Sequence[tuple[Prefix, int]], settings: SamplingSettings, *, phase: str) -> None:
+        """Sample baseline rollouts one by one: (prefix, sample_idx) that the run lacks.
+
+        Raises:
+            EngineError: The engine broke. What it had yielded is stored.
+        """
+        self._know(settings, Baseline())
+        self._ask(wanted, settings, Baseline(), phase, 0)
+
+    def _know(self, settings: SamplingSettings, intervention: Intervention) -> None:
+        self.run.add_settings(settings)
+        self.run.add_engine_card(self.engine.card)
+        self.run.add_intervention(intervention)
+
+    def _ask(
+        self,
+        lacking: Sequence[tuple[Prefix, int]],
+        settings: SamplingSettings,
+        intervention: Intervention,
+        phase: str,
+        wave: int,
+    ) -> None:
+        self._started.clear()
         if not lacking or self.drawn.stopped:
             return
         self.progress.phase(phase, len(lacking))
@@ -168,10 +193,7 @@ class Sampler:
             Request(conditions[prefix.id], sample_idx, seed_for(self.seed, prefix.id, sample_idx))
             for prefix, sample_idx in lacking
         )
-        self._started.clear()
         self._consume(self._within_budget(asked), _Batch(self.run, self.engine.card.id, self.study_id, wave))
-        if first == 0:
-            self._settle(condition_ids)
 
     def _settle(self, condition_ids: tuple[str, str, str]) -> None:
         """Where the budget ended the draw, record how far each prefix came: so far nothing is missing by its length.

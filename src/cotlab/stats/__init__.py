@@ -6,6 +6,7 @@ Pure numpy and scipy; nothing here knows of rollouts, models or runs.
     newcombe(k1, n1, k2, n2, n_shared=…)        interval of a difference, of samples that may share members
     exchange_null(k1, n1, k2, n2, …)            null floor and exact p of a difference
     proportion_estimate, difference_estimate    the same as an `Estimate`
+    divergence_estimate(only1, only2, shared)   KL or total variation of two samples of answers
     with_q(estimates)                           p adjusted over one family
     cluster_mean(values, clusters)              mean over problems, with a cluster bootstrap
     cluster_auc(scores, labels, clusters)       area under the ROC curve, the same way
@@ -15,12 +16,14 @@ Pure numpy and scipy; nothing here knows of rollouts, models or runs.
 from cotlab.stats.bootstrap import cluster_mean
 from cotlab.stats.difference import difference_estimate, newcombe
 from cotlab.stats.discovery import FdrRule, with_q
+from cotlab.stats.divergence import Divergence, divergence_estimate, kl_divergence, total_variation
 from cotlab.stats.estimate import Estimate
 from cotlab.stats.permutation import ExchangeNull, exchange_null
 from cotlab.stats.proportion import jeffreys, proportion_estimate, wilson
 from cotlab.stats.ranking import auc, cluster_auc, cluster_auc_difference
 
 __all__ = [
+    "Divergence",
     "Estimate",
     "ExchangeNull",
     "FdrRule",
@@ -29,10 +32,13 @@ __all__ = [
     "cluster_auc_difference",
     "cluster_mean",
     "difference_estimate",
+    "divergence_estimate",
     "exchange_null",
     "jeffreys",
+    "kl_divergence",
     "newcombe",
     "proportion_estimate",
+    "total_variation",
     "wilson",
     "with_q",
 ]

@@ -59,7 +59,7 @@ def conditions_of(run: Run, chain: Chain) -> dict[ConditionIds, int]:
     chosen = {other.rollout_id for other in run.chains(chain.problem_id)}
     counts: dict[ConditionIds, int] = {}
     for row in run.rollouts(problem_id=chain.problem_id, intervention_id=baseline, bodies=False):
-        if row.prefix_id in positions and row.id not in chosen and row.provenance != "given":
+        if row.prefix_id in positions and row.id not in chosen and not row.provenance.startswith("given"):
             pair = ConditionIds(row.settings_id, row.engine_card_id)
             counts[pair] = counts.pop(pair, 0) + 1
     settings = run.settings()

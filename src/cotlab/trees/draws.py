@@ -86,9 +86,18 @@ class Draws:
             self.lacking,
         )
 
+    def where(self, outcome: Outcome) -> NDArray[np.bool_]:
+        """Which have this outcome, [rollouts]."""
+        mask: NDArray[np.bool_] = self.outcomes == _CODE[outcome]
+        return mask
+
     def count(self, outcome: Outcome) -> int:
         """How many have this outcome."""
-        return int((self.outcomes == _CODE[outcome]).sum())
+        return int(self.where(outcome).sum())
+
+    def outcome_names(self) -> list[Outcome]:
+        """The outcome of each, by name."""
+        return [OUTCOMES[code] for code in self.outcomes.tolist()]
 
     def outcome_counts(self) -> dict[Outcome, int]:
         """Number of each outcome, those with none included."""

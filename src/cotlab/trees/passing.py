@@ -116,14 +116,14 @@ def walk(
     ends = [0, *(step.end for step in chain.steps)]
     for prefix_id, origin in positions_of(chain).items():
         for rollout, verdict in _draws_of(run, prefix_id, scorer_id, condition, asked.get(prefix_id, ())):
-            shared = ends[origin] + _n_shared(chain.response_ids[ends[origin] :], rollout.token_ids or ())
+            shared = ends[origin] + _n_shared(chain.response_ids[ends[origin] :], rollout.span_ids)
             yield (
                 Passage(
                     rollout.id,
                     rollout.sample_idx,
                     origin,
                     max(bisect_right(ends, shared) - 1, origin),
-                    origin > 0 or rollout.sample_idx > chosen_idx,
+                    (origin > 0 or rollout.sample_idx > chosen_idx) and not rollout.is_fragment,
                     verdict["outcome"],
                     verdict["key"],
                 ),
@@ -133,6 +133,8 @@ def walk(
 
 def resolve_scorer(run: Run, name: str) -> str:
     """The scorer of that id; of a bare name, its last version without options; of `file.py:name`, that of the file.
+
+    `answers` is also the only scorer of a run where somebody else has judged all of it.
 
     Raises:
         UserError: It has given no verdict in this run.
@@ -144,6 +146,10 @@ def resolve_scorer(run: Run, name: str) -> str:
     if name not in known and sources:
         return sources[-1]
     versions = [scorer for scorer in known if scorer.rpartition("/")[0] == name and scorer.rpartition("/")[2].isdigit()]
+    if name not in known and not versions and name.partition("/")[0] == "answers":
+        own = [scorer for scorer in known if next(run.outcome_rows(scorer), None) is not None]
+        if len(own) == 1:  # an imported run has the verdicts of its makers
+            return own[0]
     if name not in known and not versions:
         listed = ", ".join(known) or "none"
         raise UserError(f"scorer {name!r} has given no verdict in this run (there are: {listed}). Score it first")

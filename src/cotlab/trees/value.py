@@ -47,15 +47,27 @@ def value(draws: Draws, *, level: float = 0.95, min_n: int = MIN_ROLLOUTS) -> Va
     )
 
 
-def unusable(draws: Draws, min_n: int) -> str | None:
-    """Why these rollouts have no value; None if they have one."""
+def unusable(draws: Draws, min_n: int, *, judged: bool = True) -> str | None:
+    """Why these rollouts have no value; None if they have one.
+
+    Args:
+        draws: Rollouts.
+        min_n: Smallest number of them.
+        judged: Whether they must be told right from wrong; else it is enough that answers can be told apart.
+    """
     n = len(draws)
     if draws.lacking is not None:
         return draws.lacking
     if not n:
         return "no rollouts through this prefix"
     if draws.count("unjudged"):
-        return "the problem has no gold answer"
+        known = any(key is not None for key in draws.keys[draws.where("unjudged")])
+        if judged:
+            return (
+                "the problem has no gold answer" if known else "no gold answer, or rollouts whose answers are unknown"
+            )
+        if not known:
+            return "the answers of its rollouts are not known"
     if n < min_n:
         return f"{n} rollouts, at least {min_n} are needed"
     if draws.count("truncated") == n:

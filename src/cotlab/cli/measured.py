@@ -1,0 +1,79 @@
+"""Measured steps as a table and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cotlab.chains.chain import Chain
+from cotlab.cli.output import out, print_table
+from cotlab.cli.results import plain
+from cotlab.errors import UserError
+from cotlab.measures import MeasuredStep, Metric
+from cotlab.runs import Run
+from cotlab.stats import Estimate
+
+__all__ = ["chains_of", "print_steps", "shown", "step_json"]
+
+
+def chains_of(run: Run, chain: str | None) -> list[Chain]:
+    """Chains whose id starts so; None: all.
+
+    Raises:
+        UserError: There is none.
+    """
+    known = run.chains()
+    found = [one for one in known if one.id.startswith(chain or "")]
+    if not found:
+        listed = ", ".join(one.id for one in known[:5]) or "none"
+        raise UserError(f"no chain '{chain or ''}' in {run.path}; there are: {listed}")
+    return found
+
+
+def shown(estimate: Estimate, metric: Metric = "delta-v") -> str:
+    """`+31 (+20, +41)` in percent for differences and shares, `0.31 (0.20, 0.41)` for divergences."""
+    if estimate.value is None:
+        return "–"
+    scale, form = (100.0, "+.0f") if metric == "delta-v" else (1.0, ".2f")
+    value = format(scale * estimate.value, form)
+    if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
+        return value
+    return f"{value} ({format(scale * estimate.low, form)}, {format(scale * estimate.high, form)})"
+
+
+def step_json(step: MeasuredStep) -> dict[str, Any]:
+    """One row of `cotlab importance --json`."""
+    target = {} if step.target is None else {"target": step.target}
+    return {"step": step.step, "until": step.until, **target, "text": step.text, **step.estimate.to_json()}
+
+
+def print_steps(title: str, steps: Sequence[MeasuredStep], metric: Metric, *, most: int | None = None) -> None:
+    """A table; with `most`, the largest by absolute value."""
+    kept = list(steps)
+    if most is not None:
+        kept = sorted(kept, key=lambda one: -abs(one.estimate.value or 0.0))[:most]
+    targets = any(step.target is not None for step in kept)
+    rows = [
+        [
+            str(step.step) if step.until == step.step + 1 else f"{step.step}–{step.until - 1}",
+            plain(step.text),
+            *([str(step.target)] if targets else []),
+            shown(step.estimate, metric) + ("*" if step.estimate.q is not None and step.estimate.q < 0.05 else " "),
+            "" if step.estimate.null_q95 is None else _floor(step.estimate.null_q95, metric),
+            "" if step.estimate.q is None else f"{step.estimate.q:.3f}",
+            str(step.estimate.n1) if step.estimate.n1 is not None else "",
+            str(step.estimate.n),
+            step.estimate.reason or "",
+        ]
+        for step in kept
+    ]
+    heads = [">", "step", *([">target"] if targets else []), ">importance", ">null", ">q", ">n1", ">n", "reason"]
+    if not any(row[-1] for row in rows):
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
+    print_table(title, heads, rows, wide=1)
+    if len(kept) < len(steps):
+        out().print(f"the largest {len(kept)} of {len(steps)}; --most shows more, --json all", markup=False)
+
+
+def _floor(null: float, metric: Metric) -> str:
+    return f"±{100 * null:.0f}" if metric == "delta-v" else f"{null:.2f}"
