@@ -35,7 +35,7 @@ class Question:
         for t, (weights, answers) in enumerate(zip(self.weights, self.answers, strict=True)):
             chosen = np.take_along_axis(answers, order[t], axis=1)[:, first:last]
             for branch, weight in enumerate(weights):
-                np.add.at(found, (np.arange(last - first), t, chosen[branch]), weight)
+                found[np.arange(last - first), t, chosen[branch]] += weight
         return found
 
     def split(self, s: int, seed: int) -> tuple[Array, Array]:

@@ -94,7 +94,9 @@ def coverage(questions: list[Question], priors: list[WalkPrior], s: int) -> floa
         posterior = curve_posterior(draws.sum(axis=0), s, prior=prior)
         n = np.round(TRUTH_DRAWS * question.gain).astype(int)[:, None, None]
         # Counts lie on a grid, the weighted truth between: spread both over the grid's width.
-        shown = (rng.binomial(n, np.clip(posterior.samples, 0, 1)) + rng.uniform(-0.5, 0.5, posterior.samples.shape)) / n
+        shown = (
+            rng.binomial(n, np.clip(posterior.samples, 0, 1)) + rng.uniform(-0.5, 0.5, posterior.samples.shape)
+        ) / n
         low, high = np.quantile(shown, [0.05, 0.95], axis=-1)
         spread = truth + rng.uniform(-0.5, 0.5, truth.shape) / n[:, :, 0]
         inside.append(((spread >= low) & (spread <= high)).mean())
@@ -132,7 +134,9 @@ def main(folder: str) -> None:
             for track in ("deepseek", "llama"):
                 here = np.array([question.track == track for question in questions])
                 tables[protocol][s][f"walk, {track} only"] = {"mean": float(table["walk (smooth_curve)"][here].mean())}
-            print(protocol, s, {name: round(found["mean"], 4) for name, found in tables[protocol][s].items()}, flush=True)
+            print(
+                protocol, s, {name: round(found["mean"], 4) for name, found in tables[protocol][s].items()}, flush=True
+            )
     found = learn([q.split(100, 99)[0].sum(axis=0) * q.gain[:, None] for q in questions], rounds=40)
     document = {
         "questions": len(questions),

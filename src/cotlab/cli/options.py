@@ -10,15 +10,19 @@ import typer
 __all__ = [
     "Base",
     "BudgetText",
+    "ConditionText",
     "Cutter",
     "DryRun",
     "EngineCardName",
     "EngineName",
+    "EngineNow",
     "EngineOption",
     "Json",
     "MaxTokens",
     "Model",
+    "ModelNow",
     "NoThinkTag",
+    "OneChain",
     "Positions",
     "Problems",
     "Rollouts",
@@ -63,6 +67,15 @@ SettingsName = Annotated[
 EngineCardName = Annotated[
     str | None, typer.Option("--engine-card", help="Likewise: start of an engine card's id, or vllm, transformers, …")
 ]
+OneChain = Annotated[
+    str | None, typer.Option("--chain", help="Id of a chain (or its start); needed where there are several.")
+]
+ConditionText = Annotated[
+    str | None,
+    typer.Option("--condition", help="SETTINGS:ENGINE, ids or their starts, where a run holds several conditions."),
+]
+ModelNow = Annotated[str | None, typer.Option("--model", help="Where the model is now; default: as the run says.")]
+EngineNow = Annotated[str | None, typer.Option("--engine", help="Default: as the run was sampled.")]
 Template = Annotated[str | None, typer.Option(help="Chat template: r1, qwen3, plain, tokenizer, or a Jinja file.")]
 NoThinkTag = Annotated[bool, typer.Option("--no-think-tag", help="Do not open a think tag in the prompt.")]
 MaxTokens = Annotated[int | None, typer.Option(help="Longest response: kept plus new tokens.", min=1)]

@@ -108,9 +108,7 @@ def outcome_curve(
     found = ((0, len(worth)),) if reason else segments(worth)
     changes = _changes(worth, found, tuple(dict.fromkeys((threshold, *THRESHOLDS))), level, seed)
     declared, false = _declare(changes, threshold, fdr)
-    return OutcomeCurve(
-        tuple(categories), raw, posterior.estimate(), low, high, total, found, declared, false, reason
-    )
+    return OutcomeCurve(tuple(categories), raw, posterior.estimate(), low, high, total, found, declared, false, reason)
 
 
 def _nothing_to_find(worth: FloatArray, categories: Sequence[str]) -> str | None:
@@ -157,9 +155,7 @@ def _null(before: FloatArray, after: FloatArray, rng: np.random.Generator) -> Fl
     """Total variation of bare shares when both segments have one distribution, shape [NULLS]."""
     n1, n2 = max(1, round(before.sum())), max(1, round(after.sum()))
     p = (before + after) / (before + after).sum()
-    return np.asarray(
-        0.5 * np.abs(rng.multinomial(n1, p, NULLS) / n1 - rng.multinomial(n2, p, NULLS) / n2).sum(axis=1)
-    )
+    return np.asarray(0.5 * np.abs(rng.multinomial(n1, p, NULLS) / n1 - rng.multinomial(n2, p, NULLS) / n2).sum(axis=1))
 
 
 def _declare(changes: Sequence[Change], threshold: float, fdr: float) -> tuple[tuple[Change, ...], float | None]:

@@ -95,7 +95,9 @@ def progress(
         ValueError: The sequences differ in length.
     """
     if not len(draws) == len(positions) == len(tokens):
-        raise ValueError(f"{len(draws)} draws, {len(positions)} positions, {len(tokens)} tokens, expected equal numbers")
+        raise ValueError(
+            f"{len(draws)} draws, {len(positions)} positions, {len(tokens)} tokens, expected equal numbers"
+        )
     usable = [i for i, one in enumerate(draws) if unusable(one, min_n) is None]
     if reason := _lacking(draws, len(usable), min_n):
         return _undecided(tuple(positions), reason)
@@ -189,7 +191,12 @@ def _undecided(places: tuple[int, ...], reason: str) -> Progress:
 def _posterior(values: FloatArray, value: float, level: float, n: int) -> Estimate:
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(
-        float(value), min(float(low), float(value)), max(float(high), float(value)), n=n, level=level, method="posterior"
+        float(value),
+        min(float(low), float(value)),
+        max(float(high), float(value)),
+        n=n,
+        level=level,
+        method="posterior",
     )
 
 
@@ -198,7 +205,8 @@ def _insight(paths: FloatArray, places: Sequence[int]) -> FloatArray:
     change = paths[:, -1:] - paths[:, :1]
     beyond = (paths - paths[:, :1]) * np.sign(change) >= HALF * np.abs(change)
     lasting = np.logical_and.accumulate(beyond[:, ::-1], axis=1)[:, ::-1]
-    return np.asarray(places, dtype=float)[lasting.argmax(axis=1)]
+    found: FloatArray = np.asarray(places, dtype=float)[lasting.argmax(axis=1)]
+    return found
 
 
 def _squares(share: FloatArray, n: FloatArray, known_end: bool) -> FloatArray:
@@ -218,7 +226,9 @@ def _variation(k: FloatArray, n: FloatArray, known_end: bool, level: float, seed
         smooth[-1] = k[-1] / n[-1]
     flat = np.full(len(n), k.sum() / n.sum()) if not known_end else np.full(len(n), k[:-1].sum() / n[:-1].sum())
     value = float(_squares(k / n, n, known_end))
-    found = [_squares(rng.binomial(n.astype(int), np.clip(p, 0, 1), (PATHS, len(n))) / n, n, False) for p in (smooth, flat)]
+    found = [
+        _squares(rng.binomial(n.astype(int), np.clip(p, 0, 1), (PATHS, len(n))) / n, n, False) for p in (smooth, flat)
+    ]
     true = float((np.diff(smooth) ** 2).sum())
     low, high = value - (np.quantile(found[0], [(1 + level) / 2, (1 - level) / 2]) - true)
     return Estimate(

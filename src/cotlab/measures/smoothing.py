@@ -31,13 +31,13 @@ FloatArray = NDArray[np.float64]
 PRIOR = WalkPrior(
     scales=(0.15, 0.6),
     manners=(
-        Manner(0.638, stay=0.490, drift=(0.340, 0.159), jump=0.011),
-        Manner(0.342, stay=0.881, drift=(0.094, 0.021), jump=0.004),
+        Manner(0.637, stay=0.474, drift=(0.332, 0.186), jump=0.008),
+        Manner(0.343, stay=0.891, drift=(0.084, 0.022), jump=0.003),
         # Not learned: positions that hardly know each other, so that any curve can be followed.
         Manner(0.020, stay=0.25, drift=(0.125, 0.125), jump=0.5),
     ),
-    first=(1.801, 0.619),
-    landing=(0.395, 0.097),
+    first=(1.907, 0.624),
+    landing=(0.265, 0.054),
 )
 WEIGHTED_GAIN = 1.4
 """Draws that one draw of every next token is worth, weighted by their probabilities: mean of 1/Σw² over the stored
@@ -138,7 +138,9 @@ def effective_counts(counts: ArrayLike, S: ArrayLike | None = None) -> FloatArra
         return table
     wanted = np.asarray(S, dtype=float)
     if wanted.shape not in ((), total.shape) or not (np.isfinite(wanted) & (wanted > 0)).all():
-        raise ValueError(f"S has shape {wanted.shape}, expected one number above 0 or one for each of {len(total)} rows")
+        raise ValueError(
+            f"S has shape {wanted.shape}, expected one number above 0 or one for each of {len(total)} rows"
+        )
     seen = total > 0
     if wanted.ndim:
         worth = np.where(seen, wanted, 0.0)

@@ -32,7 +32,7 @@ from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.resampling import Resampled, Resampling
 from cotlab.sampling.spec import StudySpec
 
-__all__ = ["FinishedStudy", "resample", "run_study"]
+__all__ = ["FinishedStudy", "resample", "run_study", "study_engine"]
 
 GIVEN_CARD = EngineCard(engine="given", model="transcript", revision="", tokenizer_id="", template_id="", dtype="")
 """What the rollouts of pasted transcripts are from: nothing that samples, so they never count as samples."""
@@ -87,7 +87,7 @@ def run_study(config: StudyConfig, *, progress: Progress | None = None, dry: boo
     progress, started = progress or Silent(), time.monotonic()
     problems, response = _problems(config)
     scorer = load_scorer(config.scorer)
-    with _engine(config, progress) as (engine, template, card):
+    with study_engine(config, progress) as (engine, template, card):
         spec = _spec(config, card.sampling)
         with _run(config, _identity(engine, template), dry) as run:
             resampling = Resampling(
@@ -115,7 +115,12 @@ def resample(*, progress: Progress | None = None, dry: bool = False, **asked: An
 
 
 @contextmanager
-def _engine(config: StudyConfig, progress: Progress) -> Iterator[tuple[Engine, Template, ModelCard]]:
+def study_engine(config: StudyConfig, progress: Progress) -> Iterator[tuple[Engine, Template, ModelCard]]:
+    """The engine that a study samples with, with its template and model card.
+
+    Raises:
+        UserError: The model is not there, or the engine cannot run.
+    """
     progress.say(f"loading {config.model}")
     opened = open_engine(
         config.model, config.engine, options=config.engine_options, template=lambda c, t: _template(config, c, t)

@@ -1,0 +1,139 @@
+"""Coming back to a run that was sampled: the same model, engine, settings, seed and scorer, for further rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cotlab.chains.chain import Chain
+from cotlab.chains.own_scorer import load_scorer
+from cotlab.chains.scorers import Scorer
+from cotlab.chains.settings import SamplingSettings
+from cotlab.engines.base import Engine
+from cotlab.errors import UserError
+from cotlab.runs import Run, Study
+from cotlab.sampling.budget import Budget
+from cotlab.sampling.config import StudyConfig
+from cotlab.sampling.draw import Sampler
+from cotlab.sampling.progress import Progress, Silent
+from cotlab.sampling.scoring import score_run
+from cotlab.sampling.study import study_engine
+
+__all__ = ["Revisit", "find_chain", "revisit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Revisit:
+    """An open run with the engine that filled it."""
+
+    run: Run
+    engine: Engine
+    scorer: Scorer
+    settings: SamplingSettings
+    """Those of the run's resampling study."""
+    seed: int
+    budget: Budget
+    progress: Progress
+
+    def sampler(self, spec: Mapping[str, Any]) -> Sampler:
+        """A sampler for what is asked now; the asking is kept as a study of the run."""
+        study_id = self.run.add_study(dict(spec), self.seed)
+        return Sampler(self.run, self.engine, study_id, seed=self.seed, budget=self.budget, progress=self.progress)
+
+    def score(self) -> int:
+        """Score what is new; returns how many."""
+        return score_run(self.run, self.scorer, progress=self.progress)
+
+
+@contextmanager
+def revisit(
+    path: Path | str,
+    *,
+    engine: str | None = None,
+    engine_options: Mapping[str, Any] | None = None,
+    model: str | None = None,
+    scorer: str | None = None,
+    budget: str | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Revisit]:
+    """Open a run for writing, and the model that it was sampled from.
+
+    Args:
+        path: Run folder.
+        engine: None: as in the run's study.
+        engine_options: As they were given to the study: they are not stored.
+        model: Where the model is now; None: as in the run's study.
+        scorer: None: as in the run's study.
+        budget: Cap on tokens or time.
+        progress: Told how it goes.
+
+    Raises:
+        UserError: The run was not sampled here, or this engine is not the one that sampled it.
+    """
+    progress = progress or Silent()
+    with Run.open(path, writable=True) as run:
+        study = _study(run)
+        changed = {"engine": engine, "engine_options": engine_options, "model": model, "scorer": scorer}
+        config = StudyConfig.of(
+            **{
+                "model": run.identity.model,
+                **(study.spec.get("asked") or {}),
+                **{name: value for name, value in changed.items() if value is not None},
+            }
+        )
+        with study_engine(config, progress) as (opened, _, _):
+            _check_same(run, opened)
+            settings = dict(study.spec["settings"])
+            yield Revisit(
+                run,
+                opened,
+                load_scorer(config.scorer),
+                SamplingSettings(**{**settings, "stop": tuple(settings["stop"])}),
+                study.seed,
+                Budget.parse(budget) if budget else Budget(),
+                progress,
+            )
+
+
+def find_chain(run: Run, chain_id: str | None) -> Chain:
+    """The chain whose id starts so; None: the only one.
+
+    Raises:
+        UserError: There is none, or there are several.
+    """
+    found = [chain for chain in run.chains() if chain.id.startswith(chain_id or "")]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(chain.id for chain in run.chains()[:5]) or "none"
+    what = f"chain '{chain_id}'" if chain_id else "a chain"
+    if found and chain_id is None:
+        raise UserError(f"{run.path} has {len(found)} chains. Choose {what} with --chain: {known}")
+    raise UserError(f"{len(found)} chains of {run.path} are {what}; there are: {known}")
+
+
+def _study(run: Run) -> Study:
+    studies = [study for study in run.studies() if study.spec.get("kind") == "resample"]
+    if not studies:
+        raise UserError(f"{run.path} was not sampled by cotlab, so nothing can be sampled in it. Use `cotlab resample`")
+    return studies[-1]
+
+
+def _check_same(run: Run, engine: Engine) -> None:
+    """Rollouts of different engines must not be compared.
+
+    Raises:
+        UserError: The engine is not the one that sampled the run.
+    """
+    cards = run.engine_cards()
+    if engine.card.id in cards:
+        return
+    theirs = [card.to_json() for card in cards.values() if card.engine != "given"]
+    ours = engine.card.to_json()
+    different = [name for name in ours if theirs and theirs[-1][name] != ours[name]]
+    raise UserError(
+        f"{run.path} was sampled by another engine (it differs in {', '.join(different) or 'everything'}), and effects "
+        "are measured on one engine. Give the --engine and --engine-option that it was sampled with"
+    )
