@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["forks"]
 
 SHOWN_ANSWERS = 3
+LONGEST_TEXT = 90
 
 
 @app.command()
@@ -168,7 +169,6 @@ def _print(
 ) -> None:
     from rich.text import Text
 
-    from cotlab.cli.chosen import step_text
     from cotlab.cli.output import out, print_table
     from cotlab.cli.results import interval, plain
 
@@ -212,6 +212,14 @@ def _print(
                 for t in pivotal
             ],
         )
+
+
+def _said(chain: Chain, first: int, last: int) -> str:
+    """What the chain says from one position to the next, shortened."""
+    from cotlab.cli.chosen import step_text
+
+    text = "".join(step_text(chain, k) for k in range(first, last))
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
 
 
 def _mostly(curve: OutcomeCurve, shares: Any) -> str:

@@ -58,6 +58,7 @@ def chain_branchings(
     """Positions of a chain with rollouts: behind all their likely next tokens where those are there, else begun there.
 
     A token that ends the response has no rollouts; a position with such a branch counts by the rollouts begun there.
+    No rollout counts at two positions.
 
     Raises:
         UserError: What `cotlab.trees.chain_draws` raises.
@@ -67,7 +68,8 @@ def chain_branchings(
     condition = condition or sampled_under(run, chain) or _of_branches(run, chain, known)
     if condition is None:
         return ()
-    found = []
+    found: list[Branching] = []
+    used: set[str] = set()
     ends = [0, *(step.end for step in chain.steps)]
     for k in range(len(chain.steps)):
         prefix = chain.prefix(k)
@@ -80,11 +82,13 @@ def chain_branchings(
             for (token, p), weight in zip(tokens.tokens, tokens.weights, strict=True):
                 draws = begun_at(run, prefix.extend((token,)).id, scorer_id=scorer_id, condition=condition)
                 branches.append(Branch(token, p, weight, token == said, draws))
-        if not branches or not all(len(branch.draws) for branch in branches):
-            draws = begun_at(run, prefix.id, scorer_id=scorer_id, condition=condition)
-            branches = [Branch(None, 1.0, 1.0, False, draws)]
-        if len(branches[0].draws):
+        if branches and all(len(branch.draws) for branch in branches):
+            used |= {branch.draws.prefix_id for branch in branches}
             found.append(Branching(k, tuple(branches)))
+        elif prefix.id not in used:  # what stands behind a branch does not count a second time
+            draws = begun_at(run, prefix.id, scorer_id=scorer_id, condition=condition)
+            if len(draws):
+                found.append(Branching(k, (Branch(None, 1.0, 1.0, False, draws),)))
     return tuple(found)
 
 
