@@ -184,9 +184,7 @@ def _print(
                 interval(change.size),
                 f"{100 * (change.size.null_q95 or 0):.0f}",
                 *(f"{change.probability[limit]:.2f}" for limit in (0.10, 0.15, 0.20)),
-                plain(
-                    "".join(step_text(chain, k) for k in range(positions[change.place], positions[change.place + 1]))
-                ),
+                plain(_said(chain, positions[change.place], positions[change.place + 1])),
             ]
             for change in curve.changes
         ],
