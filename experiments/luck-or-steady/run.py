@@ -1,6 +1,6 @@
 """How often is a verdict of luck or steadiness wrong? Simulated value curves with a known largest step.
 
-python experiments/luck-or-steady/run.py [--studies 80]
+python experiments/luck-or-steady/run.py [--studies 60]
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _bare(curve: NDArray[np.float64], n: int, seed: int) -> float:
 def main() -> None:
     """Every curve at every size."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--studies", type=int, default=80)
+    parser.add_argument("--studies", type=int, default=60)
     studies = parser.parse_args().studies
     rows = []
     for name, curve in CURVES.items():

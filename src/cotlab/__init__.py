@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cotlab.chains import Chain, Prefix, Problem, Rollout, SamplingSettings, Score, Step, get_cutter, load_scorer
     from cotlab.engines import Engine, open_engine
-    from cotlab.measures import chain_draws, importance, value_curve
+    from cotlab.measures import (
+        chain_curve,
+        chain_determinism,
+        chain_draws,
+        chain_progress,
+        importance,
+        smooth_curve,
+        value_curve,
+    )
     from cotlab.problems import load_problems
     from cotlab.reports import StudyView, chain_report, report_data, write_report
     from cotlab.runs import Run, list_runs, merge_runs, verify_run
@@ -42,7 +50,10 @@ __all__ = [
     "StudyView",
     "alternatives",
     "build_tree",
+    "chain_curve",
+    "chain_determinism",
     "chain_draws",
+    "chain_progress",
     "chain_report",
     "get_cutter",
     "importance",
@@ -55,6 +66,7 @@ __all__ = [
     "resample",
     "run_study",
     "score_run",
+    "smooth_curve",
     "value_curve",
     "verify_run",
     "write_report",
@@ -73,7 +85,15 @@ _ROOMS = {
         "load_scorer",
     ),
     "engines": ("Engine", "open_engine"),
-    "measures": ("chain_draws", "importance", "value_curve"),
+    "measures": (
+        "chain_curve",
+        "chain_determinism",
+        "chain_draws",
+        "chain_progress",
+        "importance",
+        "smooth_curve",
+        "value_curve",
+    ),
     "problems": ("load_problems",),
     "reports": ("StudyView", "chain_report", "report_data", "write_report"),
     "runs": ("Run", "list_runs", "merge_runs", "verify_run"),

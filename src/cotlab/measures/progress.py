@@ -5,9 +5,12 @@
 2. Quadratic variation Σ(ΔV)², corrected: each squared difference of shares is too large by the variances of both,
    V̂(1−V̂)/(n−1) each, which is taken off. Of chains that were not chosen, V is a martingale that ends at 0 or 1, so
    E Σ(ΔV)² = V₀(1−V₀) (Doob): that is what the value of a chain can move at all.
-3. The share of the largest step in the net change. The largest of many noisy differences is mostly noise (0.9 of the
-   net change at 10 rollouts a position where 0.1 is true, `experiments/progress`), so it is read off curves drawn from
-   the posterior of `cotlab.measures.smoothing`, of which each has its own largest step.
+3. The share of the largest step in the net change. The largest of many noisy differences is mostly noise (0.57 of the
+   net change at 10 rollouts a position where 0.05 is true, `experiments/luck-or-steady`), so the bare share is compared
+   with what curves of a known share give at the same numbers of rollouts: the largest step has the share s, the others
+   are equal. The estimate is the s whose median bare share is the one found, the interval holds every s that it is
+   not unlikely under. The verdict is read off curves drawn from the posterior of `cotlab.measures.smoothing`, which
+   sees a jump from fewer rollouts.
 4. Insight: the first position from which V stays beyond half of its net change.
 """
 
@@ -36,6 +39,7 @@ HALF = 0.5
 SURE = 0.9
 """Posterior probability that a verdict needs."""
 PATHS = 1_000
+NULLS, SHARES = 300, 40
 KNOWN_END_WORTH = 400
 """Rollouts that the known end of a chain counts for in the posterior: enough to pin it."""
 
@@ -137,7 +141,7 @@ def _measured(
     share = np.clip(rises[moved].max(axis=1) / net[moved], 0, 1)
     which = rises[moved].argmax(axis=1)
     largest = int(np.bincount(which).argmax())
-    found = _posterior(share, float(share.mean()), level, drawn)
+    found = _inverted(k, n, (float(np.median(paths[:, 0])), float(np.median(paths[:, -1]))), sign, drawn, level, seed)
     verdict, reason = _verdict(share, found, sign, places[largest], places[largest + 1])
     return Progress(
         positions=tuple(places),
@@ -262,6 +266,33 @@ def _naive_share(k: FloatArray, n: FloatArray, sign: float, known_end: bool, see
         null_q95=float(np.quantile(null, 0.95)),
         method="bare shares",
     )
+
+
+def _inverted(
+    k: FloatArray, n: FloatArray, ends: tuple[float, float], sign: float, drawn: int, level: float, seed: int
+) -> Estimate:
+    """The share by comparison with simulated curves of known shares (inversion of a test)."""
+    bare = k / n
+    net = sign * (bare[-1] - bare[0])
+    if net <= 0:
+        return Estimate.missing("the net change of the bare shares is 0", method="inverted", n=drawn)
+    rises = sign * np.diff(bare)
+    seen, at, steps = float(np.clip(rises.max() / net, 0, 1)), int(rises.argmax()), len(n) - 1
+    shares = np.linspace(1 / steps, 1, SHARES)
+    rng = np.random.default_rng(seed)
+    quantiles = np.empty((SHARES, 3))
+    for row, share in zip(quantiles, shares, strict=True):
+        each = np.full(steps, (1 - share) / max(steps - 1, 1))
+        each[at] = share
+        curve = ends[0] + (ends[1] - ends[0]) * np.concatenate([[0.0], np.cumsum(each)])
+        again = rng.binomial(n.astype(int), np.clip(curve, 0, 1), (NULLS, steps + 1)) / n
+        change = np.maximum(sign * (again[:, -1] - again[:, 0]), 1e-9)
+        bare_again = np.clip((sign * np.diff(again, axis=1)).max(axis=1) / change, 0, 1)
+        row[:] = np.quantile(bare_again, [(1 - level) / 2, 0.5, (1 + level) / 2])
+    allowed = shares[(quantiles[:, 0] <= seen) & (seen <= quantiles[:, 2])]
+    value = float(shares[np.abs(quantiles[:, 1] - seen).argmin()])
+    low, high = (float(allowed.min()), float(allowed.max())) if len(allowed) else (value, value)
+    return Estimate(value, min(low, value), max(high, value), n=drawn, level=level, method="inverted")
 
 
 def _percent(found: Estimate) -> str:
