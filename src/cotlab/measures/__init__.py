@@ -12,13 +12,13 @@ Measures are pure: they take `Draws` (outcomes and answers of the rollouts throu
 """
 
 from cotlab.measures.branches import Branch, Branching, chain_branchings, chain_curve
-from cotlab.measures.chain_progress import chain_progress
 from cotlab.measures.curve import value_curve
 from cotlab.measures.determinism import Control, Determinism, chain_determinism, greedy_control
 from cotlab.measures.effects import importance, step_effect
 from cotlab.measures.forks import Change, OutcomeCurve, outcome_curve
 from cotlab.measures.pivotal import TokenEffect, token_effects
 from cotlab.measures.progress import Progress, progress
+from cotlab.measures.run_progress import chain_progress
 from cotlab.measures.smoothing import CurvePosterior, curve_paths, curve_posterior, smooth_curve
 from cotlab.trees import Draws, Value, chain_draws, value
 

@@ -6,7 +6,7 @@
    V̂(1−V̂)/(n−1) each, which is taken off. Of chains that were not chosen, V is a martingale that ends at 0 or 1, so
    E Σ(ΔV)² = V₀(1−V₀) (Doob): that is what the value of a chain can move at all.
 3. The share of the largest step in the net change. The largest of many noisy differences is mostly noise (0.57 of the
-   net change at 10 rollouts a position where 0.05 is true, `experiments/luck-or-steady`), so the bare share is compared
+   net change at 10 rollouts a position where 0.05 is true, `experiments/luck`), so the bare share is compared
    with what curves of a known share give at the same numbers of rollouts: the largest step has the share s, the others
    are equal. The estimate is the s whose median bare share is the one found, the interval holds every s that it is
    not unlikely under. The verdict is read off curves drawn from the posterior of `cotlab.measures.smoothing`, which

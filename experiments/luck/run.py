@@ -1,6 +1,6 @@
 """How often is a verdict of luck or steadiness wrong? Simulated value curves with a known largest step.
 
-python experiments/luck-or-steady/run.py [--studies 60]
+python experiments/luck/run.py [--studies 60]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cotlab.chains.score import Outcome
 from cotlab.measures import Draws, progress
 
 HERE = Path(__file__).parent
@@ -48,7 +49,9 @@ CURVES = {
 def study(curve: NDArray[np.float64], n: int, seed: int) -> Any:
     """One measured study."""
     k = np.random.default_rng([seed, n]).binomial(n, curve)
-    draws = [Draws.of(f"p{i}", ["correct"] * int(c) + ["wrong"] * int(n - c)) for i, c in enumerate(k)]
+    right: list[Outcome] = ["correct"]
+    wrong: list[Outcome] = ["wrong"]
+    draws = [Draws.of(f"p{i}", right * int(c) + wrong * int(n - c)) for i, c in enumerate(k)]
     return progress(draws, positions=range(len(curve)), tokens=range(len(curve)), seed=seed)
 
 

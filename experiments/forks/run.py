@@ -1,6 +1,6 @@
 """How often are forks declared where there are none, and how often are they found?
 
-python experiments/fork-rates/run.py FOLDER      # the stored questions, as in experiments/curve-smoothing
+python experiments/forks/run.py FOLDER      # the stored questions, as in experiments/curve-smoothing
 """
 
 from __future__ import annotations
