@@ -1,6 +1,6 @@
 """Smooth the stored questions of Forking Fast and compare with the truth from other draws.
 
-    python experiments/curve-smoothing/compare.py FOLDER      # FOLDER holds deepseek/row*.json.gz and llama/row*.json.gz
+    python experiments/curve-smoothing/compare.py FOLDER   # holds deepseek/row*.json.gz and llama/row*.json.gz
 
 Writes results.json. About two minutes on one core.
 """

@@ -19,8 +19,8 @@ from curves import load
 from cotlab.measures import OutcomeCurve, outcome_curve
 
 HERE = Path(__file__).parent
-STUDIES = 100
-SIZES = (5, 10, 30, 100)
+STUDIES = 60
+SIZES = (10, 30, 100)
 A, B = np.array([0.5, 0.3, 0.15, 0.05]), np.array([0.05, 0.15, 0.3, 0.5])
 
 

@@ -1,6 +1,6 @@
 """How often is a verdict of luck or steadiness wrong? Simulated value curves with a known largest step.
 
-python experiments/luck/run.py [--studies 60]
+python experiments/luck/run.py [--studies 30]
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _bare(curve: NDArray[np.float64], n: int, seed: int) -> float:
 def main() -> None:
     """Every curve at every size."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--studies", type=int, default=60)
+    parser.add_argument("--studies", type=int, default=30)
     studies = parser.parse_args().studies
     rows = []
     for name, curve in CURVES.items():
