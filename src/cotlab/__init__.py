@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from cotlab.chains import Chain, Prefix, Problem, Rollout, SamplingSettings, Score, Step, get_cutter, load_scorer
     from cotlab.engines import Engine, open_engine
     from cotlab.measures import (
+        chain_curve,
+        chain_determinism,
         chain_draws,
+        chain_progress,
         chain_rollouts,
         counterfactual_importance,
         importance,
         measure_steps,
+        smooth_curve,
         value_curve,
     )
     from cotlab.problems import load_problems
@@ -59,7 +63,10 @@ __all__ = [
     "StudyView",
     "alternatives",
     "build_tree",
+    "chain_curve",
+    "chain_determinism",
     "chain_draws",
+    "chain_progress",
     "chain_report",
     "chain_rollouts",
     "counterfactual_importance",
@@ -81,6 +88,7 @@ __all__ = [
     "revisit",
     "run_study",
     "score_run",
+    "smooth_curve",
     "value_curve",
     "verify_run",
     "write_report",
@@ -105,6 +113,10 @@ _ROOMS = {
         "counterfactual_importance",
         "importance",
         "measure_steps",
+        "chain_curve",
+        "chain_determinism",
+        "chain_progress",
+        "smooth_curve",
         "value_curve",
     ),
     "problems": ("load_problems",),

@@ -10,6 +10,7 @@ import typer
 __all__ = [
     "Base",
     "BudgetText",
+    "ConditionText",
     "Cutter",
     "DryRun",
     "EngineCardName",
@@ -76,6 +77,10 @@ ModelNow = Annotated[str | None, typer.Option("--model", help="Where the model i
 EngineNow = Annotated[str | None, typer.Option("--engine", help="Default: as the run was sampled.")]
 SimilarityName = Annotated[
     str, typer.Option("--similarity", help="What makes two sentences alike: text, tiny-state, …")
+]
+ConditionText = Annotated[
+    str | None,
+    typer.Option("--condition", help="SETTINGS:ENGINE, ids or their starts, where a run holds several conditions."),
 ]
 Template = Annotated[str | None, typer.Option(help="Chat template: r1, qwen3, plain, tokenizer, or a Jinja file.")]
 NoThinkTag = Annotated[bool, typer.Option("--no-think-tag", help="Do not open a think tag in the prompt.")]

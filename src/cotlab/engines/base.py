@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from cotlab.chains.prefix import Prefix
 from cotlab.chains.rollout import Rollout
 from cotlab.chains.tokens import Tokenizer
+from cotlab.errors import ModelError
 from cotlab.interventions.condition import Condition
 from cotlab.models.engine_card import EngineCard
 
@@ -96,6 +98,23 @@ class Engine(ABC):
         Yields:
             One list of n − 1 floats a sequence, in order.
         """
+
+    def next_token_probs(self, prefix: Prefix, most: int) -> list[tuple[int, float]]:
+        """Likeliest next tokens after a prefix with their raw probabilities (before temperature, top-p and top-k).
+
+        Args:
+            prefix: Prompt and kept tokens, fewer than `max_model_len`.
+            most: How many at most.
+
+        Returns:
+            (token id, probability), likeliest first.
+
+        Raises:
+            ModelError: The engine does not tell.
+        """
+        raise ModelError(
+            f"the {self.card.engine} engine does not tell next-token probabilities: use vllm or transformers"
+        )
 
     @abstractmethod
     def close(self) -> None:

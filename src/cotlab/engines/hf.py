@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from cotlab.chains.prefix import Prefix
 from cotlab.chains.rollout import Rollout
 from cotlab.chains.tokens import Tokenizer
 from cotlab.engines.base import Capabilities, Engine, EngineStats, Failure, Request
@@ -119,6 +120,24 @@ class TransformersEngine(Engine):
             group.append(sequence)
         if group:
             yield from self._score(group)
+
+    @torch.inference_mode()
+    def next_token_probs(self, prefix: Prefix, most: int) -> list[tuple[int, float]]:
+        """One forward pass over what the last prefix does not share; see `Engine.next_token_probs`.
+
+        Raises:
+            ModelError: A token is not in the vocabulary, or the prefix is too long.
+            EngineError: The engine is closed.
+        """
+        ids = prefix.token_ids
+        if len(ids) >= self.max_model_len:
+            raise ModelError(f"the prefix has {len(ids)} tokens and the model holds {self.max_model_len}: cut it")
+        self._check_vocabulary(ids)
+        if self._reader is None:
+            raise EngineError("the transformers engine is closed; open it again")
+        _, logits, _ = self._reader.read(ids, Baseline())
+        found = logits.float().softmax(dim=-1).topk(min(most, logits.shape[-1]))
+        return list(zip(found.indices.tolist(), found.values.tolist(), strict=True))
 
     def close(self) -> None:
         """Free the model; on cuda its memory goes back to the driver."""

@@ -101,6 +101,10 @@ class MarkovEngine(Engine):
         """Exact distribution of the next token: raw, or as `settings` sample it."""
         return self._law.next_tokens(self._state(prefix), settings)
 
+    def next_token_probs(self, prefix: Prefix, most: int) -> list[tuple[int, float]]:
+        """Exact; see `Engine.next_token_probs`."""
+        return sorted(self.next_tokens(prefix).items(), key=lambda pair: (-pair[1], pair[0]))[:most]
+
     def answer_distribution(self, prefix: Prefix, settings: SamplingSettings) -> dict[str, float]:
         """Exact chance of each answer, of `unparsable` and of `truncated`, of a rollout from `prefix`.
 

@@ -13,11 +13,13 @@ reaches too: the engine has to be opened again then.
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from cotlab.chains.prefix import Prefix
 from cotlab.chains.rollout import Rollout
 from cotlab.chains.settings import SamplingSettings
 from cotlab.chains.tokens import HFTokenizer, Tokenizer
@@ -124,6 +126,34 @@ class VllmEngine(Engine):
                 while due in ready:
                     yield ready.pop(due)
                     due += 1
+
+    def next_token_probs(self, prefix: Prefix, most: int) -> list[tuple[int, float]]:
+        """See `Engine.next_token_probs`; vLLM gives 20 tokens at most unless `max_logprobs` allows more.
+
+        Raises:
+            ModelError: The prefix or `most` is more than vLLM takes.
+            EngineError: vLLM broke, or the engine is closed.
+        """
+        from vllm.sampling_params import RequestOutputKind, SamplingParams
+
+        params = SamplingParams(
+            temperature=0,
+            max_tokens=1,
+            ignore_eos=True,
+            logprobs=most,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        with self._steps.call() as call:
+            try:
+                call.add(prefix.token_ids, params, None)
+            except ValueError as error:
+                raise ModelError(str(error).splitlines()[0]) from error
+            while call:
+                for _, output in call.finished():
+                    found = output.outputs[0].logprobs[0]
+        pairs = sorted(((token, math.exp(one.logprob)) for token, one in found.items()), key=lambda pair: -pair[1])
+        return pairs[:most]
 
     def close(self) -> None:
         """Free the model. Closing twice is allowed, and so is opening another engine afterwards."""

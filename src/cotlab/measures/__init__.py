@@ -11,11 +11,17 @@ same for a whole chain, with what the rollouts say), and return `Estimate`s.
     counterfactual_importance(data, similarity)              # where something else is said instead
     published_importance(data, similarity)                   # the published arithmetic of Thought Anchors
 
+    probs = smooth_curve(counts, S)                          # outcome curve from few draws a position
+    _, curve = chain_curve(run, chain, scorer_id=…)          # the same of a chain, with its forks
+    luck = chain_progress(run, chain, scorer_id=…)           # lucky, steady or undecided
+    fixed = chain_determinism(run, chain, scorer_id=…)       # how alike what follows is, by steps kept
+
 Formulas, sources, intervals and what they are worth: docs/measures.md.
 """
 
 from cotlab.measures.along_chain import ChainRollouts, chain_rollouts
 from cotlab.measures.avoided import AvoidedDraws, avoiding_effect, interaction, resilience, subsets
+from cotlab.measures.branches import Branch, Branching, chain_branchings, chain_curve
 from cotlab.measures.catalogue import MEASURES, MeasuredStep, measure_steps
 from cotlab.measures.contrast import METRICS, Metric, checked_metric, contrast
 from cotlab.measures.counterfactual import (
@@ -25,12 +31,18 @@ from cotlab.measures.counterfactual import (
     overdeterminedness,
 )
 from cotlab.measures.curve import value_curve
+from cotlab.measures.determinism import Control, Determinism, chain_determinism, greedy_control
 from cotlab.measures.effects import importance, step_effect
 from cotlab.measures.forced import ForcedAnswers, forced_answers, forced_importance
+from cotlab.measures.forks import Change, OutcomeCurve, outcome_curve
 from cotlab.measures.on_policy import OnPolicyEffect, on_policy_effect
+from cotlab.measures.pivotal import TokenEffect, token_effects
 from cotlab.measures.prefix_draws import edited_prefixes, forced_prefixes, prefix_draws, rollout_draws
+from cotlab.measures.progress import Progress, progress
+from cotlab.measures.run_progress import chain_progress
 from cotlab.measures.sentence import SentenceImportance, sentence_importance
 from cotlab.measures.similarity import ExactKey, ExactState, ExactText, Similarity, alike, in_place, load_similarity
+from cotlab.measures.smoothing import CurvePosterior, curve_paths, curve_posterior, smooth_curve
 from cotlab.measures.thought_anchors import PublishedStep, published_forced, published_importance
 from cotlab.trees import Draws, Value, chain_draws, value
 
@@ -38,7 +50,13 @@ __all__ = [
     "MEASURES",
     "METRICS",
     "AvoidedDraws",
+    "Branch",
+    "Branching",
     "ChainRollouts",
+    "Change",
+    "Control",
+    "CurvePosterior",
+    "Determinism",
     "Draws",
     "ExactKey",
     "ExactState",
@@ -47,22 +65,32 @@ __all__ = [
     "MeasuredStep",
     "Metric",
     "OnPolicyEffect",
+    "OutcomeCurve",
+    "Progress",
     "PublishedStep",
     "SentenceImportance",
     "Similarity",
+    "TokenEffect",
     "Value",
     "alike",
     "avoiding_effect",
+    "chain_branchings",
+    "chain_curve",
+    "chain_determinism",
     "chain_draws",
+    "chain_progress",
     "chain_rollouts",
     "checked_metric",
     "contrast",
     "counterfactual_importance",
+    "curve_paths",
+    "curve_posterior",
     "different_trajectories",
     "edited_prefixes",
     "forced_answers",
     "forced_importance",
     "forced_prefixes",
+    "greedy_control",
     "importance",
     "in_place",
     "interaction",
@@ -70,15 +98,19 @@ __all__ = [
     "load_similarity",
     "measure_steps",
     "on_policy_effect",
+    "outcome_curve",
     "overdeterminedness",
     "prefix_draws",
+    "progress",
     "published_forced",
     "published_importance",
     "resilience",
     "rollout_draws",
     "sentence_importance",
+    "smooth_curve",
     "step_effect",
     "subsets",
+    "token_effects",
     "value",
     "value_curve",
 ]

@@ -22,6 +22,7 @@ from cotlab.trees import (
     alternatives_at,
     by_text,
     by_tiny_state,
+    chain_verdict,
     draws_at,
     paths,
     resolve_scorer,
@@ -73,7 +74,7 @@ def chain_report(run: Run, chain: Chain, view: StudyView) -> ChainReport:
     lacking = unfinished(run, chain, scorer_id=view.scorer_id, condition=view.condition)
     passages = [path.passage for path in found]
     draws = [draws_at(chain, k, passages, lacking=lacking.get(k)) for k in range(len(chain.steps) + 1)]
-    verdict = _verdict(run, chain, view.scorer_id)
+    verdict = chain_verdict(run, chain, view.scorer_id)
     ends = _shown_positions([*(passage.origin for passage in passages), *lacking], len(chain.steps))
     curve = [value(draws[k]).estimate for k in ends[:-1]] + [_known_end(verdict["outcome"])]
     effects = [*importance([draws[k] for k in ends[:-1]]), _last_effect(curve)]
@@ -183,13 +184,6 @@ def _paths(run: Run, chain: Chain, view: StudyView) -> list[RolloutPath]:
 def _shown_positions(begun: Sequence[int], n_steps: int) -> list[int]:
     """Positions at which rollouts were begun, 0 and the end of the chain."""
     return sorted({0, n_steps, *begun})
-
-
-def _verdict(run: Run, chain: Chain, scorer_id: str) -> dict[str, Any]:
-    for row in run.outcome_rows(scorer_id, prefix_id=chain.prefix(0).id):
-        if row.rollout_id == chain.rollout_id:
-            return row.value
-    return {"answer": None, "key": None, "outcome": "unjudged"}
 
 
 def _known_end(outcome: Outcome) -> Estimate:

@@ -15,6 +15,7 @@ from cotlab.sampling.config import StudyConfig
 from cotlab.sampling.cost import Cost
 from cotlab.sampling.draw import Drawn, Sampler
 from cotlab.sampling.edited import draw_edited, draw_forced
+from cotlab.sampling.greedy_control import draw_greedy_control, greedy_settings
 from cotlab.sampling.positions import Positions
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.resampling import Resampled, Resampling
@@ -22,6 +23,7 @@ from cotlab.sampling.revisiting import Revisit, find_chain, revisit
 from cotlab.sampling.scoring import score_run
 from cotlab.sampling.spec import Screen, StudySpec
 from cotlab.sampling.study import FinishedStudy, resample, run_study
+from cotlab.sampling.token_branches import branch_cost, draw_branches
 
 __all__ = [
     "Avoidance",
@@ -41,10 +43,14 @@ __all__ = [
     "StudyConfig",
     "StudySpec",
     "Trail",
+    "branch_cost",
     "draw_avoiding",
+    "draw_branches",
     "draw_edited",
     "draw_forced",
+    "draw_greedy_control",
     "find_chain",
+    "greedy_settings",
     "resample",
     "revisit",
     "run_study",

@@ -12,6 +12,7 @@ Each of these reads the rollouts once. Where several are wanted of one chain, re
 """
 
 from cotlab.trees.alternative import Alternative, alternatives, alternatives_at
+from cotlab.trees.begun import begun_at, chain_verdict
 from cotlab.trees.build import Tree, build_tree
 from cotlab.trees.conditions import ConditionIds, choose_condition, conditions_of, sampled_under
 from cotlab.trees.draws import OUTCOMES, Draws
@@ -35,10 +36,12 @@ __all__ = [
     "Value",
     "alternatives",
     "alternatives_at",
+    "begun_at",
     "build_tree",
     "by_text",
     "by_tiny_state",
     "chain_draws",
+    "chain_verdict",
     "choose_condition",
     "conditions_of",
     "draws_at",

@@ -33,6 +33,7 @@ Importer = Callable[[Path, Path], Imported]
 
 IMPORTERS: dict[str, str] = {
     "math-rollouts": "cotlab.runs.imports.math_rollouts:import_math_rollouts",
+    "forking-fast": "cotlab.runs.imports.forking_fast:import_forking_fast",
     "pivotal-tokens": "cotlab.runs.imports.pivotal_tokens:import_pivotal_tokens",
 }
 """Where each format's importer is: `module:function`, loaded when it is used."""

@@ -1,0 +1,153 @@
+"""`cotlab determinism`: how much is fixed once K steps are kept."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cotlab.cli import options
+from cotlab.cli.app import app
+
+if TYPE_CHECKING:
+    from cotlab.chains.chain import Chain
+    from cotlab.measures import Control, Determinism
+
+__all__ = ["determinism"]
+
+
+@app.command()
+def determinism(
+    run: options.RunFolder,
+    chain: Annotated[str | None, typer.Option(help="Id of a chain (or its start); default: all.")] = None,
+    scorer: Annotated[str, typer.Option(help="Whose answers count.")] = "answers",
+    condition: options.ConditionText = None,
+    control: Annotated[
+        int, typer.Option(help="Draw so many rollouts at temperature 0, together and alone, at each position.", min=0)
+    ] = 0,
+    positions: Annotated[str, typer.Option(help="Where the control is drawn: every, stride:4 or a list.")] = "coarse",
+    model: options.ModelNow = None,
+    engine: options.EngineNow = None,
+    engine_option: options.EngineOption = None,
+    budget: options.BudgetText = None,
+    json: options.Json = False,
+) -> None:
+    """How alike what follows is, by steps kept; --control tells the engine's own part."""
+    from cotlab.cli.chosen import chosen_chains, chosen_condition
+    from cotlab.cli.output import print_json
+    from cotlab.measures import chain_determinism
+    from cotlab.runs import Run
+
+    if control:
+        _draw(run, chain, control, positions, model, engine, options.engine_options(engine_option), budget)
+    with Run.open(run) as store:
+        ids = chosen_condition(store, condition)
+        found = [
+            (one, chain_determinism(store, one, scorer_id=scorer, condition=ids), _controls(store, one))
+            for one in chosen_chains(store, chain)
+        ]
+    if json:
+        print_json(
+            {
+                "run": str(run),
+                "chains": [
+                    {
+                        "chain": one.id,
+                        "positions": [asdict(row) for row in rows],
+                        "control": [asdict(row) for row in controls],
+                    }
+                    for one, rows, controls in found
+                ],
+            }
+        )
+        return
+    for one, rows, controls in found:
+        _print(one, rows, controls)
+
+
+def _draw(
+    path: Path,
+    chain: str | None,
+    repeats: int,
+    positions: str,
+    model: str | None,
+    engine: str | None,
+    engine_options: dict[str, Any],
+    budget: str | None,
+) -> None:
+    from cotlab.cli.chosen import chosen_chains
+    from cotlab.cli.progress import Bar
+    from cotlab.sampling import Positions, draw_greedy_control, revisit
+
+    wanted = Positions.parse(positions)
+    with (
+        Bar() as bar,
+        contextlib.redirect_stdout(sys.stderr),
+        revisit(
+            path, engine=engine, engine_options=engine_options or None, model=model, budget=budget, progress=bar
+        ) as again,
+    ):
+        sampler = again.sampler({"kind": "determinism control", "positions": positions, "repeats": repeats})
+        for one in chosen_chains(again.run, chain):
+            draw_greedy_control(sampler, one, wanted.first_wave(len(one.steps)), repeats, again.settings)
+        if sampler.drawn.stopped:
+            bar.say(f"stopped early: {sampler.drawn.stopped}. The same command goes on with a larger --budget")
+
+
+def _controls(store: Any, chain: Chain) -> tuple[Control, ...]:
+    """Those of every pair of settings at temperature 0 and engine that the run holds."""
+    from cotlab.measures import greedy_control
+
+    greedy = [key for key, settings in store.settings().items() if settings.temperature == 0]
+    return tuple(
+        control
+        for settings_id in greedy
+        for card_id in store.engine_cards()
+        for control in greedy_control(store, chain, settings_id=settings_id, engine_card_id=card_id)
+    )
+
+
+def _print(chain: Chain, rows: tuple[Determinism, ...], controls: tuple[Control, ...]) -> None:
+    from cotlab.cli.chosen import number, step_text
+    from cotlab.cli.output import print_table
+    from cotlab.cli.results import interval, plain
+
+    print_table(
+        f"chain {chain.id}: what follows the first K steps (shares in percent, entropies in nats, 95% intervals)",
+        [">K", ">n", ">answered", ">agreement", ">as the chain", ">exact text", ">H answers", ">H texts", "next step"],
+        [
+            [
+                str(row.position),
+                str(row.n),
+                interval(row.answered),
+                interval(row.agreement),
+                interval(row.same_as_chain),
+                interval(row.exact_text),
+                number(row.answer_entropy),
+                number(row.text_entropy),
+                plain(step_text(chain, row.position)),
+            ]
+            for row in rows
+        ],
+        wide=8,
+    )
+    if not controls:
+        return
+    print_table(
+        "temperature 0, the same prefix again: pairs that are equal token for token",
+        [">K", ">together", ">alone", ">together with alone", ">first difference, token"],
+        [
+            [
+                str(row.position),
+                interval(row.together),
+                interval(row.alone),
+                interval(row.across),
+                "none" if row.first_difference is None else str(row.first_difference),
+            ]
+            for row in controls
+        ],
+    )

@@ -1,0 +1,303 @@
+"""Progress along a chain, luck or steady: how much of what V gains comes from its largest single step.
+
+1. V at each sampled position from the rollouts begun there (so neighbours share none), and the chain's own outcome at
+   its end, where that is known.
+2. Quadratic variation Σ(ΔV)², corrected: each squared difference of shares is too large by the variances of both,
+   V̂(1−V̂)/(n−1) each, which is taken off. Of chains that were not chosen, V is a martingale that ends at 0 or 1, so
+   E Σ(ΔV)² = V₀(1−V₀) (Doob): that is what the value of a chain can move at all.
+3. The share of the largest step in the net change. The largest of many noisy differences is mostly noise (0.57 of the
+   net change at 10 rollouts a position where 0.05 is true, `experiments/luck`), so the bare share is compared
+   with what curves of a known share give at the same numbers of rollouts: the largest step has the share s, the others
+   are equal. The estimate is the s whose median bare share is the one found, the interval holds every s that it is
+   not unlikely under. The verdict is read off curves drawn from the posterior of `cotlab.measures.smoothing`, which
+   sees a jump from fewer rollouts.
+4. Insight: the first position from which V stays beyond half of its net change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cotlab.measures.smoothing import curve_paths, smooth_curve
+from cotlab.stats import Estimate
+from cotlab.trees import Draws, unusable
+
+__all__ = ["Progress", "Verdict", "progress"]
+
+FloatArray = NDArray[np.float64]
+Verdict = Literal["lucky", "steady", "undecided"]
+MIN_POSITIONS = 4
+MIN_DRAWS = 5
+LEAST_CHANGE = 0.2
+"""A smaller net change of V is too little to ask where it comes from."""
+HALF = 0.5
+SURE = 0.9
+"""Posterior probability that a verdict needs."""
+PATHS = 1_000
+NULLS, SHARES = 300, 40
+KNOWN_END_WORTH = 400
+"""Rollouts that the known end of a chain counts for in the posterior: enough to pin it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How V moved along a chain. Estimates give a reason where there is too little to say."""
+
+    positions: tuple[int, ...]
+    """Steps kept at each position that was sampled; the end of the chain last, where its outcome is known."""
+    start: Estimate
+    change: Estimate
+    """Net change of V from the first position to the last, signed."""
+    variation: Estimate
+    """Σ(ΔV)², corrected for noise."""
+    bound: float | None
+    """V₀(1−V₀): the mean of Σ(ΔV)² over chains that were not chosen."""
+    naive_share: Estimate
+    """Largest step over net change of the bare shares; its null is the same of a curve that moves in equal steps."""
+    share: Estimate
+    """The same, corrected for noise: 0 to 1."""
+    largest: int | None
+    """Step that is most likely the largest: the index in `positions` of the position before it."""
+    largest_p: float | None
+    """Posterior probability that it is."""
+    insight_steps: Estimate
+    """Steps kept at the first position from which V stays beyond half of its net change."""
+    insight_tokens: Estimate
+    """The same, in tokens of the response."""
+    verdict: Verdict
+    reason: str
+    """Why that verdict."""
+
+
+def progress(
+    draws: Sequence[Draws],
+    *,
+    positions: Sequence[int],
+    tokens: Sequence[int],
+    end: tuple[float, int, int] | None = None,
+    level: float = 0.95,
+    min_n: int = MIN_DRAWS,
+    seed: int = 0,
+) -> Progress:
+    """How V moved along a chain.
+
+    Args:
+        draws: Rollouts begun at each position that was sampled; no rollout may be in two of them.
+        positions: Steps kept at each.
+        tokens: Response tokens kept at each.
+        end: Value (0 or 1), steps and tokens of the whole chain, where it ended and was judged.
+        level: Nominal coverage of the intervals.
+        min_n: Smallest number of rollouts at a position; positions with fewer are left out.
+        seed: Equal seeds give equal intervals.
+
+    Raises:
+        ValueError: The sequences differ in length.
+    """
+    if not len(draws) == len(positions) == len(tokens):
+        raise ValueError(
+            f"{len(draws)} draws, {len(positions)} positions, {len(tokens)} tokens, expected equal numbers"
+        )
+    usable = [i for i, one in enumerate(draws) if unusable(one, min_n) is None]
+    if reason := _lacking(draws, len(usable), min_n):
+        return _undecided(tuple(positions), reason)
+    n = np.array([len(draws[i]) for i in usable], dtype=float)
+    k = np.array([draws[i].count("correct") for i in usable], dtype=float)
+    places = [positions[i] for i in usable]
+    reached = [tokens[i] for i in usable]
+    if end is not None:
+        k, n = np.append(k, end[0] * KNOWN_END_WORTH), np.append(n, KNOWN_END_WORTH)
+        places, reached = [*places, end[1]], [*reached, end[2]]
+    return _measured(k, n, places, reached, known_end=end is not None, level=level, seed=seed)
+
+
+def _measured(
+    k: FloatArray, n: FloatArray, places: list[int], reached: list[int], *, known_end: bool, level: float, seed: int
+) -> Progress:
+    drawn = int(n[: len(n) - known_end].sum())
+    counts = np.column_stack([k, n - k])
+    paths = curve_paths(counts, n=PATHS, seed=seed)[:, :, 0]
+    change = paths[:, -1] - paths[:, 0]
+    sign = 1.0 if change.mean() >= 0 else -1.0
+    rises = sign * np.diff(paths, axis=1)
+    net = sign * change
+    moved = net >= LEAST_CHANGE
+    steps, toks = _insight(paths, places), _insight(paths, reached)
+    start = _posterior(paths[:, 0], float(np.median(paths[:, 0])), level, int(n[0]))
+    total = _posterior(change, float(np.median(change)), level, drawn)
+    variation = _variation(k, n, known_end, level, seed)
+    naive = _naive_share(k, n, sign, known_end, seed)
+    if moved.mean() < SURE:
+        reason = f"V hardly moves on the whole: {_points(total)} points, a change of {100 * LEAST_CHANGE:.0f} is needed"
+        none = Estimate.missing(reason, method="posterior", n=drawn)
+        return Progress(
+            tuple(places), start, total, variation, float(k[0] / n[0] * (1 - k[0] / n[0])), naive, none, None, None,
+            none, none, "undecided", reason,
+        )  # fmt: skip
+    share = np.clip(rises[moved].max(axis=1) / net[moved], 0, 1)
+    which = rises[moved].argmax(axis=1)
+    largest = int(np.bincount(which).argmax())
+    found = _inverted(k, n, (float(np.median(paths[:, 0])), float(np.median(paths[:, -1]))), sign, drawn, level, seed)
+    verdict, reason = _verdict(share, found, sign, places[largest], places[largest + 1])
+    return Progress(
+        positions=tuple(places),
+        start=start,
+        change=total,
+        variation=variation,
+        bound=float(k[0] / n[0] * (1 - k[0] / n[0])),
+        naive_share=naive,
+        share=found,
+        largest=largest,
+        largest_p=float((which == largest).mean()),
+        insight_steps=_posterior(steps[moved], float(np.median(steps[moved])), level, drawn),
+        insight_tokens=_posterior(toks[moved], float(np.median(toks[moved])), level, drawn),
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def _verdict(share: FloatArray, found: Estimate, sign: float, first: int, last: int) -> tuple[Verdict, str]:
+    """Lucky: more than half of the net change comes from one step. Steady: not. Either with probability `SURE`."""
+    p = float((share > HALF).mean())
+    what = "rise" if sign > 0 else "fall"
+    where = f"step {first}" if last == first + 1 else f"steps {first} to {last - 1}"
+    told = f"{where} carries {_percent(found)} of the {what}"
+    if p >= SURE:
+        return "lucky", f"{told}; more than half with probability {p:.2f}"
+    if p <= 1 - SURE:
+        return "steady", f"no step carries more than half of the {what} (probability {1 - p:.2f}); {told}"
+    return "undecided", f"{told}; that it is more than half has probability {p:.2f}, so draw more rollouts"
+
+
+def _lacking(draws: Sequence[Draws], usable: int, min_n: int) -> str | None:
+    """Why there is nothing to measure; None if there is enough."""
+    if not draws or not any(len(one) for one in draws):
+        return "no rollouts at any position of the chain"
+    if any(one.count("unjudged") for one in draws):
+        return "the problem has no gold answer"
+    if usable < MIN_POSITIONS:
+        truncated = sum(one.count("truncated") == len(one) > 0 for one in draws)
+        if truncated == len(draws):
+            return "all rollouts were truncated: raise max_tokens"
+        return f"{usable} positions have {min_n} rollouts or more, at least {MIN_POSITIONS} are needed"
+    return None
+
+
+def _undecided(places: tuple[int, ...], reason: str) -> Progress:
+    none = Estimate.missing(reason, method="posterior")
+    return Progress(places, none, none, none, None, none, none, None, None, none, none, "undecided", reason)
+
+
+def _posterior(values: FloatArray, value: float, level: float, n: int) -> Estimate:
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(
+        float(value),
+        min(float(low), float(value)),
+        max(float(high), float(value)),
+        n=n,
+        level=level,
+        method="posterior",
+    )
+
+
+def _insight(paths: FloatArray, places: Sequence[int]) -> FloatArray:
+    """For each path the place from which it stays beyond half of its net change, shape [paths]."""
+    change = paths[:, -1:] - paths[:, :1]
+    beyond = (paths - paths[:, :1]) * np.sign(change) >= HALF * np.abs(change)
+    lasting = np.logical_and.accumulate(beyond[:, ::-1], axis=1)[:, ::-1]
+    found: FloatArray = np.asarray(places, dtype=float)[lasting.argmax(axis=1)]
+    return found
+
+
+def _squares(share: FloatArray, n: FloatArray, known_end: bool) -> FloatArray:
+    """Σ(ΔV)² less what noise adds to it; `share` and the result may have leading axes."""
+    noise = share * (1 - share) / np.maximum(n - 1, 1)
+    if known_end:
+        noise[..., -1] = 0
+    squares = np.diff(share, axis=-1) ** 2 - noise[..., 1:] - noise[..., :-1]
+    return np.asarray(squares.sum(axis=-1))
+
+
+def _variation(k: FloatArray, n: FloatArray, known_end: bool, level: float, seed: int) -> Estimate:
+    """Corrected Σ(ΔV)²: unbiased, with a basic bootstrap interval about the smoothed curve."""
+    rng = np.random.default_rng(seed)
+    smooth = smooth_curve(np.column_stack([k, n - k]))[:, 0]
+    if known_end:
+        smooth[-1] = k[-1] / n[-1]
+    flat = np.full(len(n), k.sum() / n.sum()) if not known_end else np.full(len(n), k[:-1].sum() / n[:-1].sum())
+    value = float(_squares(k / n, n, known_end))
+    found = [
+        _squares(rng.binomial(n.astype(int), np.clip(p, 0, 1), (PATHS, len(n))) / n, n, False) for p in (smooth, flat)
+    ]
+    true = float((np.diff(smooth) ** 2).sum())
+    low, high = value - (np.quantile(found[0], [(1 + level) / 2, (1 - level) / 2]) - true)
+    return Estimate(
+        value,
+        max(0.0, float(low)),
+        max(0.0, float(high)),
+        n=int(n[: len(n) - known_end].sum()),
+        level=level,
+        null_mean=float(found[1].mean()),
+        null_q95=float(np.quantile(found[1], 0.95)),
+        p=float((1 + (found[1] >= value).sum()) / (1 + PATHS)),
+        method="unbiased, basic bootstrap",
+    )
+
+
+def _naive_share(k: FloatArray, n: FloatArray, sign: float, known_end: bool, seed: int) -> Estimate:
+    """What bare shares say, beside what they say of a curve that moves in equal steps."""
+    share = k / n
+    drawn = int(n[: len(n) - known_end].sum())
+    net = sign * (share[-1] - share[0])
+    if net <= 0:
+        return Estimate.missing("the net change of the bare shares is 0", method="bare shares", n=drawn)
+    even = np.linspace(share[0], share[-1], len(n))
+    again = np.random.default_rng(seed).binomial(n.astype(int), even, (PATHS, len(n))) / n
+    change = np.maximum(sign * (again[:, -1] - again[:, 0]), 1e-9)
+    null = np.clip((sign * np.diff(again, axis=1)).max(axis=1) / change, 0, 1)
+    return Estimate(
+        float(min(1.0, (sign * np.diff(share)).max() / net)),
+        n=drawn,
+        null_mean=float(null.mean()),
+        null_q95=float(np.quantile(null, 0.95)),
+        method="bare shares",
+    )
+
+
+def _inverted(
+    k: FloatArray, n: FloatArray, ends: tuple[float, float], sign: float, drawn: int, level: float, seed: int
+) -> Estimate:
+    """The share by comparison with simulated curves of known shares (inversion of a test)."""
+    bare = k / n
+    net = sign * (bare[-1] - bare[0])
+    if net <= 0:
+        return Estimate.missing("the net change of the bare shares is 0", method="inverted", n=drawn)
+    rises = sign * np.diff(bare)
+    seen, at, steps = float(np.clip(rises.max() / net, 0, 1)), int(rises.argmax()), len(n) - 1
+    shares = np.linspace(1 / steps, 1, SHARES)
+    rng = np.random.default_rng(seed)
+    quantiles = np.empty((SHARES, 3))
+    for row, share in zip(quantiles, shares, strict=True):
+        each = np.full(steps, (1 - share) / max(steps - 1, 1))
+        each[at] = share
+        curve = ends[0] + (ends[1] - ends[0]) * np.concatenate([[0.0], np.cumsum(each)])
+        again = rng.binomial(n.astype(int), np.clip(curve, 0, 1), (NULLS, steps + 1)) / n
+        change = np.maximum(sign * (again[:, -1] - again[:, 0]), 1e-9)
+        bare_again = np.clip((sign * np.diff(again, axis=1)).max(axis=1) / change, 0, 1)
+        row[:] = np.quantile(bare_again, [(1 - level) / 2, 0.5, (1 + level) / 2])
+    allowed = shares[(quantiles[:, 0] <= seen) & (seen <= quantiles[:, 2])]
+    value = float(shares[np.abs(quantiles[:, 1] - seen).argmin()])
+    low, high = (float(allowed.min()), float(allowed.max())) if len(allowed) else (value, value)
+    return Estimate(value, min(low, value), max(high, value), n=drawn, level=level, method="inverted")
+
+
+def _percent(found: Estimate) -> str:
+    return f"{100 * (found.value or 0):.0f}% ({100 * (found.low or 0):.0f}, {100 * (found.high or 0):.0f})"
+
+
+def _points(found: Estimate) -> str:
+    return f"{100 * (found.value or 0):+.0f} ({100 * (found.low or 0):+.0f}, {100 * (found.high or 0):+.0f})"

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from markov_runs import SCORER, SETTINGS, MarkovStudy
+
+from cotlab.engines.markov_specs import lucky, staircase
+from cotlab.measures import Draws, chain_progress, progress
+
+
+def draws_of(curve, n, seed=0):
+    k = np.random.default_rng(seed).binomial(n, curve)
+    return [Draws.of(f"p{i}", ["correct"] * int(c) + ["wrong"] * int(n - c)) for i, c in enumerate(k)]
+
+
+def measured(curve, n, seed=0, **more):
+    places = range(len(curve))
+    return progress(draws_of(curve, n, seed), positions=places, tokens=[10 * i for i in places], seed=seed, **more)
+
+
+STEADY = np.linspace(0.1, 0.9, 17)
+ONE_JUMP = np.r_[[0.2] * 8, [0.9] * 8]
+
+
+def test_variation_of_chains_that_were_not_chosen_is_v0_times_one_minus_v0(tmp_path):
+    """Exact values of the markov engine along random chains: E Σ(ΔV)² = V₀(1−V₀)."""
+    study = MarkovStudy(tmp_path / "run", staircase())
+    with study.run:
+        problem, prompt = study.problem("Q")
+        sums = []
+        for i in range(600):
+            chain = study.chain(problem, prompt, study.draw(prompt, [i])[0])
+            values = [study.engine.value(chain.prefix(k), SETTINGS) for k in range(len(chain.steps))]
+            values.append(float("boxed{7}" in chain.steps[-1].text))
+            sums.append((np.diff(values) ** 2).sum())
+    start = study.engine.value(prompt, SETTINGS)
+    assert np.mean(sums) == pytest.approx(start * (1 - start), abs=3 * np.std(sums) / np.sqrt(600))
+
+
+def test_corrected_variation_is_unbiased_where_the_naive_one_is_mostly_noise():
+    found = [measured(STEADY, 10, seed).variation.value for seed in range(60)]
+    truth = (np.diff(STEADY) ** 2).sum()
+    shares = [[d.count("correct") / 10 for d in draws_of(STEADY, 10, seed)] for seed in range(60)]
+    naive = (np.diff(shares, axis=1) ** 2).sum(axis=1).mean()
+    assert np.mean(found) == pytest.approx(truth, abs=3 * np.std(found) / np.sqrt(60))
+    assert naive > 5 * truth
+
+
+def test_shares_of_the_largest_step():
+    jump, steady = measured(ONE_JUMP, 40), measured(STEADY, 200)
+    assert jump.verdict == "lucky" and jump.largest == 7 and jump.share.low > 0.5
+    assert steady.verdict == "steady" and steady.share.high < 0.6
+    assert jump.insight_steps.value == 8 and jump.insight_tokens.value == 80
+    assert "step 7 carries" in jump.reason
+
+
+def test_the_bare_share_is_shown_with_its_floor():
+    """At 10 rollouts a position a curve of equal steps looks as if one step were most of it."""
+    found = [measured(STEADY, 10, seed).naive_share for seed in range(20)]
+    assert np.mean([e.value for e in found]) > 0.4
+    assert np.mean([e.null_mean for e in found]) == pytest.approx(np.mean([e.value for e in found]), abs=0.12)
+
+
+@pytest.mark.parametrize("n", [10, 30])
+def test_wrong_verdicts_are_rare(n):
+    steady = [measured(STEADY, n, seed).verdict for seed in range(25)]
+    jump = [measured(ONE_JUMP, n, seed).verdict for seed in range(25)]
+    assert steady.count("lucky") <= 2 and jump.count("steady") <= 2
+    assert jump.count("lucky") >= 15
+
+
+def test_a_fall_is_told_as_one():
+    found = measured(ONE_JUMP[::-1], 60)
+    assert found.change.value < -0.5 and "of the fall" in found.reason
+
+
+def test_the_known_end_is_part_of_the_curve():
+    flat = np.full(8, 0.3)
+    found = measured(flat, 60, end=(1.0, 8, 80))
+    assert found.verdict == "lucky" and found.largest == 7 and found.positions[-1] == 8
+    assert found.variation.value == pytest.approx(0.49, abs=0.12)
+
+
+def reason(draws):
+    return progress(draws, positions=range(len(draws)), tokens=range(len(draws))).reason
+
+
+def test_what_cannot_be_measured_says_why():
+    assert reason([]) == "no rollouts at any position of the chain"
+    assert reason([Draws.of("p", ["correct"])] * 6) == "0 positions have 5 rollouts or more, at least 4 are needed"
+    assert reason([Draws.of("p", ["truncated"] * 20)] * 6) == "all rollouts were truncated: raise max_tokens"
+    assert reason([Draws.of("p", ["unjudged"] * 20)] * 6) == "the problem has no gold answer"
+    one_answer = progress([Draws.of("p", ["wrong"] * 20)] * 6, positions=range(6), tokens=range(6))
+    assert one_answer.verdict == "undecided" and "hardly moves" in one_answer.reason
+    assert one_answer.variation.value == 0 and one_answer.naive_share.value is None
+
+
+def test_a_lucky_chain_of_a_run(tmp_path):
+    study = MarkovStudy(tmp_path / "run", lucky(length=6, at=3, jump=0.6, base=0.2))
+    with study.run:
+        chain = study.main_path(*study.problem("Q"))
+        study.resample(chain, 80)
+        found = chain_progress(study.run, chain, scorer_id=SCORER)
+    assert found.positions == tuple(range(len(chain.steps) + 1))
+    exact = study.engine.value(chain.prefix(0), SETTINGS)
+    assert found.start.low <= exact <= found.start.high
+    assert found.variation.low <= found.variation.value <= found.variation.high
+    assert found.bound == pytest.approx(exact * (1 - exact), abs=0.1)
+    assert found.change.low <= found.change.value <= found.change.high
