@@ -41,6 +41,8 @@ class Rollout:
     """Raw log probability (nats; before temperature, top-p and top-k) of each sampled token."""
     provenance: str = "sampled"
     """sampled, given (a transcript) or imported:<format>."""
+    steered_tokens: int | None = None
+    """At how many tokens, of prefix and rollout, an activation intervention was applied; None: there was none."""
 
     @property
     def id(self) -> str:
