@@ -1,12 +1,23 @@
-"""What is changed between two sets of rollouts, as data: frozen, hashable, serialisable."""
+"""What is changed between two sets of rollouts, as data: frozen, hashable, serialisable.
+
+Vectors need numpy, which runs do without: names load on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from cotlab.interventions.base import Baseline, Intervention
 from cotlab.interventions.condition import Condition
 from cotlab.interventions.hook_points import FAMILIES, HookPoint, ModelShape, ModulePaths
-from cotlab.interventions.steering import Steering
-from cotlab.interventions.vector_files import load_vector, save_vector
-from cotlab.interventions.vectors import SteeringVector, VectorCard
 from cotlab.interventions.where import Where
+
+if TYPE_CHECKING:
+    from cotlab.interventions.loading import load_intervention
+    from cotlab.interventions.steering import Steering
+    from cotlab.interventions.vector_files import load_vector, save_vector
+    from cotlab.interventions.vectors import SteeringVector, VectorCard
 
 __all__ = [
     "FAMILIES",
@@ -20,6 +31,22 @@ __all__ = [
     "SteeringVector",
     "VectorCard",
     "Where",
+    "load_intervention",
     "load_vector",
     "save_vector",
 ]
+
+_HOMES = {
+    "Steering": "steering",
+    "SteeringVector": "vectors",
+    "VectorCard": "vectors",
+    "load_intervention": "loading",
+    "load_vector": "vector_files",
+    "save_vector": "vector_files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
