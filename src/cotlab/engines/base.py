@@ -17,7 +17,7 @@ from cotlab.chains.tokens import Tokenizer
 from cotlab.errors import ModelError
 from cotlab.interventions.base import Baseline, Intervention
 from cotlab.interventions.condition import Condition
-from cotlab.interventions.hook_points import HookPoint
+from cotlab.interventions.hook_points import HookPoint, ModelShape
 from cotlab.models.engine_card import EngineCard
 
 __all__ = ["Activations", "Capabilities", "Engine", "EngineStats", "Failure", "Passage", "Request"]
@@ -150,6 +150,15 @@ class Engine(ABC):
 
         Raises:
             ModelError: The engine or the model has no such hook point.
+        """
+        raise ModelError(f"the {self.card.engine} engine gives no activations; use --engine transformers or vllm")
+
+    @property
+    def shape(self) -> ModelShape:
+        """Layers and widths of the model.
+
+        Raises:
+            ModelError: The engine or the model's family has no hook points.
         """
         raise ModelError(f"the {self.card.engine} engine gives no activations; use --engine transformers or vllm")
 

@@ -33,7 +33,7 @@ from cotlab.engines.hooks import Sum
 from cotlab.engines.requests import new_token_limit, no_room, placement, refuse_intervention, refuse_unsupported
 from cotlab.errors import EngineError, ModelError
 from cotlab.interventions.base import Baseline, Intervention
-from cotlab.interventions.hook_points import FAMILIES, KINDS, HookPoint
+from cotlab.interventions.hook_points import FAMILIES, KINDS, HookPoint, ModelShape
 from cotlab.interventions.steering import Steering
 from cotlab.models.engine_card import EngineCard
 
@@ -159,6 +159,11 @@ class TransformersEngine(Engine):
             self._check(passage.token_ids, least=1)
             refuse_intervention(passage.intervention, "transformers", self.capabilities)
             yield self._read(passage, points, None if wanted is None else next(wanted))
+
+    @property
+    def shape(self) -> ModelShape:
+        """Layers and widths; see `Engine.shape`."""
+        return self._model.modules.shape
 
     def close(self) -> None:
         """Free the model; on cuda its memory goes back to the driver."""

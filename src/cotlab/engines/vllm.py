@@ -41,7 +41,7 @@ from cotlab.engines.vllm_settings import VllmOptions, open_llm
 from cotlab.engines.vllm_worker import Marks
 from cotlab.errors import ModelError
 from cotlab.interventions.base import Baseline
-from cotlab.interventions.hook_points import FAMILIES, STEERABLE, HookPoint
+from cotlab.interventions.hook_points import FAMILIES, STEERABLE, HookPoint, ModelShape
 from cotlab.interventions.steering import Steering
 from cotlab.models.engine_card import EngineCard
 
@@ -185,6 +185,13 @@ class VllmEngine(Engine):
                 while due in ready:
                     yield ready.pop(due)
                     due += 1
+
+    @property
+    def shape(self) -> ModelShape:
+        """Layers and widths; see `Engine.shape`."""
+        if self.capabilities.missing:
+            raise ModelError(self.capabilities.missing)
+        return self._hooks.shape
 
     def close(self) -> None:
         """Free the model. Closing twice is allowed, and so is opening another engine afterwards."""

@@ -6,6 +6,7 @@ Pure numpy and scipy; nothing here knows of rollouts, models or runs.
     newcombe(k1, n1, k2, n2, n_shared=…)        interval of a difference, of samples that may share members
     exchange_null(k1, n1, k2, n2, …)            null floor and exact p of a difference
     proportion_estimate, difference_estimate    the same as an `Estimate`
+    paired_difference(first, second, clusters)  two arms of pairs (same problem, same seed), clustered by problem
     with_q(estimates)                           p adjusted over one family
     cluster_mean(values, clusters)              mean over problems, with a cluster bootstrap
     cluster_auc(scores, labels, clusters)       area under the ROC curve, the same way
@@ -16,6 +17,7 @@ from cotlab.stats.bootstrap import cluster_mean
 from cotlab.stats.difference import difference_estimate, newcombe
 from cotlab.stats.discovery import FdrRule, with_q
 from cotlab.stats.estimate import Estimate
+from cotlab.stats.paired import paired_difference
 from cotlab.stats.permutation import ExchangeNull, exchange_null
 from cotlab.stats.proportion import jeffreys, proportion_estimate, wilson
 from cotlab.stats.ranking import auc, cluster_auc, cluster_auc_difference
@@ -32,6 +34,7 @@ __all__ = [
     "exchange_null",
     "jeffreys",
     "newcombe",
+    "paired_difference",
     "proportion_estimate",
     "wilson",
     "with_q",
