@@ -16,7 +16,7 @@ from cotlab.cli.app import app
 if TYPE_CHECKING:
     from cotlab.interventions import Where
 
-__all__ = ["report", "vector"]
+__all__ = ["branch", "report", "vector"]
 
 
 class _Steer(TyperGroup):
@@ -231,3 +231,58 @@ def going_on(command: str) -> Any:
     except KeyboardInterrupt:
         typer.echo(f"interrupted: what was sampled is stored; `{command}` goes on there", err=True)
         raise typer.Exit(130) from None
+
+
+@steer.command()
+def branch(  # one parameter an option: that is what typer reads
+    run: options.RunFolder,
+    vector: Annotated[Path, typer.Option(help="A steering vector.")],
+    from_step: Annotated[int, typer.Option("--from-step", help="Steps of the chain that are kept.", min=0)],
+    dose: Doses = "0.2",
+    chain: Annotated[str | None, typer.Option(help="Id of a chain (or its start); default: the first.")] = None,
+    where: Part = "new",
+    step_ends: StepEnds = None,
+    trigger: Trigger = None,
+    hold: Hold = 1,
+    keep_norm: KeepNorm = False,
+    rollouts: Annotated[int, typer.Option("--rollouts", "-n", help="Rollouts of each arm.", min=5)] = 50,
+    random: Annotated[int, typer.Option("--random", help="Norm-matched random vectors.", min=0)] = 2,
+    model: Annotated[str | None, typer.Option(help="Where the run's model is, if it is a folder.")] = None,
+    engine: options.EngineName = "auto",
+    engine_option: options.EngineOption = None,
+    budget: options.BudgetText = None,
+    json: options.Json = False,
+) -> None:
+    """Steer a chain of a run from a step on, beside the baseline at the same prefix with the same seeds."""
+    from cotlab.cli.output import print_json, print_table
+    from cotlab.cli.progress import Bar
+    from cotlab.interventions import load_vector
+    from cotlab.sampling import Budget
+    from cotlab.whitebox.steer_report import cell, steer_branch
+
+    with going_on(f"cotlab steer {run}"), Bar() as bar, contextlib.redirect_stdout(sys.stderr):
+        result = steer_branch(
+            run,
+            load_vector(vector),
+            step=from_step,
+            doses=numbers(dose),
+            chain=chain,
+            where=place(where, step_ends, trigger, hold),
+            keep_norm=keep_norm,
+            n=rollouts,
+            n_random=random,
+            model=model,
+            engine=engine,
+            engine_options=options.engine_options(engine_option),
+            budget=Budget.parse(budget) if budget else None,
+            progress=bar,
+        )
+    if json:
+        print_json(result.to_json())
+        return
+    rows = [["no steering", f"{result.baseline:.3f}", "", "", ""]]
+    for arm in result.arms:
+        floor = f"{arm.answers.null_q95:.3f}" if arm.answers.null_q95 is not None else ""
+        rows.append([arm.name, f"{arm.value:.3f}", cell(arm.shift), cell(arm.answers), floor])
+    title = f"Step {result.step} of chain {result.chain_id[:12]}, {result.n} rollouts an arm"
+    print_table(title, ["arm", ">value", ">shift", ">answers moved", ">floor (95%)"], rows)

@@ -63,9 +63,9 @@ def make_vector(
         points = [HookPoint.parse(hook) for hook in hooks]
         points = points or [HookPoint("resid_post", layer) for layer in range(read.shape.n_layers - 1)]
         if positive is not None and negative is not None:
-            sides = [_passages(path, opened) for path in (positive, negative)]
+            to, away = _passages(positive, opened), _passages(negative, opened)
             data = f"{positive.name} against {negative.name}"
-            return text_vector(read, *sides, points, name=behaviour_name, at=at, data=data)  # type: ignore[arg-type]
+            return text_vector(read, to, away, points, name=behaviour_name, at=at, data=data)  # type: ignore[arg-type]
         its = behaviour(behaviour_name)
         labelled = _chains(opened, its.name, problems, n_problems, n, seed)
         data = f"{len(labelled)} unsteered rollouts of {n_problems} problems of {problems}, seed {seed}"

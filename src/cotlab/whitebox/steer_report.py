@@ -14,7 +14,7 @@ from cotlab.chains.problem import Problem
 from cotlab.engines import open_engine
 from cotlab.engines.load import OpenedEngine
 from cotlab.errors import UserError
-from cotlab.interventions import SteeringVector, save_vector
+from cotlab.interventions import SteeringVector, Where, save_vector
 from cotlab.problems import load_problems
 from cotlab.runs import Run, RunIdentity
 from cotlab.sampling import Budget, Progress, Sampler, Silent
@@ -22,8 +22,9 @@ from cotlab.stats import Estimate
 from cotlab.whitebox.arms import MEASURES, Arms, Prompted
 from cotlab.whitebox.behaviour_study import BehaviourStudy, StudyPlan, StudyResult
 from cotlab.whitebox.behaviours import Behaviour, behaviour
+from cotlab.whitebox.branching import BranchPlan, BranchResult, branch_chain
 
-__all__ = ["identity_of", "open_steerable", "prompts_of", "steer_report"]
+__all__ = ["identity_of", "open_steerable", "prompts_of", "steer_branch", "steer_report"]
 
 
 def steer_report(
@@ -90,6 +91,45 @@ def steer_report(
     (out / "report.json").write_text(json.dumps(result.to_json(), indent=1, ensure_ascii=False) + "\n", "utf-8")
     (out / "report.md").write_text(markdown(result, model), "utf-8")
     return result
+
+
+def steer_branch(
+    path: Path,
+    vector: SteeringVector,
+    *,
+    step: int,
+    doses: tuple[float, ...],
+    chain: str | None = None,
+    where: Where | None = None,
+    keep_norm: bool = False,
+    n: int = 50,
+    n_random: int = 2,
+    model: str | None = None,
+    engine: str = "auto",
+    engine_options: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
+    progress: Progress | None = None,
+) -> BranchResult:
+    """Branch a chain of a run under a vector (`branch_chain`), with the run's model, settings and seed.
+
+    Raises:
+        UserError: There is no such chain, or something else cannot be; one line.
+        EngineError: The engine broke; what it gave is stored.
+    """
+    with Run.open(path) as run:
+        found = [one for one in run.chains() if one.id.startswith(chain or "")]
+        if not found:
+            known = ", ".join(one.id for one in run.chains()[:5]) or "none"
+            raise UserError(f"no chain '{chain or ''}' in {path}; there are: {known}")
+        seeds = [study.seed for study in run.studies() if study.spec.get("kind") == "resample"]
+        ids = {row.settings_id for row in run.rollouts(prefix_id=found[0].prefix(step).id, bodies=False)}
+        known_settings = [its for key, its in run.settings().items() if key in ids and its.temperature > 0]
+        model = model or run.identity.model
+    plan = BranchPlan(step, doses, where or Where("new"), keep_norm, n, n_random, seeds[0] if seeds else 0)
+    opened = open_steerable(model, engine, engine_options)
+    with opened.engine as sampled, Run.open_or_create(path, identity_of(opened)) as run:
+        settings = known_settings[0] if known_settings else opened.card.sampling
+        return branch_chain(run, sampled, found[0], vector, plan, settings, budget=budget, progress=progress)
 
 
 def open_steerable(model: str, engine: str, engine_options: Mapping[str, Any] | None = None) -> OpenedEngine:
