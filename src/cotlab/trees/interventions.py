@@ -1,4 +1,4 @@
-"""Branches under interventions: rollouts from a prefix with something changed inside the model, as nodes of the tree."""
+"""Branches under interventions: rollouts from a prefix with something changed inside the model, as nodes of a tree."""
 
 from __future__ import annotations
 
