@@ -2,6 +2,7 @@
 
 from cotlab.whitebox.behaviour_study import StudyPlan, StudyResult, divergence
 from cotlab.whitebox.behaviours import BEHAVIOURS, Behaviour, behaviour, label_rollout
+from cotlab.whitebox.capture import CapturePlan, capture_run, read_capture
 from cotlab.whitebox.directions import METHODS as VECTOR_METHODS
 from cotlab.whitebox.directions import behaviour_vector, measure_norms, text_vector
 from cotlab.whitebox.examples import Examples
@@ -17,6 +18,7 @@ __all__ = [
     "VECTOR_METHODS",
     "Behaviour",
     "Calibration",
+    "CapturePlan",
     "Examples",
     "Method",
     "Probe",
@@ -26,12 +28,14 @@ __all__ = [
     "StudyResult",
     "behaviour",
     "behaviour_vector",
+    "capture_run",
     "divergence",
     "evaluate_probe",
     "fit_probe",
     "label_rollout",
     "make_vector",
     "measure_norms",
+    "read_capture",
     "steer_report",
     "text_vector",
 ]

@@ -121,6 +121,8 @@ def steer_branch(
         if not found:
             known = ", ".join(one.id for one in run.chains()[:5]) or "none"
             raise UserError(f"no chain '{chain or ''}' in {path}; there are: {known}")
+        if not 0 <= step <= len(found[0].steps):
+            raise UserError(f"step {step} lies beyond the chain, which has {len(found[0].steps)} steps")
         seeds = [study.seed for study in run.studies() if study.spec.get("kind") == "resample"]
         ids = {row.settings_id for row in run.rollouts(prefix_id=found[0].prefix(step).id, bodies=False)}
         known_settings = [its for key, its in run.settings().items() if key in ids and its.temperature > 0]
