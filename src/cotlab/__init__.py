@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cotlab.chains import Chain, Prefix, Problem, Rollout, SamplingSettings, Score, Step, get_cutter, load_scorer
     from cotlab.engines import Engine, open_engine
+    from cotlab.interventions import HookPoint, Steering, SteeringVector, Where, load_vector, save_vector
     from cotlab.measures import chain_draws, importance, value_curve
     from cotlab.problems import load_problems
     from cotlab.reports import StudyView, chain_report, report_data, write_report
@@ -25,23 +26,29 @@ if TYPE_CHECKING:
     from cotlab.sampling import FinishedStudy, StudyConfig, resample, run_study, score_run
     from cotlab.stats import Estimate
     from cotlab.trees import alternatives, build_tree
+    from cotlab.whitebox import capture_run, make_vector, steer_report
 
 __all__ = [
     "Chain",
     "Engine",
     "Estimate",
     "FinishedStudy",
+    "HookPoint",
     "Prefix",
     "Problem",
     "Rollout",
     "Run",
     "SamplingSettings",
     "Score",
+    "Steering",
+    "SteeringVector",
     "Step",
     "StudyConfig",
     "StudyView",
+    "Where",
     "alternatives",
     "build_tree",
+    "capture_run",
     "chain_draws",
     "chain_report",
     "get_cutter",
@@ -49,12 +56,16 @@ __all__ = [
     "list_runs",
     "load_problems",
     "load_scorer",
+    "load_vector",
+    "make_vector",
     "merge_runs",
     "open_engine",
     "report_data",
     "resample",
     "run_study",
+    "save_vector",
     "score_run",
+    "steer_report",
     "value_curve",
     "verify_run",
     "write_report",
@@ -73,6 +84,7 @@ _ROOMS = {
         "load_scorer",
     ),
     "engines": ("Engine", "open_engine"),
+    "interventions": ("HookPoint", "Steering", "SteeringVector", "Where", "load_vector", "save_vector"),
     "measures": ("chain_draws", "importance", "value_curve"),
     "problems": ("load_problems",),
     "reports": ("StudyView", "chain_report", "report_data", "write_report"),
@@ -80,6 +92,7 @@ _ROOMS = {
     "sampling": ("FinishedStudy", "StudyConfig", "resample", "run_study", "score_run"),
     "stats": ("Estimate",),
     "trees": ("alternatives", "build_tree"),
+    "whitebox": ("capture_run", "make_vector", "steer_report"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -7,7 +7,7 @@ from vllm_reference import TOLERANCE, needs_vllm
 
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.settings import SamplingSettings
-from cotlab.engines.base import Request
+from cotlab.engines.base import Passage, Request
 from cotlab.engines.vllm import VllmEngine, VllmOptions
 from cotlab.interventions import Baseline, Condition, Steering, Where
 
@@ -58,3 +58,30 @@ def test_rollouts_that_are_preempted_and_computed_again_are_steered_alike(folder
         assert rollout.logprobs == pytest.approx(wanted, abs=TOLERANCE)
         if arm is not None:
             assert rollout.steered_tokens == sum(holds(arm.where, ids[:-1], LONG.n_prompt, len(LONG.token_ids)))
+
+
+def test_prefixes_that_are_computed_in_chunks_are_steered_alike(folder, reference, monkeypatch):
+    """Log probabilities of given tokens: rollouts of a CPU carry seeds, which its runner cannot chunk."""
+    from cotlab.engines import vllm_settings
+
+    whole = vllm_settings._cpu_arguments
+    small = {"enable_chunked_prefill": True, "max_num_batched_tokens": 48, "max_num_seqs": 4}
+    monkeypatch.setattr(vllm_settings, "_cpu_arguments", lambda model, options: {**whole(model, options), **small})
+    wheres = (Where("response"), Where("response", step_ends=("e", "a", " ")), Where("last", n=70), Where("prompt"))
+    arms = [Steering.of(random_vector(i, "resid_post:0"), 5.0, where) for i, where in enumerate(wheres)]
+    passages = [Passage(LONG, tuple(range(30, 60)), arm) for arm in [Baseline(), *arms]]
+    options = VllmOptions(max_rows=4, kv_gib=0.05, dtype="float32", max_model_len=400)
+    with VllmEngine(
+        folder, byte_tokenizer(), name="small", revision="random", template_id="plain", options=options
+    ) as engine:
+        sizes = []
+        runner = engine._llm.llm_engine.model_executor.driver_worker.worker.model_runner
+        handle = runner.model.register_forward_pre_hook(
+            lambda module, args, kwargs: sizes.append(len(kwargs["input_ids"])), with_kwargs=True
+        )
+        scored = list(engine.logprobs(passages))
+        handle.remove()
+    assert max(sizes) <= 48 < len(LONG.token_ids), "prefixes must be computed in chunks for this test to mean something"
+    for passage, got in zip(passages, scored, strict=True):
+        arm = passage.intervention if isinstance(passage.intervention, Steering) else None
+        assert got == pytest.approx(reference.logprobs(passage.token_ids, arm, LONG), abs=TOLERANCE)

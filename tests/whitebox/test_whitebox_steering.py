@@ -12,7 +12,7 @@ from cotlab.sampling import StudyConfig, run_study
 from cotlab.trees import add_interventions, build_tree, intervention_branches
 from cotlab.whitebox import StudyPlan, steer_report
 from cotlab.whitebox.branching import answer_shift
-from cotlab.whitebox.steer_report import steer_branch
+from cotlab.whitebox.steering_study import steer_branch
 
 pytestmark = pytest.mark.timeout(900)
 

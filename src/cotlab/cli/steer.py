@@ -16,7 +16,7 @@ from cotlab.cli.app import app
 if TYPE_CHECKING:
     from cotlab.interventions import Where
 
-__all__ = ["branch", "report", "vector"]
+__all__ = ["branch", "norms", "report", "vector"]
 
 
 class _Steer(TyperGroup):
@@ -120,7 +120,7 @@ def _show(result: Any, out: Path) -> None:
     from cotlab.cli.output import out as console
     from cotlab.cli.output import print_table
     from cotlab.whitebox.arms import MEASURES
-    from cotlab.whitebox.steer_report import cell
+    from cotlab.whitebox.steering_study import cell
 
     rows = [["no steering", *(cell(result.baseline[name]) for name in MEASURES), ""]]
     for row in result.doses:
@@ -178,6 +178,34 @@ def vector(
     else:
         err().print(f"{out} written", markup=False)
         print(library.dumps(told, indent=2, ensure_ascii=False))
+
+
+@steer.command()
+def norms(
+    vector: Annotated[Path, typer.Argument(metavar="VECTOR", help="A vector of another tool (.gguf) or model.")],
+    out: Annotated[Path, typer.Option("--out", help="File that the vector is written to, with the norms.")],
+    model: options.Model = "tiny",
+    problems: options.Problems = "countdown",
+    engine: options.EngineName = "auto",
+    engine_option: options.EngineOption = None,
+    json: options.Json = False,
+) -> None:
+    """Fit a vector to a model: measure the activations' norms that doses are relative to."""
+    from cotlab.cli.output import out as console
+    from cotlab.cli.output import print_json
+    from cotlab.interventions import load_vector, save_vector
+    from cotlab.whitebox.making import with_norms
+
+    with contextlib.redirect_stdout(sys.stderr):
+        given = options.engine_options(engine_option)
+        fitted = with_norms(load_vector(vector), model=model, problems=problems, engine=engine, engine_options=given)
+        save_vector(fitted, out)
+    told = {str(point): norm for point, norm in zip(fitted.points, fitted.card.mean_norms, strict=True)}
+    if json:
+        print_json({"path": str(out), "id": fitted.id, "mean_norms": told})
+        return
+    for point, norm in told.items():
+        console().print(f"{point}: mean norm {norm:.2f}", markup=False)
 
 
 def numbers(text: str) -> tuple[float, ...]:
@@ -258,7 +286,7 @@ def branch(  # one parameter an option: that is what typer reads
     from cotlab.cli.progress import Bar
     from cotlab.interventions import load_vector
     from cotlab.sampling import Budget
-    from cotlab.whitebox.steer_report import cell, steer_branch
+    from cotlab.whitebox.steering_study import cell, steer_branch
 
     with going_on(f"cotlab steer {run}"), Bar() as bar, contextlib.redirect_stdout(sys.stderr):
         result = steer_branch(

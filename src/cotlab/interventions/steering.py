@@ -65,7 +65,7 @@ class Steering(Intervention):
         if not vector.card.mean_norms:
             raise UserError(
                 f"vector {vector.label} does not say how large the activations at its hook points are, which a dose is "
-                "relative to; measure them (`cotlab.measure_norms`, `cotlab steer norms`), or give raw coefficients"
+                "relative to; measure them with `cotlab steer norms`, or give raw coefficients"
             )
         pairs = zip(vector.card.mean_norms, vector.norms, strict=True)
         coefficients = tuple(dose * mean_norm / norm for mean_norm, norm in pairs)

@@ -6,11 +6,11 @@ from cotlab.whitebox.capture import CapturePlan, capture_run, read_capture
 from cotlab.whitebox.directions import METHODS as VECTOR_METHODS
 from cotlab.whitebox.directions import behaviour_vector, measure_norms, text_vector
 from cotlab.whitebox.examples import Examples
-from cotlab.whitebox.making import make_vector
+from cotlab.whitebox.making import make_vector, with_norms
 from cotlab.whitebox.probe import Probe, ProbeCard
 from cotlab.whitebox.probe_fit import METHODS, Method, fit_probe
 from cotlab.whitebox.probe_report import Calibration, ProbeReport, evaluate_probe
-from cotlab.whitebox.steer_report import steer_report
+from cotlab.whitebox.steering_study import steer_report
 
 __all__ = [
     "BEHAVIOURS",
@@ -38,4 +38,5 @@ __all__ = [
     "read_capture",
     "steer_report",
     "text_vector",
+    "with_norms",
 ]

@@ -15,10 +15,10 @@ from cotlab.identity import seed_for
 from cotlab.interventions import Condition, HookPoint, SteeringVector
 from cotlab.problems import load_problems
 from cotlab.whitebox.behaviours import LabelledRollout, behaviour, label_rollout
-from cotlab.whitebox.directions import behaviour_vector, text_vector
-from cotlab.whitebox.steer_report import open_steerable, prompts_of
+from cotlab.whitebox.directions import behaviour_vector, measure_norms, text_vector
+from cotlab.whitebox.steering_study import open_steerable, prompts_of
 
-__all__ = ["make_vector"]
+__all__ = ["make_vector", "with_norms"]
 
 
 def make_vector(
@@ -70,6 +70,42 @@ def make_vector(
         labelled = _chains(opened, its.name, problems, n_problems, n, seed)
         data = f"{len(labelled)} unsteered rollouts of {n_problems} problems of {problems}, seed {seed}"
         return behaviour_vector(read, its, labelled, points, method=method, data=data)  # type: ignore[arg-type]
+
+
+def with_norms(
+    vector: SteeringVector,
+    *,
+    model: str = "tiny",
+    problems: str = "countdown",
+    n_problems: int = 20,
+    n: int = 1,
+    engine: str = "auto",
+    engine_options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> SteeringVector:
+    """A vector (of another tool, or of another model) for a model, with the norms that doses are relative to.
+
+    Args:
+        vector: Any whose width and layers fit.
+        model: The model that it is to be used on.
+        problems: Problem set or file whose chains the norms are measured on.
+        n_problems: How many.
+        n: Rollouts of each.
+        engine: auto, vllm or transformers.
+        engine_options: Of the engine.
+        seed: Of problems and rollouts.
+
+    Raises:
+        UserError: The vector does not fit, or something else cannot be; one line.
+    """
+    opened = open_steerable(model, engine, engine_options)
+    with opened.engine as read:
+        card = read.card
+        here = (card.model, card.revision)
+        fitted = vector if (vector.card.model, vector.card.revision) == here else vector.for_model(*here)
+        fitted.check(read.shape, *here)
+        chains = _chains(opened, "backtracking", problems, n_problems, n, seed)
+        return measure_norms(read, [chain.passage for chain in chains], fitted)
 
 
 def _passages(path: Path, opened: OpenedEngine) -> list[Passage]:
