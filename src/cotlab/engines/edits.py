@@ -20,7 +20,7 @@ from cotlab.chains.think import ThinkTags
 from cotlab.errors import EngineError
 from cotlab.interventions.base import Intervention
 from cotlab.interventions.hook_points import HookPoint
-from cotlab.interventions.masks import MaskState, TokenRule
+from cotlab.interventions.masks import OFF, ON, MaskState, TokenRule
 from cotlab.interventions.steering import Steering
 from cotlab.interventions.where import Placement
 
@@ -108,7 +108,7 @@ class Pass:
 
     def add(self, edit: Edit, first: int, mask: NDArray[np.bool_]) -> None:
         """Let an edit hold at some of the tokens first …; a mask without any is forgotten."""
-        if mask.any():
+        if mask is ON or (mask is not OFF and mask.any()):
             self.spans.append((edit, first, mask))
 
     def prepare(self) -> None:
@@ -165,4 +165,5 @@ class Pass:
     def _everywhere(self) -> bool:
         """Whether one edit holds at every token."""
         edits = {edit.id for edit, _, _ in self.spans}
-        return len(edits) == 1 and sum(int(mask.sum()) for _, _, mask in self.spans) == self.n_tokens
+        held = sum(1 if mask is ON else int(mask.sum()) for _, _, mask in self.spans)
+        return len(edits) == 1 and held == self.n_tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cotlab.chains.prefix import Prefix
 from cotlab.engines.base import Capabilities, Failure, Request
 from cotlab.errors import EngineError, ModelError
 from cotlab.identity import content_id
@@ -11,6 +12,7 @@ from cotlab.interventions.where import Placement
 
 __all__ = [
     "cache_salt",
+    "check_counted",
     "check_steered",
     "new_token_limit",
     "no_room",
@@ -87,11 +89,17 @@ def check_steered(request: Request, n_new: int, counted: int | None) -> None:
         EngineError: There are too few, or too many.
     """
     condition = request.condition
-    steering = condition.intervention
+    check_counted(condition.intervention, condition.prefix, len(condition.prefix.token_ids) + n_new - 1, counted)
+
+
+def check_counted(steering: Intervention, prefix: Prefix, n_read: int, counted: int | None) -> None:
+    """The same for any sequence of which the model read `n_read` tokens.
+
+    Raises:
+        EngineError: There are too few, or too many.
+    """
     if not isinstance(steering, Steering):
         return
-    prefix = condition.prefix
-    n_read = len(prefix.token_ids) + n_new - 1
     span = steering.where.place(prefix.n_prompt, len(prefix.token_ids))
     most = max(0, (n_read if span.stop is None else min(span.stop, n_read)) - span.start)
     if counted is None or counted > most or (counted < most and not steering.where.needs_tokens):

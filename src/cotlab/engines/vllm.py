@@ -28,6 +28,7 @@ from cotlab.chains.tokens import HFTokenizer, Tokenizer
 from cotlab.engines.base import Activations, Capabilities, Engine, EngineStats, Failure, Passage, Request
 from cotlab.engines.requests import (
     cache_salt,
+    check_counted,
     check_steered,
     new_token_limit,
     no_room,
@@ -143,8 +144,10 @@ class VllmEngine(Engine):
                     self._score(call, session, *item)
                 if not call:
                     return
-                for (place, marks, n), output in list(call.finished()):
-                    session.end([marks.key] if marks else [], [n])
+                for (place, marks, passage), output in list(call.finished()):
+                    if marks:
+                        n = len(passage.token_ids) - 1
+                        check_counted(passage.intervention, passage.prefix, n, *session.end([marks.key], [n]))
                     ready[place] = [*output.prompt_logprobs.logprobs, *output.outputs[0].logprobs.logprobs]
                 while due in ready:
                     yield ready.pop(due)
@@ -178,9 +181,9 @@ class VllmEngine(Engine):
                     self._ask_read(call, session, *item, points, None if wanted is None else next(wanted))
                 if not call:
                     return
-                for (place, marks, order), _ in list(call.finished()):
-                    found = session.take_read(marks.key)
-                    session.end([marks.key], [0])
+                for (place, marks, passage, order), _ in list(call.finished()):
+                    found, n = session.take_read(marks.key), len(passage.token_ids)
+                    check_counted(passage.intervention, passage.prefix, n, *session.end([marks.key], [n]))
                     ready[place] = {point: found[point][order] for point in points}
                 while due in ready:
                     yield ready.pop(due)
@@ -288,7 +291,9 @@ class VllmEngine(Engine):
             steered_tokens=steered,
         )
 
-    def _score(self, call: Call[tuple[int, Marks | None, int]], session: Session, place: int, passage: Passage) -> None:
+    def _score(
+        self, call: Call[tuple[int, Marks | None, Passage]], session: Session, place: int, passage: Passage
+    ) -> None:
         """Ask for the log probabilities of a sequence.
 
         All tokens but the last are the prompt; the last is forced as the one new token, so that a sequence of
@@ -320,12 +325,11 @@ class VllmEngine(Engine):
             skip_clone=True,
             extra_args=marks.to_args() if marks else None,
         )
-        about = (place, marks, len(token_ids) - 1)
-        call.add(token_ids[:-1], params, about, cache_salt(passage.intervention, where))
+        call.add(token_ids[:-1], params, (place, marks, passage), cache_salt(passage.intervention, where))
 
     def _ask_read(
         self,
-        call: Call[tuple[int, Marks, Any]],
+        call: Call[tuple[int, Marks, Passage, Any]],
         session: Session,
         place: int,
         passage: Passage,
@@ -359,7 +363,7 @@ class VllmEngine(Engine):
             extra_args=marks.to_args(),
         )
         order = np.searchsorted(np.unique(wanted), wanted)
-        call.add(ids, params, (place, marks, order), cache_salt(passage.intervention, where))
+        call.add(ids, params, (place, marks, passage, order), cache_salt(passage.intervention, where))
 
 
 def _capabilities(config: Any) -> Capabilities:

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from cotlab.chains.think import ThinkTags
 from cotlab.interventions.where import Placement, Where
 
-__all__ = ["MaskState", "TokenRule"]
+__all__ = ["OFF", "ON", "MaskState", "TokenRule"]
 
 Ids = tuple[int, ...]
+ON, OFF = np.ones(1, dtype=np.bool_), np.zeros(1, dtype=np.bool_)
+"""Masks of one token; as one new token a row is the usual case, they are made once and told by identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,8 @@ class MaskState:
         """
         if self._rule is None:
             self._read = max(self._read, first + n)
+            if n == 1:
+                return ON if self.start <= first and (self.stop is None or first < self.stop) else OFF
             places = np.arange(first, first + n)
             return (places >= self.start) & (places < self.stop if self.stop is not None else True)
         if first > self._read or token_ids is None or len(token_ids) != n:
