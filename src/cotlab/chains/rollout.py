@@ -51,6 +51,8 @@ class Rollout:
     provenance: str = "sampled"
     """sampled, given (a transcript; given:<format> for a base solution that came with an import) or
     imported:<format>[/<what of it>]."""
+    steered_tokens: int | None = None
+    """At how many tokens, of prefix and rollout, an activation intervention was applied; None: there was none."""
 
     @property
     def id(self) -> str:

@@ -20,6 +20,7 @@ def main() -> None:
     _quiet_torch()
     from cotlab.cli import (  # noqa: F401 - they register commands
         avoid,
+        capture,
         demo,
         determinism,
         doctor,
@@ -32,6 +33,7 @@ def main() -> None:
         resample,
         runs,
         score,
+        steer,
         tree,
     )
     from cotlab.cli.app import app

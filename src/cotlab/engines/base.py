@@ -1,4 +1,4 @@
-"""The contract of an engine: what samples, gives log probabilities and (later) reads activations of a model."""
+"""The contract of an engine: what samples, gives log probabilities and reads activations of a model."""
 
 from __future__ import annotations
 
@@ -8,14 +8,43 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.rollout import Rollout
 from cotlab.chains.tokens import Tokenizer
 from cotlab.errors import ModelError
+from cotlab.interventions.base import Baseline, Intervention
 from cotlab.interventions.condition import Condition
+from cotlab.interventions.hook_points import HookPoint, ModelShape
 from cotlab.models.engine_card import EngineCard
 
-__all__ = ["Capabilities", "Engine", "EngineStats", "Failure", "Request"]
+__all__ = ["Activations", "Capabilities", "Engine", "EngineStats", "Failure", "Passage", "Request"]
+
+Activations = dict[HookPoint, NDArray[np.float32]]
+"""What was read of one sequence: shape (tokens, width); of a pattern (tokens, heads, all tokens of the sequence)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Tokens that are read, not sampled, under an intervention: a prefix and what follows it."""
+
+    prefix: Prefix
+    new_ids: tuple[int, ...] = ()
+    intervention: Intervention = Baseline()
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """All of them."""
+        return self.prefix.token_ids + self.new_ids
+
+    @classmethod
+    def of(cls, sequence: Sequence[int] | Passage) -> Passage:
+        """A plain sequence as a passage without an intervention."""
+        if isinstance(sequence, Passage):
+            return sequence
+        return cls(Prefix(tuple(sequence), len(sequence)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +75,10 @@ class Capabilities:
     """Kinds of intervention that it can apply."""
     exact: bool = False
     """Whether it knows answer distributions in closed form (markov)."""
+    reads: frozenset[str] = frozenset()
+    """Kinds of hook point whose activations it gives."""
+    missing: str = ""
+    """What would make it do more, one line."""
 
 
 @dataclass(slots=True)
@@ -89,11 +122,11 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def logprobs(self, sequences: Iterable[Sequence[int]]) -> Iterator[list[float]]:
+    def logprobs(self, sequences: Iterable[Sequence[int] | Passage]) -> Iterator[list[float]]:
         """Teacher-forced raw log probabilities (nats) of tokens 1 … n−1 of each sequence given those before.
 
         Args:
-            sequences: Token ids, each of 2 or more tokens.
+            sequences: Token ids, each of 2 or more tokens; a `Passage` is read under its intervention.
 
         Yields:
             One list of n − 1 floats a sequence, in order.
@@ -115,6 +148,36 @@ class Engine(ABC):
         raise ModelError(
             f"the {self.card.engine} engine does not tell next-token probabilities: use vllm or transformers"
         )
+
+    def read(
+        self,
+        sequences: Iterable[Sequence[int] | Passage],
+        points: Sequence[HookPoint],
+        places: Iterable[Sequence[int]] | None = None,
+    ) -> Iterator[Activations]:
+        """Activations of sequences that are read, teacher-forced.
+
+        Args:
+            sequences: Token ids; a `Passage` is read under its intervention, and what is read includes the change.
+            points: Where in the model.
+            places: Which tokens of each sequence, counted from its first; None: all of them.
+
+        Yields:
+            For each sequence, in order, float32 arrays by hook point.
+
+        Raises:
+            ModelError: The engine or the model has no such hook point.
+        """
+        raise ModelError(f"the {self.card.engine} engine gives no activations; use --engine transformers or vllm")
+
+    @property
+    def shape(self) -> ModelShape:
+        """Layers and widths of the model.
+
+        Raises:
+            ModelError: The engine or the model's family has no hook points.
+        """
+        raise ModelError(f"the {self.card.engine} engine gives no activations; use --engine transformers or vllm")
 
     @abstractmethod
     def close(self) -> None:

@@ -8,6 +8,7 @@ from cotlab.chains.rollout import FinishReason, Rollout
 from cotlab.chains.settings import SamplingSettings
 from cotlab.chains.tokens import Tokenizer
 from cotlab.engines.base import Request
+from cotlab.engines.requests import check_steered
 from cotlab.interventions.base import Intervention
 
 __all__ = ["Draft"]
@@ -19,13 +20,24 @@ SILENT_TOKENS = 16
 class Draft:
     """Collects the tokens of one request and knows when to stop: end of sequence, stop string, number of tokens."""
 
-    __slots__ = ("_limit", "_stops", "_tail", "_tokenizer", "finish_reason", "logprobs", "request", "token_ids")
+    __slots__ = (
+        "_limit",
+        "_stops",
+        "_tail",
+        "_tokenizer",
+        "finish_reason",
+        "logprobs",
+        "request",
+        "steered_tokens",
+        "token_ids",
+    )
 
     def __init__(self, request: Request, limit: int, tokenizer: Tokenizer) -> None:
         self.request = request
         self.token_ids: list[int] = []
         self.logprobs: list[float] = []
         self.finish_reason: FinishReason | None = None
+        self.steered_tokens: int | None = None
         self._limit = limit
         self._tokenizer = tokenizer
         self._stops = request.condition.settings.stop
@@ -46,11 +58,13 @@ class Draft:
 
         Raises:
             RuntimeError: The draft is not finished.
+            EngineError: Its intervention was not applied.
         """
         if self.finish_reason is None:
             raise RuntimeError(f"draft of sample {self.request.sample_idx} is not finished")
         condition = self.request.condition
         settings_id, intervention_id = _ids(condition.settings, condition.intervention)
+        check_steered(self.request, len(self.token_ids), self.steered_tokens)
         return Rollout(
             prefix_id=condition.prefix.id,
             intervention_id=intervention_id,
@@ -62,6 +76,7 @@ class Draft:
             finish_reason=self.finish_reason,
             token_ids=tuple(self.token_ids),
             logprobs=tuple(self.logprobs),
+            steered_tokens=self.steered_tokens,
         )
 
     def _stopped(self) -> bool:

@@ -10,28 +10,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.rollout import Rollout
+from cotlab.chains.think import DEFAULT_TAGS, ThinkTags
 from cotlab.chains.tokens import Tokenizer
-from cotlab.engines.base import Capabilities, Engine, EngineStats, Failure, Request
+from cotlab.engines.base import Activations, Capabilities, Engine, EngineStats, Failure, Passage, Request
 from cotlab.engines.draft import Draft
+from cotlab.engines.edits import Edit, pack_edit, unpack_edit
 from cotlab.engines.hf_batch import Batch
-from cotlab.engines.hf_cache import PrefixReader
-from cotlab.engines.hf_model import LoadedModel
+from cotlab.engines.hf_cache import PrefixReader, row_edit
+from cotlab.engines.hf_model import LoadedModel, RowEdit
 from cotlab.engines.hf_options import TransformersOptions
-from cotlab.engines.requests import new_token_limit, no_room, refuse_unsupported
+from cotlab.engines.hooks import Sum
+from cotlab.engines.requests import new_token_limit, no_room, placement, refuse_intervention, refuse_unsupported
 from cotlab.errors import EngineError, ModelError
-from cotlab.interventions.base import Baseline
+from cotlab.interventions.base import Baseline, Intervention
+from cotlab.interventions.hook_points import FAMILIES, KINDS, HookPoint, ModelShape
+from cotlab.interventions.steering import Steering
 from cotlab.models.engine_card import EngineCard
 
 __all__ = ["TransformersEngine"]
 
+READ = 1024
+"""Tokens that are read at once."""
 LOGIT_BUDGET = 2**27
 """Most logits (rows × tokens × vocabulary) that `logprobs` holds at once: half a GiB in float32."""
 
@@ -48,6 +58,7 @@ class TransformersEngine(Engine):
         revision: str,
         template_id: str,
         options: TransformersOptions | None = None,
+        tags: ThinkTags = DEFAULT_TAGS,
     ) -> None:
         """Load a model.
 
@@ -58,6 +69,7 @@ class TransformersEngine(Engine):
             revision: Hub revision, or hash of the weights.
             template_id: Id of the chat template that prompts are made with.
             options: Where and how large.
+            tags: Think tags of the model; interventions in the think part look for them.
 
         Raises:
             ModelError: The model cannot be read, or the device is not there.
@@ -65,7 +77,7 @@ class TransformersEngine(Engine):
         options = options or TransformersOptions()
         loaded = LoadedModel.load(model, options) if isinstance(model, str | Path) else LoadedModel(model, options)
         self.tokenizer = tokenizer
-        self.capabilities = Capabilities(logprobs=True, interventions=frozenset({Baseline.kind}))
+        self.capabilities = _capabilities(loaded.family)
         self.stats = EngineStats()
         self.max_model_len = loaded.max_model_len
         self.card = EngineCard(
@@ -79,6 +91,8 @@ class TransformersEngine(Engine):
         )
         self._card_id = self.card.id
         self._max_rows = options.max_rows
+        self._tags = tags
+        self._edits: dict[str, Edit] = {}
         self._loaded: LoadedModel | None = loaded
         self._reader: PrefixReader | None = PrefixReader(loaded)
 
@@ -102,22 +116,26 @@ class TransformersEngine(Engine):
                 return
             yield from self._rollouts(batch.step())
 
-    def logprobs(self, sequences: Iterable[Sequence[int]]) -> Iterator[list[float]]:
+    def logprobs(self, sequences: Iterable[Sequence[int] | Passage]) -> Iterator[list[float]]:
         """Teacher-forced raw log probabilities, in order; see `Engine.logprobs`.
 
         Raises:
             ValueError: A sequence has fewer than 2 tokens, or more than the model holds.
+            ModelError: A passage has an intervention that the engine cannot apply.
             EngineError: The model broke.
         """
-        group: list[Sequence[int]] = []
+        group: list[Passage] = []
         longest = 0
-        for sequence in sequences:
+        for item in sequences:
+            passage = Passage.of(item)
+            sequence = passage.token_ids
             self._check(sequence)
+            refuse_intervention(passage.intervention, "transformers", self.capabilities)
             longest = max(longest, len(sequence))
             if group and (len(group) + 1) * longest * self._model.vocab_size > LOGIT_BUDGET:
                 yield from self._score(group)
                 group, longest = [], len(sequence)
-            group.append(sequence)
+            group.append(passage)
         if group:
             yield from self._score(group)
 
@@ -135,9 +153,36 @@ class TransformersEngine(Engine):
         self._check_vocabulary(ids)
         if self._reader is None:
             raise EngineError("the transformers engine is closed; open it again")
-        _, logits, _ = self._reader.read(ids, Baseline())
+        _, logits, _ = self._reader.read(ids)
         found = logits.float().softmax(dim=-1).topk(min(most, logits.shape[-1]))
         return list(zip(found.indices.tolist(), found.values.tolist(), strict=True))
+
+    def read(
+        self,
+        sequences: Iterable[Sequence[int] | Passage],
+        points: Sequence[HookPoint],
+        places: Iterable[Sequence[int]] | None = None,
+    ) -> Iterator[Activations]:
+        """Activations, one sequence at a time; see `Engine.read`.
+
+        Raises:
+            ValueError: A sequence is longer than the model holds, or a place is not in it.
+            ModelError: The model has no such hook point, or a passage an intervention that cannot be applied.
+            EngineError: The model broke.
+        """
+        for point in points:
+            point.check(self._model.modules.shape)
+        wanted = None if places is None else iter(places)
+        for item in sequences:
+            passage = Passage.of(item)
+            self._check(passage.token_ids, least=1)
+            refuse_intervention(passage.intervention, "transformers", self.capabilities)
+            yield self._read(passage, points, None if wanted is None else next(wanted))
+
+    @property
+    def shape(self) -> ModelShape:
+        """Layers and widths; see `Engine.shape`."""
+        return self._model.modules.shape
 
     def close(self) -> None:
         """Free the model; on cuda its memory goes back to the driver."""
@@ -169,10 +214,13 @@ class TransformersEngine(Engine):
         self._check_vocabulary(ids)
         if self._reader is None:
             raise EngineError("the transformers engine is closed; open it again")
-        cache, logits, reused = self._reader.read(ids, condition.intervention)
+        edit = self._edit(condition.intervention)
+        where = placement(condition.intervention, condition.prefix.n_prompt, len(ids))
+        cache, logits, reused = self._reader.read(ids, edit, where)
+        its = None if edit is None or where is None else (edit, where)
         self.stats.prompt_tokens += len(ids) * len(group)
         self.stats.cached_tokens += len(ids) * (len(group) - 1) + reused
-        return batch.add(group, cache, logits)
+        return batch.add(group, cache, logits, row_edit(its, ids))
 
     def _rollouts(self, finished: list[Draft]) -> Iterator[Rollout]:
         for draft in finished:
@@ -180,9 +228,11 @@ class TransformersEngine(Engine):
             yield draft.rollout(self._card_id)
 
     @torch.inference_mode()
-    def _score(self, group: list[Sequence[int]]) -> list[list[float]]:
+    def _score(self, passages: list[Passage]) -> list[list[float]]:
         """Score sequences in one batch, padded on the right, a piece of their length at a time."""
         model = self._model
+        group = [passage.token_ids for passage in passages]
+        edits = [self._row_edit(passage) for passage in passages]
         longest = max(len(sequence) for sequence in group)
         # Any token pads: it stands behind the tokens that are scored, where causal attention does not look.
         padded = torch.tensor(
@@ -193,15 +243,61 @@ class TransformersEngine(Engine):
         scored = []
         for start in range(0, longest - 1, piece):
             ids = padded[:, start : min(start + piece, longest - 1)]
-            logits = model.forward(ids, cache, [Baseline()] * len(group), keep=0).float()
+            logits = model.forward(ids, cache, edits, keep=0).float()
             targets = padded[:, start + 1 : start + 1 + ids.shape[1], None]
             scored.append(logits.log_softmax(dim=-1).gather(2, targets)[:, :, 0])
         rows = torch.cat(scored, dim=1).tolist()
         return [row[: len(sequence) - 1] for row, sequence in zip(rows, group, strict=True)]
 
-    def _check(self, sequence: Sequence[int]) -> None:
-        if not 2 <= len(sequence) <= self.max_model_len:
-            raise ValueError(f"a sequence has {len(sequence)} tokens, expected 2..{self.max_model_len}")
+    @torch.inference_mode()
+    def _read(self, passage: Passage, points: Sequence[HookPoint], places: Sequence[int] | None) -> Activations:
+        """Read one sequence, in pieces of which the wanted places are kept."""
+        ids = passage.token_ids
+        wanted = np.arange(len(ids)) if places is None else np.array(places, dtype=np.int64)
+        if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(ids)):
+            raise ValueError(f"places {wanted.min()}..{wanted.max()} are asked for of {len(ids)} tokens")
+        index = torch.from_numpy(np.sort(wanted)).to(self._model.device)
+        kept: dict[HookPoint, list[Tensor]] = {point: [] for point in points}
+        read = 0
+
+        def keep(point: HookPoint, base: Tensor, whole: Sum) -> None:
+            value = whole(base)[0]
+            value = value.movedim(0, 1) if point.kind == "pattern" else value  # to (tokens, heads, places)
+            here = index[(index >= read) & (index < read + len(value))] - read
+            kept[point].append(_padded(value[here], len(ids) if point.kind == "pattern" else 0).float().cpu())
+
+        cache, edit = DynamicCache(), self._row_edit(passage)
+        with self._model.watched(points, keep):
+            for start in range(0, len(ids), READ):
+                piece = torch.tensor([ids[start : start + READ]], device=self._model.device)
+                self._model.forward(piece, cache, [edit])
+                read += piece.shape[1]
+        order = np.argsort(np.argsort(wanted, kind="stable"), kind="stable")
+        return {point: torch.cat(values).numpy()[order] for point, values in kept.items()}
+
+    def _edit(self, intervention: Intervention) -> Edit | None:
+        """An intervention on the device, made once; None for the baseline."""
+        if not isinstance(intervention, Steering):
+            return None
+        if intervention.id not in self._edits:
+            intervention.vector.check(self._model.modules.shape, self.card.model, self.card.revision)
+            packed = pack_edit(intervention, self.tokenizer.encode, lambda: self._vocabulary, self._tags)
+            self._edits[intervention.id] = unpack_edit(packed, self._model.device, self._model.torch_dtype)
+        return self._edits[intervention.id]
+
+    def _row_edit(self, passage: Passage) -> RowEdit | None:
+        edit = self._edit(passage.intervention)
+        where = placement(passage.intervention, passage.prefix.n_prompt, len(passage.prefix.token_ids))
+        return None if edit is None or where is None else (edit, edit.state(where))
+
+    @cached_property
+    def _vocabulary(self) -> list[str]:
+        """Text of every token."""
+        return [self.tokenizer.pieces([i])[0] for i in range(self._model.vocab_size)]
+
+    def _check(self, sequence: Sequence[int], *, least: int = 2) -> None:
+        if not least <= len(sequence) <= self.max_model_len:
+            raise ValueError(f"a sequence has {len(sequence)} tokens, expected {least}..{self.max_model_len}")
         self._check_vocabulary(sequence)
 
     def _check_vocabulary(self, ids: Sequence[int]) -> None:
@@ -211,6 +307,19 @@ class TransformersEngine(Engine):
                 f"token id {min(ids) if min(ids) < 0 else max(ids)} is not in the vocabulary of '{self.card.model}' "
                 f"(0..{size - 1}); use the tokenizer of this model"
             )
+
+
+def _capabilities(family: str) -> Capabilities:
+    """What the engine can do with a model of a family."""
+    if family not in FAMILIES:
+        missing = f"hook points of the family '{family}' are not known; known: {', '.join(FAMILIES)}"
+        return Capabilities(True, frozenset({Baseline.kind}), missing=missing)
+    return Capabilities(True, frozenset({Baseline.kind, Steering.kind}), reads=frozenset(KINDS))
+
+
+def _padded(rows: Tensor, length: int) -> Tensor:
+    """Rows whose last dimension is at least so long, zeros behind: what comes later is not looked at."""
+    return torch.nn.functional.pad(rows, (0, max(0, length - rows.shape[-1])))
 
 
 class Lookahead:

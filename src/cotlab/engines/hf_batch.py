@@ -13,7 +13,7 @@ from cotlab.chains.tokens import Tokenizer
 from cotlab.engines.base import Request
 from cotlab.engines.draft import Draft
 from cotlab.engines.hf_cache import RowCache
-from cotlab.engines.hf_model import LoadedModel
+from cotlab.engines.hf_model import LoadedModel, RowEdit
 from cotlab.engines.hf_sampler import choose
 from cotlab.engines.noise import keys
 from cotlab.engines.requests import new_token_limit
@@ -29,6 +29,7 @@ class Row:
     keys: Iterator[int]
     longest: int
     """Most tokens that prefix and rollout may have: what memory is kept for."""
+    edit: RowEdit | None
 
 
 class Batch:
@@ -52,8 +53,16 @@ class Batch:
         return rows == 1 or (rows <= self._max_rows and rows * longest <= self._max_tokens)
 
     @torch.inference_mode()
-    def add(self, requests: Sequence[Request], prefix: DynamicCache, logits: Tensor) -> list[Draft]:
-        """Begin rollouts from one prefix, with the logits after its last token, shape (vocabulary,).
+    def add(
+        self, requests: Sequence[Request], prefix: DynamicCache, logits: Tensor, edit: RowEdit | None = None
+    ) -> list[Draft]:
+        """Begin rollouts from one prefix.
+
+        Args:
+            requests: From that prefix.
+            prefix: Its keys and values.
+            logits: After its last token, shape (vocabulary,).
+            edit: What is changed in these rows, with the prefix read.
 
         Returns:
             Those that are finished after their first token.
@@ -62,7 +71,8 @@ class Batch:
         self._cache.add(prefix, len(requests))
         for request in requests:
             draft = Draft(request, new_token_limit(request, self._model.max_model_len), self._tokenizer)
-            self._rows.append(Row(draft, keys(request.seed), self._longest(request)))
+            own = None if edit is None else (edit[0], edit[1].copy())
+            self._rows.append(Row(draft, keys(request.seed), self._longest(request), own))
         return self._take(first, logits.expand(len(requests), -1))
 
     @torch.inference_mode()
@@ -70,8 +80,8 @@ class Batch:
         """Give every row one more token; the rollouts that finished with it, which leave the batch."""
         positions, mask = self._cache.begin()
         last = torch.tensor([[row.draft.token_ids[-1]] for row in self._rows], device=self._model.device)
-        interventions = [row.draft.request.condition.intervention for row in self._rows]
-        logits = self._model.forward(last, self._cache, interventions, positions=positions, mask=mask)
+        edits = [row.edit for row in self._rows]
+        logits = self._model.forward(last, self._cache, edits, positions=positions, mask=mask)
         self._cache.end()
         return self._take(0, logits[:, -1])
 
@@ -83,6 +93,8 @@ class Batch:
         finished = []
         for i in reversed(range(len(rows))):  # from the end, as the last row takes the place of one that leaves
             if rows[i].draft.add(tokens[i], logprobs[i]):
+                edit = rows[i].edit
+                rows[i].draft.steered_tokens = None if edit is None else edit[1].count()
                 finished.append(rows[i].draft)
                 self._rows[first + i] = self._rows[-1]
                 self._rows.pop()

@@ -7,10 +7,11 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from cotlab.engines.hf_model import LoadedModel
-from cotlab.interventions.base import Baseline, Intervention
+from cotlab.engines.edits import Edit
+from cotlab.engines.hf_model import LoadedModel, RowEdit
+from cotlab.interventions.where import Placement
 
-__all__ = ["PrefixReader", "RowCache"]
+__all__ = ["PrefixReader", "RowCache", "row_edit"]
 
 
 class PrefixReader:
@@ -18,20 +19,28 @@ class PrefixReader:
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
-        self._intervention: Intervention = Baseline()
+        self._edit: tuple[Edit, Placement] | None = None
         self._ids: tuple[int, ...] = ()
         self._cache = DynamicCache()
         self._logits = torch.empty(0)
 
     @torch.inference_mode()
-    def read(self, ids: tuple[int, ...], intervention: Intervention) -> tuple[DynamicCache, Tensor, int]:
-        """Read a prefix under an intervention; keys and values of another intervention are never used for it.
+    def read(
+        self, ids: tuple[int, ...], edit: Edit | None = None, placement: Placement | None = None
+    ) -> tuple[DynamicCache, Tensor, int]:
+        """Read a prefix; keys and values that were made under another edit, or another placing, are never used for it.
+
+        Args:
+            ids: The prefix.
+            edit: What is changed, if anything.
+            placement: Where, with an edit.
 
         Returns:
             Its cache (valid until the next call), the logits after its last token, shape (vocabulary,), and how many of
             its tokens were not computed again.
         """
-        same = intervention == self._intervention
+        its = None if edit is None or placement is None else (edit, placement)
+        same = its == self._edit
         if same and ids == self._ids:
             return self._cache, self._logits, len(ids)
         shared = self._shared(ids) if same else 0
@@ -41,8 +50,8 @@ class PrefixReader:
             self._cache.crop(shared - len(self._ids))
         self._ids = ()  # if the model breaks below, the cache is of no known prefix
         rest = torch.tensor([ids[shared:]], device=self._model.device)
-        self._logits = self._model.forward(rest, self._cache, [intervention])[0, -1]
-        self._ids, self._intervention = ids, intervention
+        self._logits = self._model.forward(rest, self._cache, [row_edit(its, ids[:shared])])[0, -1]
+        self._ids, self._edit = ids, its
         return self._cache, self._logits, shared
 
     def _shared(self, ids: tuple[int, ...]) -> int:
@@ -51,6 +60,16 @@ class PrefixReader:
         if ids[:most] == self._ids[:most]:
             return most
         return next(i for i in range(most) if ids[i] != self._ids[i])
+
+
+def row_edit(its: tuple[Edit, Placement] | None, ids: tuple[int, ...]) -> RowEdit | None:
+    """An edit in a row of which these tokens were read."""
+    if its is None:
+        return None
+    edit, placement = its
+    state = edit.state(placement)
+    state.read(0, len(ids), ids)
+    return edit, state
 
 
 class RowLayer(CacheLayerMixin):  # type: ignore[misc]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,18 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.cache_utils import Cache
 
+from cotlab.engines.edits import Edit, Pass
 from cotlab.engines.hf_attention import ATTENTION, register_attention
 from cotlab.engines.hf_options import TransformersOptions
+from cotlab.engines.hooks import Handler, Modules, remove
 from cotlab.errors import EngineError, ModelError
-from cotlab.interventions.base import Intervention
+from cotlab.interventions.hook_points import HookPoint
+from cotlab.interventions.masks import MaskState
 
-__all__ = ["LoadedModel"]
+__all__ = ["LoadedModel", "RowEdit"]
+
+RowEdit = tuple[Edit, MaskState]
+"""What is changed in a row, and the tokens of the row that were read so far."""
 
 CHUNK = 1024
 """Tokens a row that are read at once: bounds the memory of activations."""
@@ -33,7 +40,10 @@ class LoadedModel:
         register_attention()
         model.set_attn_implementation(ATTENTION)
         self._model = model.eval()
+        self._config = config
         self.device = model.device
+        self.family: str = config.model_type
+        self.torch_dtype = model.dtype
         self.dtype = str(model.dtype).removeprefix("torch.")
         self.max_model_len = min(
             options.max_model_len or config.max_position_embeddings, config.max_position_embeddings
@@ -43,6 +53,7 @@ class LoadedModel:
         dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self._kv_bytes = 2 * config.num_hidden_layers * heads * dim * model.dtype.itemsize
         self._kv_gib = options.kv_gib
+        self._watched: tuple[list[HookPoint], Handler] = ([], lambda point, base, whole: None)
 
     @classmethod
     def load(cls, path: str | Path, options: TransformersOptions) -> LoadedModel:
@@ -67,7 +78,7 @@ class LoadedModel:
         self,
         ids: Tensor,
         cache: Cache,
-        interventions: Sequence[Intervention],
+        edits: Sequence[RowEdit | None],
         *,
         positions: Tensor | None = None,
         mask: Tensor | None = None,
@@ -78,7 +89,7 @@ class LoadedModel:
         Args:
             ids: Token ids, shape (rows, tokens); on the right, rows may be padded with anything.
             cache: Keys and values of the tokens before.
-            interventions: Of each row. Here the hooks of activation interventions enter; now all are Baseline.
+            edits: What is changed in each row; the states are told what is read.
             positions: Shape (rows, tokens); default: behind the cache.
             mask: Shape (rows, 1, tokens, places), True where a token may look; default: causal.
             keep: Logits of that many last tokens; 0 keeps all.
@@ -89,21 +100,84 @@ class LoadedModel:
         Raises:
             EngineError: The model broke, or memory did not suffice.
         """
-        if len(interventions) != len(ids):
-            raise ValueError(f"{len(interventions)} interventions for {len(ids)} rows, expected one a row")
+        if len(edits) != len(ids):
+            raise ValueError(f"{len(edits)} edits for {len(ids)} rows, expected one a row")
         chunks = []
         with engine_faults():
             for start in range(0, ids.shape[1], CHUNK):
-                output: Any = self._model(
-                    input_ids=ids[:, start : start + CHUNK],
-                    position_ids=positions,
-                    attention_mask=mask,
-                    past_key_values=cache,
-                    use_cache=True,
-                    logits_to_keep=keep,
-                )
+                piece = ids[:, start : start + CHUNK]
+                with self._edited(piece, edits):
+                    output: Any = self._model(
+                        input_ids=piece,
+                        position_ids=positions,
+                        attention_mask=mask,
+                        past_key_values=cache,
+                        use_cache=True,
+                        logits_to_keep=keep,
+                    )
                 chunks.append(output.logits)
         return chunks[-1] if keep else torch.cat(chunks, dim=1)
+
+    @contextmanager
+    def watched(self, points: Iterable[HookPoint], handler: Handler) -> Iterator[None]:
+        """Let `handler` see what passes some points, as long as the block lasts; after what edits change there."""
+        self._watched = list(points), handler
+        if any(point.kind == "pattern" for point in self._watched[0]):  # other implementations make no weights
+            self._model.set_attn_implementation("eager")
+        try:
+            yield
+        finally:
+            self._watched = [], handler
+            self._model.set_attn_implementation(ATTENTION)
+
+    @cached_property
+    def modules(self) -> Modules:
+        """The modules that hook points name, checked: the last residual stream gives the logits.
+
+        Raises:
+            ModelError: The family is not known, or its modules are not where the table says.
+        """
+        modules = Modules(self._model, self._config, in_two=False)
+        last = HookPoint("resid_post", modules.shape.n_layers - 1)
+        seen: list[Tensor] = []
+        handles = modules.hook([last], lambda point, base, whole: seen.append(whole(base)))
+        try:
+            with engine_faults(), torch.inference_mode():
+                ids = torch.arange(3, device=self.device)[None] % self.vocab_size
+                logits = self._model(input_ids=ids, use_cache=False).logits
+        finally:
+            remove(handles)
+        with torch.inference_mode():
+            found = modules.logits(seen[0]) if seen else logits[..., :0]
+        if found.shape != logits.shape or not torch.allclose(found, logits, atol=1e-3, rtol=1e-3):
+            raise ModelError(
+                f"hook points do not fit this {self._config.model_type} model: {last} through norm and unembedding "
+                "does not give its logits; correct the paths of its family in cotlab/interventions/hook_points.py"
+            )
+        return modules
+
+    @contextmanager
+    def _edited(self, ids: Tensor, edits: Sequence[RowEdit | None]) -> Iterator[None]:
+        """Hooks for one forward pass, where some row is changed at some of these tokens, or something is watched."""
+        points, handler = self._watched
+        if not any(edits) and not points:
+            yield
+            return
+        rows, tokens = ids.shape
+        step = Pass(rows * tokens, self.device, self._model.dtype)
+        for row, its in enumerate(edits):
+            if its is not None:
+                edit, state = its
+                token_ids = ids[row].tolist() if state.needs_tokens else None
+                step.add(edit, row * tokens, state.read(len(state), tokens, token_ids))
+        step.prepare()
+        # Hooks run in this order: what is read has been changed already.
+        handles = self.modules.hook(step.points, step.handle) + self.modules.hook(points, handler)
+        try:
+            yield
+        finally:
+            remove(handles)
+        step.check()
 
     def kv_tokens(self) -> int:
         """How many tokens of keys and values fit in the memory that they may take."""

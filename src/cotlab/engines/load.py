@@ -121,7 +121,7 @@ def _open_model(model: str, engine: str, options: Mapping[str, Any], template: T
     tokenizer = HFTokenizer.load(found.path)
     written = template(found.card, tokenizer)
     _fit_threads(found.path)
-    return OpenedEngine(opener(found, tokenizer, written.id, options), found.card, written)
+    return OpenedEngine(opener(found, tokenizer, written, options), found.card, written)
 
 
 def _fit_threads(folder: Path) -> None:
@@ -138,7 +138,7 @@ def _fit_threads(folder: Path) -> None:
         torch.set_num_threads(1)
 
 
-def _open_vllm(found: ResolvedModel, tokenizer: Tokenizer, template_id: str, options: Mapping[str, Any]) -> Engine:
+def _open_vllm(found: ResolvedModel, tokenizer: Tokenizer, template: Template, options: Mapping[str, Any]) -> Engine:
     from cotlab.engines.vllm import VllmEngine, VllmOptions
 
     return VllmEngine(
@@ -146,19 +146,26 @@ def _open_vllm(found: ResolvedModel, tokenizer: Tokenizer, template_id: str, opt
         tokenizer,
         name=found.name,
         revision=found.revision,
-        template_id=template_id,
+        template_id=template.id,
         options=_options(VllmOptions, options),
+        tags=template.tags,
     )
 
 
 def _open_transformers(
-    found: ResolvedModel, tokenizer: Tokenizer, template_id: str, options: Mapping[str, Any]
+    found: ResolvedModel, tokenizer: Tokenizer, template: Template, options: Mapping[str, Any]
 ) -> Engine:
     own = _options(TransformersOptions, options)
     from cotlab.engines.hf import TransformersEngine
 
     return TransformersEngine(
-        found.path, tokenizer, name=found.name, revision=found.revision, template_id=template_id, options=own
+        found.path,
+        tokenizer,
+        name=found.name,
+        revision=found.revision,
+        template_id=template.id,
+        options=own,
+        tags=template.tags,
     )
 
 

@@ -16,13 +16,13 @@ import numpy as np
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.rollout import Rollout
 from cotlab.chains.settings import SamplingSettings
-from cotlab.engines.base import Capabilities, Engine, EngineStats, Failure, Request
+from cotlab.engines.base import Capabilities, Engine, EngineStats, Failure, Passage, Request
 from cotlab.engines.draft import Draft
 from cotlab.engines.markov_law import MarkovLaw, law_key
 from cotlab.engines.markov_spec import EOS, MarkovSpec
 from cotlab.engines.markov_tokens import MarkovTokenizer
 from cotlab.engines.noise import uniforms
-from cotlab.engines.requests import new_token_limit, no_room, refuse_unsupported
+from cotlab.engines.requests import new_token_limit, no_room, refuse_intervention, refuse_unsupported
 from cotlab.errors import EngineError
 from cotlab.models.engine_card import EngineCard
 
@@ -78,13 +78,18 @@ class MarkovEngine(Engine):
             else:
                 yield self._rollout(request)
 
-    def logprobs(self, sequences: Iterable[Sequence[int]]) -> Iterator[list[float]]:
+    def logprobs(self, sequences: Iterable[Sequence[int] | Passage]) -> Iterator[list[float]]:
         """Raw log probabilities; see `Engine.logprobs`.
 
         A token that its state does not offer (so every byte of a prompt) has −inf.
+
+        Raises:
+            ModelError: A passage has an intervention.
         """
         choices = self._law.choices((1.0, 1.0, 0))
-        for sequence in sequences:
+        for passage in map(Passage.of, sequences):
+            refuse_intervention(passage.intervention, "markov", self.capabilities)
+            sequence = passage.token_ids
             state, row = self._follow(self.spec.start, sequence[0]), []
             for token in sequence[1:]:
                 offered = choices[self._law.index[state]]

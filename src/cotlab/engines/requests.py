@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from cotlab.chains.prefix import Prefix
 from cotlab.engines.base import Capabilities, Failure, Request
-from cotlab.errors import ModelError
+from cotlab.errors import EngineError, ModelError
+from cotlab.identity import content_id
+from cotlab.interventions.base import Baseline, Intervention
+from cotlab.interventions.steering import Steering
+from cotlab.interventions.where import Placement
 
-__all__ = ["new_token_limit", "no_room", "refuse_unsupported"]
+__all__ = [
+    "cache_salt",
+    "check_counted",
+    "check_steered",
+    "new_token_limit",
+    "no_room",
+    "placement",
+    "refuse_intervention",
+    "refuse_unsupported",
+]
 
 
 def new_token_limit(request: Request, max_model_len: int) -> int:
@@ -31,7 +45,65 @@ def refuse_unsupported(request: Request, engine: str, capabilities: Capabilities
     Raises:
         ModelError: The engine does not have this kind of intervention.
     """
-    kind = request.condition.intervention.kind
+    refuse_intervention(request.condition.intervention, engine, capabilities)
+
+
+def refuse_intervention(intervention: Intervention, engine: str, capabilities: Capabilities) -> None:
+    """The same for an intervention by itself.
+
+    Raises:
+        ModelError: The engine does not have this kind of intervention.
+    """
+    kind = intervention.kind
     if kind not in capabilities.interventions:
         known = ", ".join(sorted(capabilities.interventions))
-        raise ModelError(f"the {engine} engine cannot apply an intervention of kind '{kind}'; it knows: {known}")
+        why = f" ({capabilities.missing})" if capabilities.missing else ""
+        raise ModelError(f"the {engine} engine cannot apply an intervention of kind '{kind}'; it knows: {known}{why}")
+
+
+def placement(intervention: Intervention, n_prompt: int, n_prefix: int) -> Placement | None:
+    """Where an intervention comes into question in a sequence; None for the baseline."""
+    return intervention.where.place(n_prompt, n_prefix) if isinstance(intervention, Steering) else None
+
+
+def cache_salt(intervention: Intervention, where: Placement | None) -> str | None:
+    """Salt of the prefix cache; None for the baseline.
+
+    Keys and values of a token under an intervention depend on the tokens before, and on the places where it holds.
+    These are the same in two sequences only where both intervention and placing are.
+    """
+    if intervention == Baseline():
+        return None
+    return content_id("salt", [intervention.id, None if where is None else [where.start, where.stop]])
+
+
+def check_steered(request: Request, n_new: int, counted: int | None) -> None:
+    """Say so where an intervention was not applied at the tokens where it should have been.
+
+    Args:
+        request: What was asked.
+        n_new: Sampled tokens; the last one is never read by the model.
+        counted: Tokens that the engine applied it at.
+
+    Raises:
+        EngineError: There are too few, or too many.
+    """
+    condition = request.condition
+    check_counted(condition.intervention, condition.prefix, len(condition.prefix.token_ids) + n_new - 1, counted)
+
+
+def check_counted(steering: Intervention, prefix: Prefix, n_read: int, counted: int | None) -> None:
+    """The same for any sequence of which the model read `n_read` tokens.
+
+    Raises:
+        EngineError: There are too few, or too many.
+    """
+    if not isinstance(steering, Steering):
+        return
+    span = steering.where.place(prefix.n_prompt, len(prefix.token_ids))
+    most = max(0, (n_read if span.stop is None else min(span.stop, n_read)) - span.start)
+    if counted is None or counted > most or (counted < most and not steering.where.needs_tokens):
+        raise EngineError(
+            f"the intervention {steering.id} was applied at {counted or 0} tokens of a sequence where it should have "
+            f"been at {'up to ' if steering.where.needs_tokens else ''}{most}; nothing was stored of it"
+        )

@@ -4,7 +4,8 @@
    rollouts from one prefix, and prefixes of one chain, find each other's keys and values in the cache.
 2. Each rollout has its own seed and comes back as token ids with their raw log probabilities; the text is decoded
    here.
-3. A request under an intervention has a cache of its own (`cache_salt`).
+3. A request under an intervention has a cache of its own (`cache_salt`), and marks that hooks in vLLM's workers read
+   (`vllm_hooks`, `vllm_worker`). CUDA graphs call no hooks, so on a GPU that needs `enforce_eager`.
 
 Tested with one minor version of vLLM. On a GPU vLLM works in processes of its own, which a Ctrl-C in a terminal
 reaches too: the engine has to be opened again then.
@@ -19,20 +20,38 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.rollout import Rollout
 from cotlab.chains.settings import SamplingSettings
+from cotlab.chains.think import DEFAULT_TAGS, ThinkTags
 from cotlab.chains.tokens import HFTokenizer, Tokenizer
-from cotlab.engines.base import Capabilities, Engine, EngineStats, Failure, Request
-from cotlab.engines.requests import new_token_limit, no_room, refuse_unsupported
+from cotlab.engines.base import Activations, Capabilities, Engine, EngineStats, Failure, Passage, Request
+from cotlab.engines.requests import (
+    cache_salt,
+    check_counted,
+    check_steered,
+    new_token_limit,
+    no_room,
+    placement,
+    refuse_intervention,
+    refuse_unsupported,
+)
 from cotlab.engines.vllm_calls import Call, Steps
+from cotlab.engines.vllm_hooks import Session, WorkerHooks
 from cotlab.engines.vllm_settings import VllmOptions, open_llm
+from cotlab.engines.vllm_worker import Marks
 from cotlab.errors import ModelError
 from cotlab.interventions.base import Baseline
+from cotlab.interventions.hook_points import FAMILIES, STEERABLE, HookPoint, ModelShape
+from cotlab.interventions.steering import Steering
 from cotlab.models.engine_card import EngineCard
 
 __all__ = ["VllmEngine", "VllmOptions"]
 
+READS_IN_FLIGHT = 8
+"""Sequences that `read` has in flight: what was read of them waits in the workers."""
 SCORES_IN_FLIGHT = 32
 """Sequences that `logprobs` has in flight: their prompt logits are computed one after the other anyway."""
 
@@ -49,6 +68,7 @@ class VllmEngine(Engine):
         revision: str,
         template_id: str,
         options: VllmOptions | None = None,
+        tags: ThinkTags = DEFAULT_TAGS,
     ) -> None:
         """Load a model.
 
@@ -59,6 +79,7 @@ class VllmEngine(Engine):
             revision: Hub revision, or hash of the weights.
             template_id: Id of the chat template that prompts are made with.
             options: Where and how large.
+            tags: Think tags of the model; interventions in the think part look for them.
 
         Raises:
             ModelError: vLLM is not installed, or cannot open the model as asked.
@@ -72,7 +93,9 @@ class VllmEngine(Engine):
         self._steps = Steps(self._llm.llm_engine)
         self._window = 2 * options.max_rows
         self.tokenizer = tokenizer
-        self.capabilities = Capabilities(logprobs=True, interventions=frozenset({Baseline.kind}))
+        self.capabilities = _capabilities(self._llm.model_config)
+        vocab_size = int(self._llm.model_config.get_vocab_size())
+        self._hooks = WorkerHooks(self._llm, tokenizer, vocab_size, tags, name, revision)
         self.stats = EngineStats()
         self.max_model_len = int(self._llm.model_config.max_model_len)
         self.card = EngineCard(
@@ -94,34 +117,39 @@ class VllmEngine(Engine):
             EngineError: vLLM broke, or the engine is closed.
         """
         source = iter(requests)
-        with self._steps.call() as call:
+        with self._hooks.session() as session, self._steps.call() as call:
             while True:
-                yield from self._refill(call, source)
+                yield from self._refill(call, session, source)
                 if not call:
                     return
-                for request, output in call.finished():
-                    yield self._result(request, output)
+                arrived = list(call.finished())
+                steered = self._steered(session, arrived)
+                for (request, marks), output in arrived:
+                    yield self._result(request, output, steered[marks.key] if marks else None)
 
-    def logprobs(self, sequences: Iterable[Sequence[int]]) -> Iterator[list[float]]:
+    def logprobs(self, sequences: Iterable[Sequence[int] | Passage]) -> Iterator[list[float]]:
         """Teacher-forced raw log probabilities. See `Engine.logprobs`.
 
         Memory: the logits of one sequence at a time, tokens × vocabulary × 4 bytes, a few times over.
 
         Raises:
             ValueError: A sequence has fewer than 2 tokens.
-            ModelError: A sequence is longer than `max_model_len`.
+            ModelError: A sequence is longer than `max_model_len`, or has an intervention that cannot be applied.
             EngineError: vLLM broke, or the engine is closed.
         """
-        source = enumerate(sequences)
+        source = enumerate(map(Passage.of, sequences))
         ready: dict[int, list[float]] = {}
         due = 0
-        with self._steps.call() as call:
+        with self._hooks.session() as session, self._steps.call() as call:
             while True:
                 while len(call) + len(ready) < SCORES_IN_FLIGHT and (item := next(source, None)) is not None:
-                    self._score(call, *item)
+                    self._score(call, session, *item)
                 if not call:
                     return
-                for place, output in call.finished():
+                for (place, marks, passage), output in list(call.finished()):
+                    if marks:
+                        n = len(passage.token_ids) - 1
+                        check_counted(passage.intervention, passage.prefix, n, *session.end([marks.key], [n]))
                     ready[place] = [*output.prompt_logprobs.logprobs, *output.outputs[0].logprobs.logprobs]
                 while due in ready:
                     yield ready.pop(due)
@@ -155,6 +183,49 @@ class VllmEngine(Engine):
         pairs = sorted(((token, math.exp(one.logprob)) for token, one in found.items()), key=lambda pair: -pair[1])
         return pairs[:most]
 
+    def read(
+        self,
+        sequences: Iterable[Sequence[int] | Passage],
+        points: Sequence[HookPoint],
+        places: Iterable[Sequence[int]] | None = None,
+    ) -> Iterator[Activations]:
+        """Activations. See `Engine.read`.
+
+        Raises:
+            ValueError: A sequence is empty, or a place is not in it.
+            ModelError: The model has no such hook point, or a sequence is too long.
+            EngineError: vLLM broke, or the engine is closed.
+        """
+        for point in points:
+            if point.kind not in self.capabilities.reads:
+                why = self.capabilities.missing or "take --engine transformers for it"
+                raise ModelError(f"the vllm engine does not read {point}: {why}")
+            point.check(self._hooks.shape)
+        wanted = None if places is None else iter(places)
+        source = enumerate(map(Passage.of, sequences))
+        ready: dict[int, Activations] = {}
+        due = 0
+        with self._hooks.session() as session, self._steps.call() as call:
+            while True:
+                while len(call) + len(ready) < READS_IN_FLIGHT and (item := next(source, None)) is not None:
+                    self._ask_read(call, session, *item, points, None if wanted is None else next(wanted))
+                if not call:
+                    return
+                for (place, marks, passage, order), _ in list(call.finished()):
+                    found, n = session.take_read(marks.key), len(passage.token_ids)
+                    check_counted(passage.intervention, passage.prefix, n, *session.end([marks.key], [n]))
+                    ready[place] = {point: found[point][order] for point in points}
+                while due in ready:
+                    yield ready.pop(due)
+                    due += 1
+
+    @property
+    def shape(self) -> ModelShape:
+        """Layers and widths; see `Engine.shape`."""
+        if self.capabilities.missing:
+            raise ModelError(self.capabilities.missing)
+        return self._hooks.shape
+
     def close(self) -> None:
         """Free the model. Closing twice is allowed, and so is opening another engine afterwards."""
         if self._llm is None:
@@ -167,7 +238,9 @@ class VllmEngine(Engine):
         gc.collect()
         cleanup_dist_env_and_memory()
 
-    def _refill(self, call: Call[Request], source: Iterator[Request]) -> Iterator[Failure]:
+    def _refill(
+        self, call: Call[tuple[Request, Marks | None]], session: Session, source: Iterator[Request]
+    ) -> Iterator[Failure]:
         """Read requests until the window is full; those that cannot start are failures."""
         while len(call) < self._window and (request := next(source, None)) is not None:
             refuse_unsupported(request, "vllm", self.capabilities)
@@ -175,15 +248,26 @@ class VllmEngine(Engine):
             if limit < 1:
                 yield no_room(request, self.max_model_len)
                 continue
-            intervention = request.condition.intervention
-            salt = None if intervention == Baseline() else intervention.id
-            params = self._params(request.condition.settings, request.seed, limit)
+            prefix, intervention = request.condition.prefix, request.condition.intervention
+            where = placement(intervention, prefix.n_prompt, len(prefix.token_ids))
+            marks = session.begin(intervention, where)
+            params = self._params(request.condition.settings, request.seed, limit, marks)
             try:
-                call.add(request.condition.prefix.token_ids, params, request, salt)
+                call.add(prefix.token_ids, params, (request, marks), cache_salt(intervention, where))
             except ValueError as error:
+                session.end([marks.key] if marks else [], [0])
                 yield Failure(request, str(error).splitlines()[0])
 
-    def _params(self, settings: SamplingSettings, seed: int, limit: int) -> Any:
+    def _steered(self, session: Session, arrived: Sequence[tuple[tuple[Request, Marks | None], Any]]) -> dict[str, int]:
+        """At how many tokens each of these requests was steered, by key."""
+        read = {
+            marks.key: len(output.prompt_token_ids) + len(output.outputs[0].token_ids) - 1
+            for (_, marks), output in arrived
+            if marks
+        }
+        return dict(zip(read, session.end(list(read), list(read.values())), strict=True))
+
+    def _params(self, settings: SamplingSettings, seed: int, limit: int, marks: Marks | None) -> Any:
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
         if settings.temperature > 2 or 0 < settings.temperature < 0.01:
@@ -209,13 +293,15 @@ class VllmEngine(Engine):
             flat_logprobs=True,
             output_kind=RequestOutputKind.FINAL_ONLY,
             skip_clone=True,
+            extra_args=marks.to_args() if marks else None,
         )
 
-    def _result(self, request: Request, output: Any) -> Rollout | Failure:
+    def _result(self, request: Request, output: Any, steered: int | None) -> Rollout | Failure:
         sampled = output.outputs[0]
         if sampled.finish_reason not in ("stop", "length"):
             return Failure(request, f"vllm ended the request with '{sampled.finish_reason}'")
         token_ids = tuple(sampled.token_ids)
+        check_steered(request, len(token_ids), steered)
         self.stats.prompt_tokens += len(output.prompt_token_ids)
         self.stats.cached_tokens += output.num_cached_tokens
         self.stats.new_tokens += len(token_ids)
@@ -232,9 +318,12 @@ class VllmEngine(Engine):
             finish_reason=sampled.finish_reason,
             token_ids=token_ids,
             logprobs=tuple(sampled.logprobs.logprobs),
+            steered_tokens=steered,
         )
 
-    def _score(self, call: Call[int], place: int, token_ids: Sequence[int]) -> None:
+    def _score(
+        self, call: Call[tuple[int, Marks | None, Passage]], session: Session, place: int, passage: Passage
+    ) -> None:
         """Ask for the log probabilities of a sequence.
 
         All tokens but the last are the prompt; the last is forced as the one new token, so that a sequence of
@@ -242,6 +331,7 @@ class VllmEngine(Engine):
         """
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
+        token_ids = passage.token_ids
         if len(token_ids) < 2:
             raise ValueError(f"sequence {place} has {len(token_ids)} tokens, expected 2 or more")
         if len(token_ids) > self.max_model_len:
@@ -249,6 +339,9 @@ class VllmEngine(Engine):
                 f"sequence {place} has {len(token_ids)} tokens, the engine holds {self.max_model_len}; "
                 "raise max_model_len or cut the sequence"
             )
+        refuse_intervention(passage.intervention, "vllm", self.capabilities)
+        where = placement(passage.intervention, passage.prefix.n_prompt, len(passage.prefix.token_ids))
+        marks = session.begin(passage.intervention, where)
         params = SamplingParams(
             temperature=0,
             max_tokens=1,
@@ -260,8 +353,60 @@ class VllmEngine(Engine):
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
             skip_clone=True,
+            extra_args=marks.to_args() if marks else None,
         )
-        call.add(token_ids[:-1], params, place)
+        call.add(token_ids[:-1], params, (place, marks, passage), cache_salt(passage.intervention, where))
+
+    def _ask_read(
+        self,
+        call: Call[tuple[int, Marks, Passage, Any]],
+        session: Session,
+        place: int,
+        passage: Passage,
+        points: Sequence[HookPoint],
+        places: Sequence[int] | None,
+    ) -> None:
+        """Ask for activations of a sequence. vLLM computes all of it anew: what is cached is not computed."""
+        from vllm.sampling_params import RequestOutputKind, SamplingParams
+
+        ids = passage.token_ids
+        wanted = np.arange(len(ids)) if places is None else np.array(places, dtype=np.int64)
+        if not ids or (len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(ids))):
+            raise ValueError(f"places {list(wanted[:3])}… are asked for of {len(ids)} tokens")
+        if len(ids) >= self.max_model_len:
+            raise ModelError(
+                f"sequence {place} has {len(ids)} tokens, the engine reads fewer than {self.max_model_len}; "
+                "raise max_model_len or cut the sequence"
+            )
+        refuse_intervention(passage.intervention, "vllm", self.capabilities)
+        where = placement(passage.intervention, passage.prefix.n_prompt, len(passage.prefix.token_ids))
+        marks = session.begin(passage.intervention, where, points, np.unique(wanted).tolist())
+        if marks is None:
+            raise ValueError("no hook point is asked for")
+        params = SamplingParams(
+            temperature=0,
+            max_tokens=1,
+            ignore_eos=True,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            skip_reading_prefix_cache=True,
+            extra_args=marks.to_args(),
+        )
+        order = np.searchsorted(np.unique(wanted), wanted)
+        call.add(ids, params, (place, marks, passage, order), cache_salt(passage.intervention, where))
+
+
+def _capabilities(config: Any) -> Capabilities:
+    """What the engine can do with a model."""
+    family = config.hf_text_config.model_type
+    missing = ""
+    if family not in FAMILIES:
+        missing = f"hook points of the family '{family}' are not known; known: {', '.join(FAMILIES)}"
+    elif not config.enforce_eager:
+        missing = "CUDA graphs call no hooks; open the engine with enforce_eager"
+    if missing:
+        return Capabilities(True, frozenset({Baseline.kind}), missing=missing)
+    return Capabilities(True, frozenset({Baseline.kind, Steering.kind}), reads=frozenset({*STEERABLE, "z"}))
 
 
 def _versions() -> tuple[tuple[str, str], ...]:

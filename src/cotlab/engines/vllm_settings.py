@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 SUPPORTED = "0.32"
 """Minor version of vLLM that the engine is written for and tested with."""
 
+EXTENSION = "cotlab.engines.vllm_worker.WorkerExtension"
+"""What vLLM's workers get from us, by name: they import it themselves."""
+
 CPU_MAX_MODEL_LEN = 20_480
 """Longest sequence on a CPU where none is asked for: 16,384 tokens of a response and 4,096 of a prompt."""
 
@@ -46,7 +49,11 @@ LOGGING = ("VLLM_LOGGING_LEVEL", "VLLM_LOGGING_CONFIG_PATH", "VLLM_CONFIGURE_LOG
 ADVICE = re.compile(r"\. (?=Try|To allow|See http|Decrease)")
 """Where vLLM's errors go over to advice in terms of its own options."""
 
-ON_CPU = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+ON_CPU = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_USE_V2_MODEL_RUNNER": "0",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,9 @@ def open_llm(model: str | Path, options: VllmOptions) -> Any:
         ModelError: vLLM is not installed, or cannot open the model as asked.
     """
     _prepare_environment()
+    if options.enforce_eager:
+        # Hooks are written for the other model runner, and only without CUDA graphs are there hooks.
+        os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
     try:
         with _quiet_while_loading():
             on_cpu = _settle_platform()
@@ -153,6 +163,7 @@ def _arguments(model: str, options: VllmOptions, on_cpu: bool) -> dict[str, Any]
         "logprobs_mode": "raw_logprobs",
         "generation_config": "vllm",
         "use_tqdm_on_load": False,
+        "worker_extension_cls": EXTENSION,
     }
     if options.kv_gib is not None:
         arguments["kv_cache_memory_bytes"] = int(options.kv_gib * 2**30)

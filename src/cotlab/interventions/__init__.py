@@ -1,7 +1,13 @@
 """What is changed between two sets of rollouts, as data: frozen, hashable, serialisable.
 
-Activation interventions enter the key of the rollouts; text edits make another prefix (`edits`).
+Activation interventions enter the key of the rollouts; text edits make another prefix (`edits`). Vectors need numpy,
+which runs do without: names load on first use.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from cotlab.interventions.base import Baseline, Intervention
 from cotlab.interventions.condition import Condition
@@ -16,8 +22,17 @@ from cotlab.interventions.edits import (
     apply_edits,
     edits_from_json,
 )
+from cotlab.interventions.hook_points import FAMILIES, HookPoint, ModelShape, ModulePaths
+from cotlab.interventions.where import Where
+
+if TYPE_CHECKING:
+    from cotlab.interventions.loading import load_intervention
+    from cotlab.interventions.steering import Steering
+    from cotlab.interventions.vector_files import load_vector, save_vector
+    from cotlab.interventions.vectors import SteeringVector, VectorCard
 
 __all__ = [
+    "FAMILIES",
     "AddToPrompt",
     "Baseline",
     "Condition",
@@ -25,9 +40,34 @@ __all__ = [
     "Edit",
     "EditedPrefix",
     "ForceAnswer",
+    "HookPoint",
     "InsertText",
     "Intervention",
+    "ModelShape",
+    "ModulePaths",
     "ReplaceStep",
+    "Steering",
+    "SteeringVector",
+    "VectorCard",
+    "Where",
     "apply_edits",
     "edits_from_json",
+    "load_intervention",
+    "load_vector",
+    "save_vector",
 ]
+
+_HOMES = {
+    "Steering": "steering",
+    "SteeringVector": "vectors",
+    "VectorCard": "vectors",
+    "load_intervention": "loading",
+    "load_vector": "vector_files",
+    "save_vector": "vector_files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

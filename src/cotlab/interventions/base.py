@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from cotlab.identity import content_id
@@ -24,6 +25,10 @@ class Intervention:
     def to_json(self) -> dict[str, Any]:
         """The spec: `kind` and everything that decides what is applied."""
         return {"kind": self.kind}
+
+    def artifact(self, folder: Path) -> str | None:
+        """Write the file that the spec needs, if any, into a run folder; its path there."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)

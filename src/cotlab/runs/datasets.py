@@ -157,6 +157,7 @@ DATASETS: tuple[Dataset, ...] = (
             _text("finish_reason", "rollout.finish_reason", "stop, or length: truncated"),
             _number("n_tokens", "rollout.n_tokens", "new tokens"),
             _text("provenance", "rollout.provenance", "sampled, given or imported:<format>"),
+            _number("steered_tokens", "rollout.steered_tokens", "tokens that an intervention was applied at"),
             _text("text", "body.text", "new tokens, decoded", export_only=True),
             Field("token_ids", "list<int32>", "body.token_ids", "new tokens", export_only=True),
             Field("logprobs", "list<float32>", "body.logprobs", "their raw log probabilities, nats", export_only=True),

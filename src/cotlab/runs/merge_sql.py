@@ -118,7 +118,7 @@ def _copy_prefixes(db: Database) -> None:
 def _copy_rollouts(db: Database) -> None:
     last = _last(db, "rollout")
     targets = ("prefix", "intervention", "settings", "engine_card", "study")
-    facts = "sample_idx, wave, seed, finish_reason, n_tokens, provenance"
+    facts = "sample_idx, wave, seed, finish_reason, n_tokens, provenance, steered_tokens"
     db.execute(
         f"INSERT INTO main.rollout(id, {', '.join(targets)}, {facts}) "
         f"SELECT s.id, {', '.join(_key(table) for table in targets)}, {facts} FROM src.rollout s WHERE true "

@@ -33,6 +33,18 @@ MIGRATIONS: tuple[Migration, ...] = (
             "PRIMARY KEY (prefix, intervention, settings, engine_card, n)) WITHOUT ROWID",
         ),
     ),
+    Migration(
+        3,
+        "At how many tokens each rollout was steered, so that a vector that was never applied is no null result; and "
+        "where captured activations are.",
+        (
+            "ALTER TABLE rollout ADD COLUMN steered_tokens INTEGER",
+            "CREATE TABLE capture (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, spec TEXT NOT NULL)",
+            "CREATE TABLE activation (key INTEGER PRIMARY KEY, capture INTEGER NOT NULL REFERENCES capture(key), "
+            "rollout INTEGER NOT NULL REFERENCES rollout(key), hook TEXT NOT NULL, shard TEXT NOT NULL, "
+            "first INTEGER NOT NULL, n INTEGER NOT NULL, places BLOB NOT NULL, UNIQUE (capture, rollout, hook))",
+        ),
+    ),
 )
 
 FORMAT = MIGRATIONS[-1].number

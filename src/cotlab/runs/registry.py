@@ -16,6 +16,7 @@ from cotlab.interventions.base import Intervention
 from cotlab.models.engine_card import EngineCard
 from cotlab.runs.codecs import pack_json, pack_text, unpack_json, unpack_text
 from cotlab.runs.database import Database
+from cotlab.runs.faults import disk_explained
 from cotlab.runs.rows import Note, Study
 
 __all__ = ["Registry", "artifact_path", "now"]
@@ -100,16 +101,19 @@ class Registry:
         """Store an intervention; returns its id.
 
         Args:
-            intervention: What is changed.
-            artifact: File in the run folder that its spec needs, relative to the folder.
+            intervention: What is changed; the file that it needs is written into the run folder.
+            artifact: That file where it lies there already, relative to the folder.
 
         Raises:
-            RunError: The file lies elsewhere.
+            RunError: The file lies elsewhere, or cannot be written.
         """
         if artifact is not None:
             artifact_path(self._db.folder, artifact)
         spec = intervention.to_json()
         with self._db.transaction():
+            if artifact is None:
+                with disk_explained(self._db.folder):
+                    artifact = intervention.artifact(self._db.folder)
             self._db.execute(
                 "INSERT INTO intervention(id, kind, spec, artifact) VALUES (?,?,?,?) ON CONFLICT(id) DO NOTHING",
                 (intervention.id, str(spec["kind"]), pack_json(spec), artifact),
@@ -119,6 +123,19 @@ class Registry:
     def interventions(self) -> dict[str, dict[str, Any]]:
         """Specs of all interventions by id."""
         return self._specs("intervention")
+
+    def intervention(self, intervention_id: str) -> Intervention:
+        """An intervention, with what its file holds.
+
+        Raises:
+            RunError: It is not in the run.
+            UserError: Its file is lost or holds something else.
+        """
+        from cotlab.interventions.loading import load_intervention
+
+        self._db.key("intervention", intervention_id)
+        ((spec, artifact),) = self._db.query("SELECT spec, artifact FROM intervention WHERE id = ?", (intervention_id,))
+        return load_intervention(unpack_json(spec), artifact and artifact_path(self._db.folder, artifact))
 
     def add_study(self, spec: dict[str, Any], seed: int) -> str:
         """Store what is asked; returns the study's id. Asking the same again is the same study."""

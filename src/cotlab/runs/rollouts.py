@@ -22,7 +22,7 @@ _PAGE = 200
 
 _PUBLIC = (
     "rollout.id, prefix.id, intervention.id, settings.id, engine_card.id, rollout.sample_idx, study.id, "
-    "rollout.wave, rollout.seed, rollout.finish_reason, rollout.n_tokens, rollout.provenance"
+    "rollout.wave, rollout.seed, rollout.finish_reason, rollout.n_tokens, rollout.provenance, rollout.steered_tokens"
 )
 _JOINED = (
     "FROM rollout JOIN prefix ON prefix.key = rollout.prefix "
@@ -209,6 +209,7 @@ def _rollout(
         token_ids=None if token_ids is None else unpack_ids(token_ids),
         logprobs=None if logprobs is None else unpack_logprobs(logprobs),
         provenance=row.provenance,
+        steered_tokens=row.steered_tokens,
     )
 
 
@@ -228,7 +229,8 @@ def _remembering(db: Database) -> Callable[[str, str], int]:
 def _insert(db: Database, rollout: Rollout, key: Callable[[str, str], int], study: int, wave: int) -> bool:
     cursor = db.execute(
         "INSERT INTO rollout(id, prefix, intervention, settings, engine_card, sample_idx, study, wave, seed, "
-        "finish_reason, n_tokens, provenance) VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(id) DO NOTHING",
+        "finish_reason, n_tokens, provenance, steered_tokens) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) "
+        "ON CONFLICT(id) DO NOTHING",
         (
             rollout.id,
             key("prefix", rollout.prefix_id),
@@ -242,6 +244,7 @@ def _insert(db: Database, rollout: Rollout, key: Callable[[str, str], int], stud
             rollout.finish_reason,
             rollout.n_tokens,
             rollout.provenance,
+            rollout.steered_tokens,
         ),
     )
     if not cursor.rowcount:

@@ -43,6 +43,7 @@ class RolloutRow(NamedTuple):
     finish_reason: str
     n_tokens: int
     provenance: str
+    steered_tokens: int | None
 
 
 class OutcomeRow(NamedTuple):

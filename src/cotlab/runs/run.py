@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from cotlab.errors import RunError
 from cotlab.runs.blocks import Blocks
+from cotlab.runs.captures import Captures
 from cotlab.runs.chains import Chains
 from cotlab.runs.database import Database
 from cotlab.runs.faults import disk_explained
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "building"]
 
 
-class Run(Registry, Prefixes, Rollouts, Blocks, Chains, Scores):
+class Run(Registry, Prefixes, Rollouts, Blocks, Chains, Scores, Captures):
     """A run folder, open. Use as a context manager: closing folds the write-ahead log back."""
 
     def __init__(self, path: Path, identity: RunIdentity, db: Database, lease: Lease | None) -> None:

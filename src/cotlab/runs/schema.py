@@ -145,6 +145,7 @@ TABLES: tuple[Table, ...] = (
             Column("finish_reason", "TEXT NOT NULL", "stop, or length: truncated"),
             Column("n_tokens", "INTEGER NOT NULL", "new tokens; 0 where only text is known"),
             Column("provenance", "TEXT NOT NULL", "sampled, given or imported:<format>"),
+            Column("steered_tokens", "INTEGER", "tokens that an intervention was applied at; null: there was none"),
         ),
         constraints=("UNIQUE (prefix, intervention, settings, engine_card, sample_idx)",),
     ),
@@ -235,6 +236,26 @@ TABLES: tuple[Table, ...] = (
         ),
     ),
     Table(
+        "capture",
+        "Activations that were asked for: what `acts/` holds.",
+        (_KEY, _ID, Column("spec", "TEXT NOT NULL", "JSON: hook points, places, precision, engine card")),
+    ),
+    Table(
+        "activation",
+        "Where the activations of a rollout are. They are files; merging leaves them where they are.",
+        (
+            _KEY,
+            _to("capture", "what was asked"),
+            _to("rollout", "whose"),
+            Column("hook", "TEXT NOT NULL", "hook point"),
+            Column("shard", "TEXT NOT NULL", "file in the run folder"),
+            Column("first", "INTEGER NOT NULL", "row of the file's tensor where they begin"),
+            Column("n", "INTEGER NOT NULL", "rows"),
+            Column("places", "BLOB NOT NULL", "int32, little endian: token of each row, from the response's start"),
+        ),
+        constraints=("UNIQUE (capture, rollout, hook)",),
+    ),
+    Table(
         "note",
         "What people wrote down.",
         (
@@ -278,6 +299,8 @@ _INTRODUCTION = """# The run folder
     RUN/
       run.json       what the run is of: model, tokenizer, template, think tags; never changes
       run.sqlite     everything else
+      vectors/       steering vectors of the interventions, as safetensors
+      acts/          activations, as safetensors: one folder a hook point
       run.lock       there while someone writes: who
 
 - One writer at a time, as many readers as you like, also while it writes. The write-ahead log (`run.sqlite-wal`,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from cotlab.chains.rollout import FinishReason, rollout_id
-from cotlab.errors import RunError
+from cotlab.errors import RunError, UserError
 from cotlab.identity import content_id, hash_bytes
 from cotlab.runs.codecs import unpack_json
 from cotlab.runs.database import Database
@@ -70,6 +70,19 @@ def _named(run: Run) -> Iterator[str]:
             found = content_id(table, unpack_json(spec))
             if found != key:
                 yield f"{table} {key} has the content of {found}"
+
+
+def _artifacts(run: Run) -> Iterator[str]:
+    """Files that interventions and activations need."""
+    for key, artifact in run._db.query("SELECT id, artifact FROM intervention WHERE artifact IS NOT NULL"):
+        try:
+            if run.intervention(key).id != key:
+                yield f"{artifact} does not give intervention {key}"
+        except UserError as error:
+            yield str(error)
+    for (shard,) in run._db.query("SELECT DISTINCT shard FROM activation"):
+        if not (run.path / shard).is_file():
+            yield f"activations are lost: there is no {shard}"
 
 
 def _prefixes(run: Run) -> Iterator[str]:
@@ -172,6 +185,7 @@ _CHECKS: tuple[Callable[[Run], Iterator[str]], ...] = (
     _pages,
     _references,
     _named,
+    _artifacts,
     _prefixes,
     _rollouts,
     _contents,

@@ -7,6 +7,7 @@ Pure numpy and scipy; nothing here knows of rollouts, models or runs.
     exchange_null(k1, n1, k2, n2, …)            null floor and exact p of a difference
     proportion_estimate, difference_estimate    the same as an `Estimate`
     divergence_estimate(only1, only2, shared)   KL or total variation of two samples of answers
+    paired_difference(first, second, clusters)  two arms of pairs (same problem, same seed), clustered by problem
     with_q(estimates)                           p adjusted over one family
     cluster_mean(values, clusters)              mean over problems, with a cluster bootstrap
     cluster_auc(scores, labels, clusters)       area under the ROC curve, the same way
@@ -18,6 +19,7 @@ from cotlab.stats.difference import difference_estimate, newcombe
 from cotlab.stats.discovery import FdrRule, with_q
 from cotlab.stats.divergence import Divergence, divergence_estimate, kl_divergence, total_variation
 from cotlab.stats.estimate import Estimate
+from cotlab.stats.paired import paired_difference
 from cotlab.stats.permutation import ExchangeNull, exchange_null
 from cotlab.stats.proportion import jeffreys, proportion_estimate, wilson
 from cotlab.stats.ranking import auc, cluster_auc, cluster_auc_difference
@@ -37,6 +39,7 @@ __all__ = [
     "jeffreys",
     "kl_divergence",
     "newcombe",
+    "paired_difference",
     "proportion_estimate",
     "total_variation",
     "wilson",

@@ -5,6 +5,7 @@ networkx is the view, never the store: trees are built from a run.
     chain_draws(run, chain, scorer_id=…)     rollouts through each prefix, as arrays
     value(draws)                             V(prefix), with interval and bounds
     alternatives(run, chain, scorer_id=…)    what rollouts say at each step, grouped by text or by exact state
+    add_interventions(tree, run, chain, …)   branches under interventions, beside the steps of the chain
     build_tree(run, chains, scorer_id=…)     networkx.DiGraph; layout, write_graphml and write_json take it
 
 Each of these reads the rollouts once. Where several are wanted of one chain, read `paths` once and give them to
@@ -18,6 +19,7 @@ from cotlab.trees.conditions import ConditionIds, choose_condition, conditions_o
 from cotlab.trees.draws import OUTCOMES, Draws
 from cotlab.trees.export import tree_to_json, write_graphml, write_json
 from cotlab.trees.grouping import GroupBy, by_text, by_tiny_state
+from cotlab.trees.interventions import InterventionBranch, add_interventions, intervention_branches
 from cotlab.trees.layout import layout
 from cotlab.trees.passing import Passage, chain_draws, draws_at, resolve_scorer, unfinished, walk
 from cotlab.trees.paths import RolloutPath, paths
@@ -30,10 +32,12 @@ __all__ = [
     "ConditionIds",
     "Draws",
     "GroupBy",
+    "InterventionBranch",
     "Passage",
     "RolloutPath",
     "Tree",
     "Value",
+    "add_interventions",
     "alternatives",
     "alternatives_at",
     "begun_at",
@@ -45,6 +49,7 @@ __all__ = [
     "choose_condition",
     "conditions_of",
     "draws_at",
+    "intervention_branches",
     "layout",
     "paths",
     "resolve_scorer",

@@ -1,0 +1,141 @@
+"""Hook points: one name for each place in a model where activations are read or changed.
+
+    resid_pre:L    residual stream before layer L          (tokens, d_model)
+    resid_mid:L    after its attention has been added      (tokens, d_model)
+    resid_post:L   after its MLP has been added            (tokens, d_model); the same as resid_pre:L+1
+    attn_out:L     what its attention adds                 (tokens, d_model)
+    mlp_out:L      what its MLP adds                       (tokens, d_model)
+    z:L            per head, before the output projection  (tokens, heads × head_dim)
+    pattern:L      attention weights                       (heads, tokens, tokens)
+
+Layers count from 0. Three tables say where that is: module paths in Hugging Face's and vLLM's models (both name their
+modules alike), and TransformerLens's names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from cotlab.errors import ModelError, UserError
+
+__all__ = ["FAMILIES", "STEERABLE", "HookKind", "HookPoint", "ModelShape", "ModulePaths", "module_paths"]
+
+HookKind = Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z", "pattern"]
+KINDS: tuple[HookKind, ...] = get_args(HookKind)
+
+STEERABLE: tuple[HookKind, ...] = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
+"""Where a vector of the width of the residual stream can be added."""
+
+_LENS_NAMES = {
+    "resid_pre": "hook_resid_pre",
+    "resid_mid": "hook_resid_mid",
+    "resid_post": "hook_resid_post",
+    "attn_out": "hook_attn_out",
+    "mlp_out": "hook_mlp_out",
+    "z": "attn.hook_z",
+    "pattern": "attn.hook_pattern",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModulePaths:
+    """Where the parts of a family's models are, as module paths."""
+
+    layers: str = "model.layers"
+    """List of decoder layers; they take and give the residual stream."""
+    attention: str = "self_attn"
+    """In a layer; what it gives is added to the residual stream as it is."""
+    mlp: str = "mlp"
+    """In a layer; likewise."""
+    output_projection: str = "self_attn.o_proj"
+    """In a layer; its input is z."""
+    norm: str = "model.norm"
+    """After the last layer."""
+    unembedding: str = "lm_head"
+
+
+FAMILIES: dict[str, ModulePaths] = {"qwen2": ModulePaths(), "qwen3": ModulePaths(), "llama": ModulePaths()}
+"""By `model_type` of the model's configuration. The tiny reasoner and R1-Distill-Qwen are qwen2."""
+
+
+def module_paths(model_type: str) -> ModulePaths:
+    """Where the parts of a model are.
+
+    Raises:
+        ModelError: The family is not in the table.
+    """
+    if model_type not in FAMILIES:
+        raise ModelError(
+            f"hook points of the model family '{model_type}' are not known (known: {', '.join(FAMILIES)}). If its "
+            "attention and MLP are added to the residual stream as they are, add its module paths to FAMILIES in "
+            "cotlab/interventions/hook_points.py; loading a model checks them"
+        )
+    return FAMILIES[model_type]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """What hook points of a model can be."""
+
+    n_layers: int
+    d_model: int
+    n_heads: int
+    head_dim: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class HookPoint:
+    """A place in a model, such as `resid_post:2`."""
+
+    kind: HookKind
+    layer: int
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UserError(f"unknown hook point '{self.kind}'; there are: {', '.join(KINDS)}, each as KIND:LAYER")
+        if self.layer < 0:
+            raise UserError(f"hook point {self}: layers count from 0")
+
+    @classmethod
+    def parse(cls, text: str) -> HookPoint:
+        """Read `KIND:LAYER`.
+
+        Raises:
+            UserError: It is not that.
+        """
+        kind, _, layer = text.partition(":")
+        found: HookKind | None = next((known for known in KINDS if known == kind), None)
+        if found is None or not layer.isdecimal():
+            raise UserError(f"hook point '{text}' not understood. Use KIND:LAYER with KIND one of {', '.join(KINDS)}")
+        return cls(found, int(layer))
+
+    @property
+    def lens_name(self) -> str:
+        """TransformerLens's name."""
+        return f"blocks.{self.layer}.{_LENS_NAMES[self.kind]}"
+
+    def width(self, shape: ModelShape) -> int:
+        """Numbers a token there (for a pattern: heads).
+
+        Raises:
+            ModelError: The model does not have that layer.
+        """
+        self.check(shape)
+        if self.kind == "pattern":
+            return shape.n_heads
+        return shape.n_heads * shape.head_dim if self.kind == "z" else shape.d_model
+
+    def check(self, shape: ModelShape) -> None:
+        """Say so where a model does not have this point.
+
+        Raises:
+            ModelError: It has fewer layers.
+        """
+        if self.layer >= shape.n_layers:
+            raise ModelError(
+                f"there is no hook point {self}: the model has {shape.n_layers} layers, 0..{shape.n_layers - 1}"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.layer}"

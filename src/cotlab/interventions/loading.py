@@ -1,0 +1,27 @@
+"""From a stored spec back to the intervention."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cotlab.errors import UserError
+from cotlab.interventions.base import Baseline, Intervention
+from cotlab.interventions.steering import Steering
+
+__all__ = ["load_intervention"]
+
+
+def load_intervention(spec: dict[str, Any], artifact: Path | None) -> Intervention:
+    """Inverse of `Intervention.to_json`, with the file that `Intervention.artifact` wrote.
+
+    Raises:
+        UserError: The kind is not known, or its file is not there or holds something else.
+    """
+    if spec["kind"] == Baseline.kind:
+        return Baseline()
+    if spec["kind"] != Steering.kind:
+        raise UserError(f"interventions of kind '{spec['kind']}' are not known; a newer cotlab may have written it")
+    if artifact is None:
+        raise UserError("a steering intervention has lost its vector: the run does not name its file")
+    return Steering.from_json(spec, artifact)
