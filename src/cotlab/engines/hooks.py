@@ -179,6 +179,10 @@ class Modules:
             )
         return handles
 
+    def attentions(self) -> list[torch.nn.Module]:
+        """The attention module of every layer."""
+        return [self._find(layer, self.paths.attention) for layer in self._layers]
+
     def logits(self, residual: Tensor) -> Tensor:
         """What norm and unembedding make of a residual stream, shape (…, d_model) to (…, vocabulary)."""
         norm, unembedding = (self._find(self._model, path) for path in (self.paths.norm, self.paths.unembedding))

@@ -1,12 +1,26 @@
-"""The model's inside: probes on activations, steering vectors and what they do."""
+"""The model's inside: reading, probes, steering, lenses, patching and attention, on single sequences and on runs.
 
+inside = Inside.open("tiny")                        a transformers model whose every activation can be read, changed
+read_lens(inside, ids)                              what each layer would say
+patch_grid(inside, Pair(clean, corrupt, a, b))      which activations carry the difference of two runs
+step_attention(inside, ids, spans)                  attention between steps, by head
+suppression_matrix(inside, ids, spans)              what later steps lose when a step is hidden from them
+evaluate_probe(examples)                            how well a direction tells a label on unseen problems
+make_vector(...), steer_report(...)                 steering vectors, and what they do beyond their controls
+capture_run(run, engine, ...)                       activations of a whole run, kept in its folder
+"""
+
+from cotlab.whitebox.attention import ReceiverHeads, receiver_heads, step_attention, suppression_matrix
 from cotlab.whitebox.behaviour_study import StudyPlan, StudyResult, divergence
 from cotlab.whitebox.behaviours import BEHAVIOURS, Behaviour, behaviour, label_rollout
 from cotlab.whitebox.capture import CapturePlan, capture_run, read_capture
 from cotlab.whitebox.directions import METHODS as VECTOR_METHODS
 from cotlab.whitebox.directions import behaviour_vector, measure_norms, text_vector
 from cotlab.whitebox.examples import Examples
+from cotlab.whitebox.inside import Inside
+from cotlab.whitebox.lens import LensReading, TunedLens, read_lens, train_tuned_lens
 from cotlab.whitebox.making import make_vector, with_norms
+from cotlab.whitebox.patching import Pair, PatchGrid, patch_grid, patch_heads
 from cotlab.whitebox.probe import Probe, ProbeCard
 from cotlab.whitebox.probe_fit import METHODS, Method, fit_probe
 from cotlab.whitebox.probe_report import Calibration, ProbeReport, evaluate_probe
@@ -20,12 +34,18 @@ __all__ = [
     "Calibration",
     "CapturePlan",
     "Examples",
+    "Inside",
+    "LensReading",
     "Method",
+    "Pair",
+    "PatchGrid",
     "Probe",
     "ProbeCard",
     "ProbeReport",
+    "ReceiverHeads",
     "StudyPlan",
     "StudyResult",
+    "TunedLens",
     "behaviour",
     "behaviour_vector",
     "capture_run",
@@ -35,8 +55,15 @@ __all__ = [
     "label_rollout",
     "make_vector",
     "measure_norms",
+    "patch_grid",
+    "patch_heads",
     "read_capture",
+    "read_lens",
+    "receiver_heads",
     "steer_report",
+    "step_attention",
+    "suppression_matrix",
     "text_vector",
+    "train_tuned_lens",
     "with_norms",
 ]
