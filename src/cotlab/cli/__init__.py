@@ -29,6 +29,7 @@ def main() -> None:
         forks,
         importance,
         imports,
+        probe,
         progress_of,
         resample,
         runs,

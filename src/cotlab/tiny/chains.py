@@ -37,6 +37,12 @@ class LabelledStep:
     state: str
     """Canonical key of the state after it; equal states have equal keys, however they were reached."""
 
+    @property
+    def committed(self) -> bool:
+        """After it an attempt is under way or an answer stands, so that `reachable` is more than "nothing is lost"."""
+        left = self.state.rsplit("|", 1)[1]
+        return bool(left) and ("<x<" not in left or ",try " in left)
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledChain:

@@ -24,10 +24,13 @@ from cotlab.whitebox.patching import Pair, PatchGrid, patch_grid, patch_heads
 from cotlab.whitebox.probe import Probe, ProbeCard
 from cotlab.whitebox.probe_fit import METHODS, Method, fit_probe
 from cotlab.whitebox.probe_report import Calibration, ProbeReport, evaluate_probe
+from cotlab.whitebox.probe_study import ProbeStudy, probe_run
+from cotlab.whitebox.run_examples import LABELS, LabelledRollout, labelled_rollouts, read_examples
 from cotlab.whitebox.steering_study import steer_report
 
 __all__ = [
     "BEHAVIOURS",
+    "LABELS",
     "METHODS",
     "VECTOR_METHODS",
     "Behaviour",
@@ -35,6 +38,7 @@ __all__ = [
     "CapturePlan",
     "Examples",
     "Inside",
+    "LabelledRollout",
     "LensReading",
     "Method",
     "Pair",
@@ -42,6 +46,7 @@ __all__ = [
     "Probe",
     "ProbeCard",
     "ProbeReport",
+    "ProbeStudy",
     "ReceiverHeads",
     "StudyPlan",
     "StudyResult",
@@ -53,11 +58,14 @@ __all__ = [
     "evaluate_probe",
     "fit_probe",
     "label_rollout",
+    "labelled_rollouts",
     "make_vector",
     "measure_norms",
     "patch_grid",
     "patch_heads",
+    "probe_run",
     "read_capture",
+    "read_examples",
     "read_lens",
     "receiver_heads",
     "steer_report",

@@ -45,8 +45,7 @@ def fit_probe(
     Raises:
         DataError: The method is unknown, or there are no examples of both classes.
     """
-    if method not in METHODS:
-        raise DataError(f"unknown probe method {method!r}: choose one of {', '.join(METHODS)}")
+    checked_method(method)
     weight, bias = fit_rows(examples.x.astype(float), examples.y, examples.problems, method, seed)
     given = card or ProbeCard("", "", "")
     made = ProbeCard(
@@ -63,10 +62,27 @@ def fit_probe(
     return Probe(weight, bias, made)
 
 
+def checked_method(name: str) -> Method:
+    """A method by its name.
+
+    Raises:
+        DataError: There is none of that name.
+    """
+    found: Method | None = next((method for method in METHODS if method == name), None)
+    if found is None:
+        raise DataError(f"unknown probe method {name!r}: choose one of {', '.join(METHODS)}")
+    return found
+
+
 def fit_rows(
-    x: _Rows, y: NDArray[np.bool_], problems: NDArray[np.str_], method: Method, seed: int
+    x: _Rows,
+    y: NDArray[np.bool_],
+    problems: NDArray[np.str_],
+    method: Method,
+    seed: int,
+    penalty: float | None = None,
 ) -> tuple[_Rows, float]:
-    """Weight [features] and bias of log odds, for any rows [n, features].
+    """Weight [features] and bias of log odds, for any rows [n, features]; `penalty` None: chosen (logistic).
 
     Raises:
         DataError: A class is empty.
@@ -77,7 +93,7 @@ def fit_rows(
     scale[scale == 0] = 1.0
     rows = (x - mean) / scale
     if method == "logistic":
-        weight, bias = _logistic(rows, y, _chosen_penalty(rows, y, problems, seed))
+        weight, bias = _logistic(rows, y, penalty or chosen_penalty(rows, y, problems, seed))
     elif method == "ridge":
         weight, bias = _along(rows, y, _ridge(rows, y))
     else:
@@ -109,7 +125,8 @@ def _logistic(rows: _Rows, y: NDArray[np.bool_], penalty: float) -> tuple[_Rows,
     return model.coef_[0], float(model.intercept_[0])
 
 
-def _chosen_penalty(rows: _Rows, y: NDArray[np.bool_], problems: NDArray[np.str_], seed: int) -> float:
+def chosen_penalty(rows: _Rows, y: NDArray[np.bool_], problems: NDArray[np.str_], seed: int) -> float:
+    """The penalty C of the least log loss on problems held out of rows [n, features]."""
     fold = problem_folds(problems, 3, seed)
     best, chosen = np.inf, _PENALTIES[0]
     for penalty in _PENALTIES:

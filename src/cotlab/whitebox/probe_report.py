@@ -5,11 +5,13 @@
    For AUC each fold's scores are taken less their mean over its training examples: the intercept of a fold is lower
    where its held-out positives are many, which alone would push the AUC of a useless probe below one half.
 3. Baselines on the same folds: where the place is (tokens, steps), what the text says (TF-IDF of the step and the one
-   before it), and probes fitted to labels shuffled within problems, which give the null floor and p.
+   before it), and probes fitted to labels shuffled within problems (with the penalties that the true labels chose),
+   which give the null floor and p.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from cotlab.errors import DataError
 from cotlab.stats import Estimate, auc, cluster_auc, cluster_auc_difference, cluster_mean
 from cotlab.whitebox.examples import Examples
-from cotlab.whitebox.probe_fit import Method, fit_rows, problem_folds
+from cotlab.whitebox.probe_fit import Method, chosen_penalty, fit_rows, problem_folds
 
 __all__ = ["Calibration", "ProbeReport", "evaluate_probe"]
 
@@ -90,16 +92,17 @@ def evaluate_probe(
         )
     fold = problem_folds(problems, n_folds, seed)
     x, y = examples.x.astype(float), examples.y
-    logits, scores = _held_out(x, y, problems, fold, method, seed)
+    penalties = _penalties(x, y, problems, fold, seed) if method == "logistic" else {}
+    logits, scores = _held_out(x, y, problems, fold, method, seed, penalties)
     rng = np.random.default_rng(seed)
     null = [
-        auc(_held_out(x, mixed, problems, fold, method, seed)[1], mixed)
+        auc(_held_out(x, mixed, problems, fold, method, seed, penalties)[1], mixed)
         for mixed in (_shuffled(y, problems, rng) for _ in range(n_shuffles))
     ]
     clusters = problems.tolist()
     found = cluster_auc(scores, y, clusters, n_null=0, seed=seed)
     wording = wording_scores(examples, fold, seed)
-    _, position = _held_out(_places(examples), y, problems, fold, "logistic", seed)
+    _, position = _held_out(_places(examples), y, problems, fold, "logistic", seed, dict.fromkeys(np.unique(fold), 1.0))
     probabilities = expit(logits)
     return ProbeReport(
         examples.label,
@@ -156,16 +159,36 @@ def wording_scores(examples: Examples, fold: NDArray[np.intp], seed: int) -> _Sc
 
 
 def _held_out(
-    x: _Scores, y: NDArray[np.bool_], problems: NDArray[np.str_], fold: NDArray[np.intp], method: Method, seed: int
+    x: _Scores,
+    y: NDArray[np.bool_],
+    problems: NDArray[np.str_],
+    fold: NDArray[np.intp],
+    method: Method,
+    seed: int,
+    penalties: Mapping[int, float],
 ) -> tuple[_Scores, _Scores]:
     """Held-out logits [n], and the same less the mean of each fold's training examples."""
     logits, centred = np.zeros(len(y)), np.zeros(len(y))
     for held in np.unique(fold):
         train = _training(y, fold, held)
-        weight, bias = fit_rows(x[train], y[train], problems[train], method, seed)
+        weight, bias = fit_rows(x[train], y[train], problems[train], method, seed, penalties.get(held))
         logits[~train] = x[~train] @ weight + bias
         centred[~train] = (x[~train] - x[train].mean(axis=0)) @ weight
     return logits, centred
+
+
+def _penalties(
+    x: _Scores, y: NDArray[np.bool_], problems: NDArray[np.str_], fold: NDArray[np.intp], seed: int
+) -> dict[int, float]:
+    """Of each fold's probe, chosen within its training examples."""
+    found = {}
+    for held in np.unique(fold):
+        train = _training(y, fold, held)
+        scale = x[train].std(axis=0)
+        scale[scale == 0] = 1.0
+        rows = (x[train] - x[train].mean(axis=0)) / scale
+        found[int(held)] = chosen_penalty(rows, y[train], problems[train], seed)
+    return found
 
 
 def _training(y: NDArray[np.bool_], fold: NDArray[np.intp], held: int) -> NDArray[np.bool_]:

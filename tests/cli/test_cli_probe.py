@@ -1,0 +1,66 @@
+"""`cotlab probe` on a run of the tiny reasoner."""
+
+import json
+
+import pytest
+
+import cotlab as ct
+from cotlab.cli import main
+from cotlab.whitebox import Probe
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory):
+    run = tmp_path_factory.mktemp("probe") / "run"
+    asked = {"problems": "tiny", "n_problems": 8, "positions": "0", "base": ("random",), "engine": "transformers"}
+    return ct.resample(**asked, n=3, run=str(run)).path
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs the command line in this process: exit code, stdout, stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["cotlab", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        told = capsys.readouterr()
+        return stopped.value.code, told.out, told.err
+
+    return run
+
+
+def test_probes_are_judged_saved_and_told_as_json(sampled, tmp_path, command):
+    asked = [
+        "--label",
+        "backtracks-next",
+        "--hook",
+        "resid_post:2",
+        "--shuffles",
+        "2",
+        "--save",
+        str(tmp_path),
+        "--json",
+    ]
+    code, out, err = command("probe", str(sampled), *asked, "--method", "mass-mean", "--random-weights")
+    assert code == 0, err
+    document = json.loads(out)
+    (row,), (control,) = document["rows"], document["random_weights"]
+    assert row["hook"] == "resid_post:2" and row["auc"]["n"] == control["auc"]["n"] > 50
+    assert row["auc"]["value"] > 0.6 and row["auc"]["low"] <= row["auc"]["value"] <= row["auc"]["high"]
+    probe = Probe.load(document["probes"][0])
+    assert (probe.card.label, probe.card.model, probe.card.n_problems) == ("backtracks-next", "tiny", 8)
+
+
+def test_faults_are_one_line(sampled, command):
+    for asked, said in (
+        (["--label", "mood"], "unknown label 'mood': choose one of correct"),
+        (["--label", "category:poem"], "unknown category 'poem'"),
+        (["--label", "reachable", "--hook", "resid_post:9"], "the model has 4 layers"),
+        (["--label", "reachable", "--hook", "here"], "not understood"),
+        (["--label", "reachable", "--method", "deep"], "unknown probe method 'deep'"),
+        (["--label", "truncated"], "same label"),
+    ):
+        code, _, err = command("probe", str(sampled), *asked)
+        lines = [line for line in err.splitlines() if line.startswith("cotlab: ")]
+        assert code == 2 and len(lines) == 1 and said in lines[0], err
