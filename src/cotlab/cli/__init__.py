@@ -18,7 +18,7 @@ def _quiet_torch() -> None:
 def main() -> None:
     """Run the command line; a user's fault is one line on stderr and exit code 2."""
     _quiet_torch()
-    from cotlab.cli import demo, doctor, export, resample, runs, score, tree  # noqa: F401 - they register commands
+    from cotlab.cli import demo, doctor, export, resample, runs, score, tree, workbench  # noqa: F401 - they register commands
     from cotlab.cli.app import app
     from cotlab.errors import CotlabError, UserError
 

@@ -4,7 +4,7 @@
 """
 
 from cotlab.reports.data import AlternativeReport, ChainReport, ReportData, StepReport
-from cotlab.reports.html import render_html, write_report
+from cotlab.reports.html import render_html, report_style, write_report
 from cotlab.reports.markdown import to_markdown
 from cotlab.reports.study import StudyView, chain_report, report_data, steps_json
 
@@ -17,6 +17,7 @@ __all__ = [
     "chain_report",
     "render_html",
     "report_data",
+    "report_style",
     "steps_json",
     "to_markdown",
     "write_report",

@@ -6,10 +6,12 @@
 `Resampling` is the same one floor lower, on an open run and engine; `Sampler` draws for any list of prefixes.
 """
 
+from cotlab.sampling.branching import BranchConfig, FinishedBranch, run_branch
 from cotlab.sampling.budget import Budget
 from cotlab.sampling.config import StudyConfig
 from cotlab.sampling.cost import Cost
 from cotlab.sampling.draw import Drawn, Sampler
+from cotlab.sampling.jobs import Job, JobProgress, list_jobs, start_job
 from cotlab.sampling.positions import Positions
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.resampling import Resampled, Resampling
@@ -18,10 +20,14 @@ from cotlab.sampling.spec import Screen, StudySpec
 from cotlab.sampling.study import FinishedStudy, resample, run_study
 
 __all__ = [
+    "BranchConfig",
     "Budget",
     "Cost",
     "Drawn",
+    "FinishedBranch",
     "FinishedStudy",
+    "Job",
+    "JobProgress",
     "Positions",
     "Progress",
     "Resampled",
@@ -31,7 +37,10 @@ __all__ = [
     "Silent",
     "StudyConfig",
     "StudySpec",
+    "list_jobs",
     "resample",
+    "run_branch",
     "run_study",
     "score_run",
+    "start_job",
 ]
