@@ -187,11 +187,14 @@ def measure(path: Path, chromium: str, clicks: int) -> dict[str, Any]:
             page.get_by_role("heading", name=f"Step {at}", exact=True).wait_for(timeout=60_000)
             laps.append(time.perf_counter() - began)
         result = {
-            "nodes": shown, **first, "click_median_s": statistics.median(laps),
+            "nodes": shown,
+            **first,
+            "click_median_s": statistics.median(laps),
             "click_q95_s": sorted(laps)[int(0.95 * (len(laps) - 1))],
             "click_cpu_s": (cpu_seconds(ours) - cpu) / max(1, clicks),
-            "memory_mb": before, f"memory_after_{clicks}_clicks_mb": server.memory_mb,
-        }  # fmt: skip
+            "memory_mb": before,
+            f"memory_after_{clicks}_clicks_mb": server.memory_mb,
+        }
         browser.close()
     return {name: round(value, 3) for name, value in result.items()}
 
@@ -220,8 +223,10 @@ def main() -> None:
         print(json.dumps({"runs": found, "load": os.getloadavg()[0]}))
         return
     print("## Workbench\n")
-    print("First draw and click in a browser (goals: 4 s and 0.5 s); load of the machine meanwhile: "
-          f"{os.getloadavg()[0]:.1f}.\n")  # fmt: skip
+    print(
+        "First draw and click in a browser (goals: 4 s and 0.5 s); load of the machine meanwhile: "
+        f"{os.getloadavg()[0]:.1f}.\n"
+    )
     names = list(found[0])
     print("| " + " | ".join(name.replace("_", " ") for name in names) + " |\n|" + "---:|" * len(names))
     for row in found:

@@ -22,7 +22,9 @@ PAGES = [
     st.Page(HERE / "app_pages" / "branch.py", title="Branch", icon=":material/fork_right:", url_path="branch"),
     st.Page(HERE / "app_pages" / "compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
     st.Page(HERE / "app_pages" / "new.py", title="New study", icon=":material/add_circle:", url_path="new"),
-    st.Page(HERE / "app_pages" / "experiments.py", title="Experiments", icon=":material/science:", url_path="experiments"),
+    st.Page(
+        HERE / "app_pages" / "experiments.py", title="Experiments", icon=":material/science:", url_path="experiments"
+    ),
     st.Page(HERE / "app_pages" / "doctor.py", title="Doctor", icon=":material/stethoscope:", url_path="doctor"),
 ]
 page = st.navigation(PAGES, position="top")

@@ -41,10 +41,15 @@ def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     run_study(
         StudyConfig.of(
-            question="Climb the stairs", answer="7", model="markov:staircase", cutter="lines", n=40, base=("random",),
+            question="Climb the stairs",
+            answer="7",
+            model="markov:staircase",
+            cutter="lines",
+            n=40,
+            base=("random",),
             run=root / "stairs",
         )
-    )  # fmt: skip
+    )
     return root
 
 
@@ -67,7 +72,10 @@ def hostile() -> Callable[[Path], None]:
 
 def make_hostile(folder: Path) -> None:
     identity = RunIdentity(HOSTILE[0], "tok", "r1", "<think>", "</think>", title=HOSTILE[1])
-    settings, card = SamplingSettings(temperature=1.0, max_tokens=64), EngineCard(HOSTILE[2], "m", "r", "tok", "r1", "float32")
+    settings, card = (
+        SamplingSettings(temperature=1.0, max_tokens=64),
+        EngineCard(HOSTILE[2], "m", "r", "tok", "r1", "float32"),
+    )
     problem = Problem(HOSTILE[1] + HOSTILE[3], "42", name=HOSTILE[2])
     prompt = Prefix((1, 2, 3), 3)
 
@@ -88,14 +96,18 @@ def make_hostile(folder: Path) -> None:
         chain = Chain(problem.id, base.id, prompt.token_ids, base.token_ids or (), "lines/1", steps, "random")
         run.add_chain(chain)
         run.add_chain_prefixes(chain)
-        found = [rollout(prompt, idx, f"{HOSTILE[idx % len(HOSTILE)]} {idx % 3}\n", (500 + idx,)) for idx in range(1, 30)]
+        found = [
+            rollout(prompt, idx, f"{HOSTILE[idx % len(HOSTILE)]} {idx % 3}\n", (500 + idx,)) for idx in range(1, 30)
+        ]
         short = [text for text in HOSTILE if len(text) < 1000]
         for k in range(1, len(steps)):  # so that every step is shown by itself
             found += [rollout(chain.prefix(k), idx, f"{short[idx % len(short)]}\n", (900 + idx,)) for idx in range(10)]
         run.add_rollouts(found, study_id=study)
         outcomes = ("correct", "wrong")
         run.add_scores(
-            Score("rollout", r.id, SCORER, {"answer": HOSTILE[i % 3], "key": HOSTILE[i % 3], "outcome": outcomes[i % 2]})
+            Score(
+                "rollout", r.id, SCORER, {"answer": HOSTILE[i % 3], "key": HOSTILE[i % 3], "outcome": outcomes[i % 2]}
+            )
             for i, r in enumerate([base, *found])
         )
         run.add_note(HOSTILE[0] + HOSTILE[2])

@@ -46,9 +46,12 @@ def open_browser(tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
         def new(scheme: str = "light", height: int = 1180) -> Any:
             browser = driver.chromium.launch_persistent_context(
-                str(tmp_path / f"profile-{len(opened)}"), executable_path=CHROMIUM, args=FLAGS,
-                viewport={"width": 1280, "height": height}, color_scheme=scheme,
-            )  # fmt: skip
+                str(tmp_path / f"profile-{len(opened)}"),
+                executable_path=CHROMIUM,
+                args=FLAGS,
+                viewport={"width": 1280, "height": height},
+                color_scheme=scheme,
+            )
             opened.append(browser)
             page = browser.new_page()
             page.set_default_timeout(PATIENCE)
@@ -156,7 +159,13 @@ def test_the_tree_answers_the_mouse_and_every_page_has_a_picture(runs: Path, ope
 def test_hostile_text_does_nothing_in_a_browser(runs: Path, open_browser: Callable[..., Any]) -> None:
     with serving(runs) as server:
         page = open_browser()
-        for name in ("", "chain?run=hostile&step=0", "chain?run=hostile&step=4", "compare?run=hostile", "branch?run=hostile&step=1"):
+        for name in (
+            "",
+            "chain?run=hostile&step=0",
+            "chain?run=hostile&step=4",
+            "compare?run=hostile",
+            "branch?run=hostile&step=1",
+        ):
             page.goto(f"{server.url}/{name}")
             page.locator("h1, .cv .step").first.wait_for()
             page.wait_for_timeout(2_500)

@@ -81,7 +81,10 @@ def test_a_link_to_a_branch_shows_its_rollouts_alone(root: Path) -> None:
         chain = run.chains()[0]
         tree = ct.build_tree(run, chain, scorer_id="answers")
         at_root = chain.prefix(0).id
-        node = max((n for n in tree.successors(at_root) if tree.nodes[n]["kind"] == "branch"), key=lambda n: tree.nodes[n]["visits"])
+        node = max(
+            (n for n in tree.successors(at_root) if tree.nodes[n]["kind"] == "branch"),
+            key=lambda n: tree.nodes[n]["visits"],
+        )
         visits, text = tree.nodes[node]["visits"], tree.edges[at_root, node]["text"]
     at = page("chain", run="stairs", chain=chain.id, step="0", branch=node)
     assert not at.exception
@@ -172,7 +175,9 @@ def test_a_transcript_is_pasted_and_becomes_a_chain(root: Path) -> None:
     assert "has no question" in shown(at) and not list_jobs(root)
 
 
-@pytest.mark.parametrize("name", ["corrupt", "newer", "newer-tables", "leads-out", "../outside", "nowhere", "a\0b", "/etc"])
+@pytest.mark.parametrize(
+    "name", ["corrupt", "newer", "newer-tables", "leads-out", "../outside", "nowhere", "a\0b", "/etc"]
+)
 @pytest.mark.parametrize("where", ["chain", "compare"])
 def test_a_run_that_cannot_be_opened_is_one_clear_line(broken: Path, name: str, where: str) -> None:
     at = page(where, run=name)

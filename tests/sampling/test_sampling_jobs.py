@@ -79,8 +79,12 @@ def test_a_branch_goes_on_with_the_samples_and_another_temperature_is_a_conditio
         chain = run.chains()[0]
         (condition,) = conditions_of(run, chain)
         before = len(chain_draws(run, chain, scorer_id="answers", condition=condition, pooled=False)[1])
-    asked = {"run": study.path, "prefix_id": chain.prefix(1).id, "settings_id": condition.settings_id,
-             "engine_card_id": condition.engine_card_id}  # fmt: skip
+    asked = {
+        "run": study.path,
+        "prefix_id": chain.prefix(1).id,
+        "settings_id": condition.settings_id,
+        "engine_card_id": condition.engine_card_id,
+    }
     more = run_branch(BranchConfig.of(**asked, n=30))
     assert (more.sampled_now, more.same_engine) == (30 - before, True)
     assert run_branch(BranchConfig.of(**asked, n=30)).sampled_now == 0

@@ -29,20 +29,32 @@ def form(chosen: Chosen, step: int) -> None:
     with Run.open(chosen.path) as run:
         settings, card = run.settings()[condition.settings_id], run.engine_cards()[condition.engine_card_id]
         prefix_id = studied.chain.prefix(studied.kept(step)).id
-        n_there = len(chain_draws(run, studied.chain, scorer_id=studied.scorer_id, condition=condition, pooled=False)[studied.kept(step)])
+        n_there = len(
+            chain_draws(run, studied.chain, scorer_id=studied.scorer_id, condition=condition, pooled=False)[
+                studied.kept(step)
+            ]
+        )
     columns = st.columns([1, 1, 2], vertical_alignment="bottom")
     more = columns[0].number_input("Rollouts to draw", 1, 100_000, 40)
     temperature = columns[1].number_input("Temperature", 0.01, 10.0, float(settings.temperature), step=0.1)
     same = abs(temperature - settings.temperature) < 1e-9
     if columns[2].button("Draw", type="primary", icon=":material/play_arrow:"):
         config = BranchConfig.of(
-            run=chosen.path.absolute(), prefix_id=prefix_id, n=int(more) + (n_there if same else 0),
-            settings_id=condition.settings_id, engine_card_id=condition.engine_card_id,
-            temperature=None if same else temperature, scorer=_scorer(studied),
-        )  # fmt: skip
+            run=chosen.path.absolute(),
+            prefix_id=prefix_id,
+            n=int(more) + (n_there if same else 0),
+            settings_id=condition.settings_id,
+            engine_card_id=condition.engine_card_id,
+            temperature=None if same else temperature,
+            scorer=_scorer(studied),
+        )
         begin(config)
         st.rerun()
-    how = f"They join the {n_there} rollouts that begin here." if same else "Another temperature makes a condition of its own, compared below with the one that is there."
+    how = (
+        f"They join the {n_there} rollouts that begin here."
+        if same
+        else "Another temperature makes a condition of its own, compared below with the one that is there."
+    )
     say(line(f"On {card.engine}, the engine of the run ({card.model}). {how}", soft=True))
 
 
@@ -55,7 +67,10 @@ def _scorer(studied: Studied) -> str:
 def job_here(chosen: Chosen, prefix_id: str) -> Job | None:
     """The last job that drew from this prefix."""
     wanted = chosen.path.absolute()
-    return next((j for j in list_jobs(root()) if j.kind == "branch" and j.run == wanted and j.asked["prefix_id"] == prefix_id), None)
+    return next(
+        (j for j in list_jobs(root()) if j.kind == "branch" and j.run == wanted and j.asked["prefix_id"] == prefix_id),
+        None,
+    )
 
 
 def results(chosen: Chosen, step: int, job: Job) -> None:
@@ -97,7 +112,10 @@ def newest(chosen: Chosen, prefix_id: str, alive: bool) -> None:
     with Run.open(chosen.path) as run:
         rows = list(run.rollouts(prefix_id=prefix_id, bodies=False))
         shown = [run.rollout(row.id) for row in rows[-5:]]
-    say(line(f"{len(rows):,} rollouts begin here; the newest:", soft=True), *(block(one.text) for one in reversed(shown)))
+    say(
+        line(f"{len(rows):,} rollouts begin here; the newest:", soft=True),
+        *(block(one.text) for one in reversed(shown)),
+    )
 
 
 def page() -> None:
@@ -114,7 +132,9 @@ def page() -> None:
     prefix_id = studied.chain.prefix(studied.kept(step)).id
     before = "".join(part.text for part in studied.chain.steps[: studied.kept(step)])
     st.subheader(f"Branch before step {one.idx}", anchor=False)
-    say(line("Kept, then (in this chain) the step that is drawn anew:", soft=True), block(one.text, kept=before[-1500:]))
+    say(
+        line("Kept, then (in this chain) the step that is drawn anew:", soft=True), block(one.text, kept=before[-1500:])
+    )
     if chosen.place.run == SAMPLE:
         place_holder("The sample that ships with the app is not written to. Take a copy of it, and branch there.")
         if st.button("Copy the sample into your runs", icon=":material/content_copy:"):

@@ -22,14 +22,21 @@ DEPTHS = {"": "1 step", "2": "2 steps", "4": "4 steps", "all": "whole rollouts"}
 def controls(columns: list[DeltaGenerator], place: Place) -> None:
     """Metric and depth of the tree."""
     metric = columns[0].selectbox(
-        "Colour strength", list(METRICS), index=list(METRICS).index(place.metric) if place.metric in METRICS else 0,
-        format_func=lambda key: METRICS[key].name, help=metric_of(place.metric).told, key=f"metric-{place.metric}",
-    )  # fmt: skip
+        "Colour strength",
+        list(METRICS),
+        index=list(METRICS).index(place.metric) if place.metric in METRICS else 0,
+        format_func=lambda key: METRICS[key].name,
+        help=metric_of(place.metric).told,
+        key=f"metric-{place.metric}",
+    )
     depth = columns[1].selectbox(
-        "Tree shows", list(DEPTHS), index=list(DEPTHS).index(place.depth) if place.depth in DEPTHS else 0,
-        format_func=lambda key: DEPTHS[key], key=f"depth-{place.depth}",
+        "Tree shows",
+        list(DEPTHS),
+        index=list(DEPTHS).index(place.depth) if place.depth in DEPTHS else 0,
+        format_func=lambda key: DEPTHS[key],
+        key=f"depth-{place.depth}",
         help="how much of each rollout after it has left the chain",
-    )  # fmt: skip
+    )
     if (metric if metric != "dv" else "", depth) != (place.metric, place.depth):
         go(metric=metric if metric != "dv" else "", depth=depth, grown="")
         st.rerun()
@@ -42,10 +49,14 @@ def question(chosen: Chosen) -> None:
     known = conditions_of(chosen.path, stamp(chosen.path), place.chain)
     left, right = st.columns([2.2, 1]) if len(known) > 1 else (st.container(), st.container())
     with left:
-        say(question_line(report.question, f"{gold}; this chain answers {report.answer or 'nothing'}: {report.outcome}"))
+        say(
+            question_line(report.question, f"{gold}; this chain answers {report.answer or 'nothing'}: {report.outcome}")
+        )
     if len(known) > 1:
         now = place.condition if place.condition in known else next(iter(known))
-        condition = right.selectbox("Condition", list(known), index=list(known).index(now), format_func=known.get, key=f"condition-{now}")
+        condition = right.selectbox(
+            "Condition", list(known), index=list(known).index(now), format_func=known.get, key=f"condition-{now}"
+        )
         if condition != now:
             go(condition=condition, grown="")
             st.rerun()
@@ -84,7 +95,10 @@ def _follow(chosen: Chosen, found: dict[str, int]) -> Place:
 def detail(chosen: Chosen, picked: Picked | None) -> None:
     """What is selected, in full."""
     if picked is None:
-        place_holder("Click a step, a point of the curve or a node of the tree, or press j. Here stand its rollouts, answers and notes.")
+        place_holder(
+            "Click a step, a point of the curve or a node of the tree, or press j. "
+            "Here stand its rollouts, answers and notes."
+        )
         return
     studied, place = chosen.studied, here()
     step = studied.report.steps[picked.step]
@@ -94,15 +108,32 @@ def detail(chosen: Chosen, picked: Picked | None) -> None:
         title = f"Branch at step {step.idx}" if picked.texts else f"Step {step.idx}"
         st.subheader(title, anchor=False)
         say(block("".join(picked.texts) if picked.texts else step.text))
-        rows = {"value here": picked.value} if picked.texts else {"V before": step.value_before, "V after": step.value_after, "ΔV": step.importance}
-        say(numbers({**rows, "rollouts": f"{len(picked.members):,} that keep {picked.kept} steps" + (" and then say this" if picked.texts else "")}, signed=("ΔV",)))
+        rows = (
+            {"value here": picked.value}
+            if picked.texts
+            else {"V before": step.value_before, "V after": step.value_after, "ΔV": step.importance}
+        )
+        say(
+            numbers(
+                {
+                    **rows,
+                    "rollouts": f"{len(picked.members):,} that keep {picked.kept} steps"
+                    + (" and then say this" if picked.texts else ""),
+                },
+                signed=("ΔV",),
+            )
+        )
         actions(place, picked)
     with right:
         rollouts, answers, notes, export = st.tabs(["Rollouts", "Answers", "Notes", "Export"])
         with rollouts:
             show_rollouts(picked, key)
         with answers:
-            say(bars(picked.draws.answers()), line(""), bars({o: n for o, n in picked.draws.outcome_counts().items() if n}))
+            say(
+                bars(picked.draws.answers()),
+                line(""),
+                bars({o: n for o, n in picked.draws.outcome_counts().items() if n}),
+            )
         with notes:
             show_notes(chosen.path, place.run, picked.subject, key)
         with export:
@@ -112,13 +143,22 @@ def detail(chosen: Chosen, picked: Picked | None) -> None:
 def actions(place: Place, picked: Picked) -> None:
     """Where to go from here."""
     one, two, three = st.columns(3)
-    if one.button("Branch here", icon=":material/fork_right:", width="stretch", help="draw more rollouts from this point"):
+    if one.button(
+        "Branch here", icon=":material/fork_right:", width="stretch", help="draw more rollouts from this point"
+    ):
         st.switch_page("app_pages/branch.py", query_params=place.to_params())
     mark = f"{place.run}|{place.chain}|{'' if place.step is None else place.step}|{place.branch}"
-    if two.button("Compare", icon=":material/compare_arrows:", width="stretch", help="keep this as one side; then go elsewhere and open “Compare”"):
+    if two.button(
+        "Compare",
+        icon=":material/compare_arrows:",
+        width="stretch",
+        help="keep this as one side; then go elsewhere and open “Compare”",
+    ):
         go(other=mark)
         st.switch_page("app_pages/compare.py", query_params=here().to_params())
-    if place.branch and three.button("Grow branch", icon=":material/park:", width="stretch", help="show this branch to the end of its rollouts"):
+    if place.branch and three.button(
+        "Grow branch", icon=":material/park:", width="stretch", help="show this branch to the end of its rollouts"
+    ):
         go(grown=place.branch)
         st.rerun(scope="app")
 

@@ -37,21 +37,29 @@ def side(place: Place, label: str) -> Place:
     known = names()
     boxes = st.columns([1, 1.5, 0.8])
     run = boxes[0].selectbox(
-        f"{label}: run", known, index=known.index(place.run) if place.run in known else 0,
-        format_func=lambda n: "sample" if n == SAMPLE else n, key=f"{label}-run-{place.run}",
-    )  # fmt: skip
+        f"{label}: run",
+        known,
+        index=known.index(place.run) if place.run in known else 0,
+        format_func=lambda n: "sample" if n == SAMPLE else n,
+        key=f"{label}-run-{place.run}",
+    )
     chains = chains_of(*fresh(run))
     if not chains:
         raise UserError(f"{run} has no chain yet. Choose another run")
     ids = [one[0] for one in chains]
     told = {one[0]: f"{one[2] or one[1]} · {one[3]} · {one[4]} steps" for one in chains}
     chain = boxes[1].selectbox(
-        f"{label}: chain", ids, index=ids.index(place.chain) if place.chain in ids else 0,
-        format_func=lambda c: one_line(told[c], 80), key=f"{label}-chain-{run}-{place.chain}",
-    )  # fmt: skip
+        f"{label}: chain",
+        ids,
+        index=ids.index(place.chain) if place.chain in ids else 0,
+        format_func=lambda c: one_line(told[c], 80),
+        key=f"{label}-chain-{run}-{place.chain}",
+    )
     last = next(one[4] for one in chains if one[0] == chain)
     step = place.step if place.chain in (chain, "") and place.step is not None else 0
-    kept = boxes[2].number_input("steps kept", 0, max(0, last - 1), min(step, max(0, last - 1)), key=f"{label}-step-{run}-{chain}-{step}")
+    kept = boxes[2].number_input(
+        "steps kept", 0, max(0, last - 1), min(step, max(0, last - 1)), key=f"{label}-step-{run}-{chain}-{step}"
+    )
     same = (place.run, place.chain, place.step or 0) == (run, chain, int(kept))
     return replace(place, run=run, chain=chain, step=int(kept), branch=place.branch if same else "")
 
@@ -66,7 +74,9 @@ def difference(a: str, b: str) -> tuple[Markup, Markup]:
         forked = forked or kind != "equal"
         for found, words in ((sides[0], left[a0:a1]), (sides[1], right[b0:b1])):
             text = " ".join(words) + (" " if words else "")
-            found.append(element("span", text, class_=None if forked else "soft") if kind == "equal" else element("mark", text))
+            found.append(
+                element("span", text, class_=None if forked else "soft") if kind == "equal" else element("mark", text)
+            )
     return tuple(element("div", *found, class_="t box", dir="auto") for found in sides)  # type: ignore[return-value]
 
 
@@ -82,7 +92,11 @@ def show(sides: list[tuple[Chosen, Picked]]) -> None:
     columns = st.columns(2)
     for column, label, picked, text in zip(columns, "AB", (first, second), texts, strict=True):
         with column:
-            say(line(f"{label}: {picked.name}", soft=True), text, numbers({"value": picked.value, "rollouts": f"{len(picked.members):,}"}))
+            say(
+                line(f"{label}: {picked.name}", soft=True),
+                text,
+                numbers({"value": picked.value, "rollouts": f"{len(picked.members):,}"}),
+            )
     same_question = a.studied.problem.id == b.studied.problem.id
     if same_question:
         effect = step_effect(first.draws, second.draws)
@@ -90,9 +104,16 @@ def show(sides: list[tuple[Chosen, Picked]]) -> None:
         say(line(estimate(effect, signed=True)))
         shared = len(set(first.draws.rollout_ids) & set(second.draws.rollout_ids))
         if shared:
-            say(line(f"{shared:,} rollouts are on both sides; interval and null floor take that into account.", soft=True))
+            say(
+                line(
+                    f"{shared:,} rollouts are on both sides; interval and null floor take that into account.", soft=True
+                )
+            )
     else:
-        place_holder("The two sides are of different problems: their values are shown, but their difference would say nothing. Choose the same problem on both sides.")
+        place_holder(
+            "The two sides are of different problems: their values are shown, but their difference would say "
+            "nothing. Choose the same problem on both sides."
+        )
     columns = st.columns(2)
     for column, label, picked in zip(columns, "AB", (first, second), strict=True):
         with column:
@@ -116,9 +137,21 @@ def page() -> None:
         with column:
             chosen.append(side(one if one.run else replace(place, branch=""), label))
     first, second = chosen
-    go(run=first.run, chain=first.chain, step=first.step, branch=first.branch, other=f"{second.run}|{second.chain}|{second.step}|{second.branch}")
+    go(
+        run=first.run,
+        chain=first.chain,
+        step=first.step,
+        branch=first.branch,
+        other=f"{second.run}|{second.chain}|{second.step}|{second.branch}",
+    )
     if columns[0].button("Swap", icon=":material/swap_horiz:"):
-        go(run=second.run, chain=second.chain, step=second.step, branch=second.branch, other=f"{first.run}|{first.chain}|{first.step}|{first.branch}")
+        go(
+            run=second.run,
+            chain=second.chain,
+            step=second.step,
+            branch=second.branch,
+            other=f"{first.run}|{first.chain}|{first.step}|{first.branch}",
+        )
         st.rerun()
     opened = [open_chain(one, *fresh(one.run)) for one in chosen]
     picked = [pick(one.studied, one.place) for one in opened]

@@ -11,12 +11,22 @@ from cotlab.cli.doctor import diagnose
 st.title("Doctor", anchor=False)
 found = diagnose()
 memory = "unknown" if found.memory_gb is None else f"{found.memory_gb:.0f} GB"
-say(numbers({
-    "cotlab": found.cotlab, "Python": found.python, "machine": f"{found.platform}, {found.cpus} cores, {memory} of memory",
-    "disk free here": f"{found.free_disk_gb:.0f} GB", "GPU": "; ".join(found.gpus) or "none",
-    "engine “auto” means": f"{found.engine}: {found.engine_why}",
-}))  # fmt: skip
-rows = [{"library": one.name, "version": one.version or "missing", "used for": one.used_for, "extra": one.extra} for one in found.packages]
+say(
+    numbers(
+        {
+            "cotlab": found.cotlab,
+            "Python": found.python,
+            "machine": f"{found.platform}, {found.cpus} cores, {memory} of memory",
+            "disk free here": f"{found.free_disk_gb:.0f} GB",
+            "GPU": "; ".join(found.gpus) or "none",
+            "engine “auto” means": f"{found.engine}: {found.engine_why}",
+        }
+    )
+)
+rows = [
+    {"library": one.name, "version": one.version or "missing", "used for": one.used_for, "extra": one.extra}
+    for one in found.packages
+]
 st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
 for one in found.missing:
     how = "reinstall cotlab" if one.extra == "core" else f"install cotlab's extra {one.extra}"

@@ -59,7 +59,10 @@ st.title("Experiments", anchor=False)
 home = experiments_folder()
 known = sorted(entry.name for entry in home.iterdir() if (entry / "README.md").exists()) if home is not None else []
 if home is None or not known:
-    place_holder("The experiments lie in the repository of cotlab, in `experiments/`. Start the app from a checkout to see them here.")
+    place_holder(
+        "The experiments lie in the repository of cotlab, in `experiments/`. "
+        "Start the app from a checkout to see them here."
+    )
 else:
     wanted = st.query_params.get("experiment", "")
     name = st.selectbox("Experiment", known, index=known.index(wanted) if wanted in known else 0)

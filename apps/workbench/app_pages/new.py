@@ -24,18 +24,38 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 def source() -> dict[str, Any]:
     """What is studied."""
-    kind = st.segmented_control("Start from", list(SOURCES), format_func=SOURCES.get, default="set", key="source") or "set"
+    kind = (
+        st.segmented_control("Start from", list(SOURCES), format_func=SOURCES.get, default="set", key="source") or "set"
+    )
     if kind == "set":
         left, right = st.columns([2, 1])
-        problems = left.text_input("Problem set", "tiny", help="tiny, countdown, solve, arithmetic, word-problems, reasoning-gym:NAME, or a path to a JSONL, JSON or CSV file")
+        problems = left.text_input(
+            "Problem set",
+            "tiny",
+            help="tiny, countdown, solve, arithmetic, word-problems, reasoning-gym:NAME, "
+            "or a path to a JSONL, JSON or CSV file",
+        )
         n = right.number_input("Problems", 1, 10_000, 2)
-        screened = st.checkbox("Keep problems that the model gets right sometimes", True, help="20 rollouts of each candidate; where it is always or never right, no step can matter")
-        return {"problems": problems, "n_problems": int(n), **({"screen": "0.25:0.75", "screen_fill": True} if screened else {})}
+        screened = st.checkbox(
+            "Keep problems that the model gets right sometimes",
+            True,
+            help="20 rollouts of each candidate; where it is always or never right, no step can matter",
+        )
+        return {
+            "problems": problems,
+            "n_problems": int(n),
+            **({"screen": "0.25:0.75", "screen_fill": True} if screened else {}),
+        }
     if kind == "question":
         question = st.text_area("Question", max_chars=20_000, placeholder="Which whole number x gives 3 * x - 4 = 32?")
         answer = st.text_input("Gold answer", help="without one, answers are told apart but not judged")
         return {"question": question, "answer": answer or None}
-    text = st.text_area("Transcript", height=220, max_chars=2_000_000, placeholder="The question\n\n<think>\nWhat the model thought …\n</think>\n\nWhat it answered")
+    text = st.text_area(
+        "Transcript",
+        height=220,
+        max_chars=2_000_000,
+        placeholder="The question\n\n<think>\nWhat the model thought …\n</think>\n\nWhat it answered",
+    )
     question = st.text_input("Question", help="where it does not stand before <think> in the transcript")
     answer = st.text_input("Gold answer")
     return {"transcript": text, "question": question or None, "answer": answer or None}
@@ -52,7 +72,9 @@ def settings() -> dict[str, Any]:
     with st.expander("More settings"):
         columns = st.columns(4)
         asked["engine"] = columns[0].selectbox("Engine", ["auto", "vllm", "transformers", "markov"])
-        asked["positions"] = columns[1].text_input("Positions", "every", help="every, stride:4, coarse, coarse:8, or a list such as 0,3,7")
+        asked["positions"] = columns[1].text_input(
+            "Positions", "every", help="every, stride:4, coarse, coarse:8, or a list such as 0,3,7"
+        )
         asked["seed"] = int(columns[2].number_input("Seed", 0, 2**31, 0))
         budget = columns[3].text_input("Budget", placeholder="200k, 10min", help="a cap on tokens or time")
         temperature = columns[0].number_input("Temperature", 0.01, 10.0, None, placeholder="as the card says")
@@ -97,13 +119,22 @@ if mine is not None:
     show_job(mine)
 asked = {**source(), **settings()}
 left, right = st.columns([2, 1], vertical_alignment="bottom")
-name = left.text_input("Name of the run", "study-1", help="a folder under the runs; where it is there, the study goes on in it")
+name = left.text_input(
+    "Name of the run", "study-1", help="a folder under the runs; where it is there, the study goes on in it"
+)
 if right.button("Start", type="primary", icon=":material/play_arrow:", width="stretch"):
     try:
         start(name.strip(), asked)
     except UserError as error:
         fault(error)
 if mine is None:
-    place_holder("“Start” samples in a process of its own: this page may be closed or reloaded, and a stopped study goes on where it was.")
+    place_holder(
+        "“Start” samples in a process of its own: this page may be closed or reloaded, "
+        "and a stopped study goes on where it was."
+    )
 else:
-    say(line("The study goes on when this page is closed. Its run opens on “Runs” as soon as it has a chain.", soft=True))
+    say(
+        line(
+            "The study goes on when this page is closed. Its run opens on “Runs” as soon as it has a chain.", soft=True
+        )
+    )

@@ -12,12 +12,14 @@ from parts.work import show_jobs
 
 from cotlab.errors import UserError
 from cotlab.reports.text import one_line
-from cotlab.runs import RunSummary, verify_run
+from cotlab.runs import Run, RunSummary, verify_run
 
 
 def accuracy(told: RunSummary) -> float | None:
     """Of the last scorer that judges answers."""
-    found = [value for scorer, value in told.accuracy.items() if scorer.startswith("answers")] or [*told.accuracy.values()]
+    found = [value for scorer, value in told.accuracy.items() if scorer.startswith("answers")] or [
+        *told.accuracy.values()
+    ]
     return found[-1] if found else None
 
 
@@ -42,16 +44,27 @@ def table(known: list[str]) -> str | None:
     """All runs; returns the one that is selected."""
     frame = pd.DataFrame([row(name) for name in known])
     shown = st.dataframe(
-        frame, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row", key="runs",
+        frame,
+        hide_index=True,
+        width="stretch",
+        on_select="rerun",
+        selection_mode="single-row",
+        key="runs",
         column_config={
-            "right": st.column_config.ProgressColumn("right", help="right over all judged rollouts, all conditions together", format="percent", min_value=0, max_value=1),
+            "right": st.column_config.ProgressColumn(
+                "right",
+                help="right over all judged rollouts, all conditions together",
+                format="percent",
+                min_value=0,
+                max_value=1,
+            ),
             "rollouts": st.column_config.NumberColumn(format="localized"),
             "tokens": st.column_config.NumberColumn(format="compact", help="new tokens of all rollouts"),
             "run": st.column_config.TextColumn(width="medium"),
             "state": st.column_config.TextColumn(width="medium"),
         },
-    )  # fmt: skip
-    rows = shown.selection.rows
+    )
+    rows: list[int] = shown.selection.rows
     if rows:
         return known[rows[0]]
     now = here().run
@@ -65,26 +78,46 @@ def details(name: str) -> None:
     broken = told.state.startswith("damaged")
     if broken:
         fault(UserError(told.state))
-        place_holder("Choose another run above, or restore this one from a copy.")
+        if "bring it up to date" in told.state and st.button("Bring it up to date", icon=":material/upgrade:"):
+            Run.open(run_path(name), writable=True).close()
+            st.rerun()
+        place_holder("Choose another run above, or mend this one as the line says.")
         return
     open_, compare, check = st.columns([1, 1, 1])
     if open_.button("Open", type="primary", icon=":material/account_tree:", width="stretch", key="open"):
         go(run=name)
         st.switch_page("app_pages/chain.py", query_params=here().to_params())
-    if compare.button("Compare with …", icon=":material/compare_arrows:", width="stretch", key="compare", help="this run becomes one side; choose the other on “Compare”"):
+    if compare.button(
+        "Compare with …",
+        icon=":material/compare_arrows:",
+        width="stretch",
+        key="compare",
+        help="this run becomes one side; choose the other on “Compare”",
+    ):
         go(run=name, other=f"{name}|||")
         st.switch_page("app_pages/compare.py", query_params=here().to_params())
-    if check.button("Verify", icon=":material/verified:", width="stretch", key="verify", help="recompute every hash and count"):
+    if check.button(
+        "Verify", icon=":material/verified:", width="stretch", key="verify", help="recompute every hash and count"
+    ):
         verify(name)
     left, right = st.columns(2, gap="large")
     with left:
-        say(numbers({
-            "model": told.model, "engines": ", ".join(told.engines) or "none", "state": told.state,
-            "problems, chains": f"{told.problems:,}, {told.chains:,}",
-            "rollouts": f"{told.rollouts:,} from {told.prefixes:,} prefixes, {told.tokens:,} tokens",
-            "failed requests": f"{told.failed_attempts:,}",
-            **{f"{scorer}": ", ".join(f"{n:,} {outcome}" for outcome, n in found.items()) for scorer, found in told.outcomes.items()},
-        }))  # fmt: skip
+        say(
+            numbers(
+                {
+                    "model": told.model,
+                    "engines": ", ".join(told.engines) or "none",
+                    "state": told.state,
+                    "problems, chains": f"{told.problems:,}, {told.chains:,}",
+                    "rollouts": f"{told.rollouts:,} from {told.prefixes:,} prefixes, {told.tokens:,} tokens",
+                    "failed requests": f"{told.failed_attempts:,}",
+                    **{
+                        f"{scorer}": ", ".join(f"{n:,} {outcome}" for outcome, n in found.items())
+                        for scorer, found in told.outcomes.items()
+                    },
+                }
+            )
+        )
     with right:
         show_notes(run_path(name), name, "", "run")
 

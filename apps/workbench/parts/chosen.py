@@ -69,7 +69,11 @@ def choose(*, extra: Callable[[list[DeltaGenerator], Place], None] | None = None
     columns = st.columns([1.1, 2.2, 0.9, 0.9] if extra else [1, 3], vertical_alignment="bottom")
     left, right = columns[:2]
     run = left.selectbox(
-        "Run", known, index=known.index(place.run), format_func=lambda n: "sample" if n == SAMPLE else n, key=f"run-{place.run}"
+        "Run",
+        known,
+        index=known.index(place.run),
+        format_func=lambda n: "sample" if n == SAMPLE else n,
+        key=f"run-{place.run}",
     )
     if run != place.run:
         place = go(run=run)
@@ -95,7 +99,11 @@ def _chain(place: Place, column: DeltaGenerator) -> Chosen | None:
         place = go(chain=wanted) if place.chain else go_first(place, wanted)
     named = {one[0]: f"{one[2] or one[1]} · {one[3]} · {one[4]} steps" for one in chains}
     told = column.selectbox(
-        "Chain", ids, index=ids.index(place.chain), format_func=lambda c: one_line(named[c], 120), key=f"chain-{place.chain}"
+        "Chain",
+        ids,
+        index=ids.index(place.chain),
+        format_func=lambda c: one_line(named[c], 120),
+        key=f"chain-{place.chain}",
     )
     if told != place.chain:
         place = go(chain=told)

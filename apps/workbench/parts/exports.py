@@ -60,8 +60,16 @@ def show_exports(chosen: Chosen, picked: Picked | None) -> None:
     name = chosen.studied.chain.id[:8]
     columns = st.columns(4)
     columns[0].download_button("Steps (CSV)", lambda: steps_csv(chosen), f"steps-{name}.csv", "text/csv", key="x-steps")
-    columns[1].download_button("Figure (SVG)", lambda: figure_svg(chosen), f"chain-{name}.svg", "image/svg+xml", key="x-svg")
-    columns[2].download_button("Page (HTML)", lambda: page_html(chosen), f"chain-{name}.html", "text/html", key="x-html")
+    columns[1].download_button(
+        "Figure (SVG)", lambda: figure_svg(chosen), f"chain-{name}.svg", "image/svg+xml", key="x-svg"
+    )
+    columns[2].download_button(
+        "Page (HTML)", lambda: page_html(chosen), f"chain-{name}.html", "text/html", key="x-html"
+    )
     if picked is not None:
-        columns[3].download_button("These rollouts (CSV)", lambda: csv_of(picked), f"rollouts-{name}.csv", "text/csv", key="x-rolls")
-    st.caption("The tree is saved as a picture (PNG) with the button above it. The page works offline, with all steps in it.")
+        columns[3].download_button(
+            "These rollouts (CSV)", lambda: csv_of(picked), f"rollouts-{name}.csv", "text/csv", key="x-rolls"
+        )
+    st.caption(
+        "The tree is saved as a picture (PNG) with the button above it. The page works offline, with all steps in it."
+    )

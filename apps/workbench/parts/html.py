@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import streamlit as st
 from markupsafe import Markup
@@ -15,16 +16,7 @@ __all__ = ["bars", "block", "estimate", "fault", "line", "numbers", "place_holde
 
 SHOWN = 20_000
 """Characters of one text on a page; the rest is in the download."""
-_STYLE = Markup(
-    "<style>.wb{font-size:14px;line-height:1.5;font-variant-numeric:tabular-nums}.wb .t{white-space:pre-wrap;"
-    "overflow-wrap:anywhere;unicode-bidi:isolate}.wb .soft{opacity:.62}.wb .box{border:1px solid rgba(128,128,128,.35);"
-    "border-radius:6px;padding:8px 12px;max-height:420px;overflow:auto}.wb dl{display:grid;grid-template-columns:"
-    "max-content 1fr;gap:2px 14px;margin:0}.wb dt{opacity:.62}.wb dl,.wb dd{margin:0!important;padding:0}.wb dd{overflow-wrap:anywhere}"
-    ".wb .row{display:grid;grid-template-columns:minmax(70px,180px) 1fr 96px;gap:8px;align-items:center;margin-bottom:3px}"
-    ".wb .bar{height:12px;border-radius:3px;background:#2e7fb8}.wb .bar.b{background:#d9762b}.wb .cut{overflow:hidden;"
-    "text-overflow:ellipsis;white-space:nowrap}.wb mark{background:rgba(230,159,0,.3);color:inherit;border-radius:2px}"
-    ".wb .q{max-height:4.6em;overflow:auto}.wb .tag{border:1px solid rgba(128,128,128,.45);border-radius:99px;padding:0 8px;font-size:12px}</style>"
-)
+_STYLE = Markup("<style>{}</style>").format(Markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8")))
 
 
 def say(*parts: Markup) -> None:
@@ -79,7 +71,9 @@ def bars(counts: Mapping[str, int], *, most: int = 12, second: bool = False) -> 
         width = f"width:{100 * n / total:.1f}%"
         bar = element("div", class_="bar b" if second else "bar", style=width)
         told = f"{n} · {n / total:.0%}"
-        rows.append(element("div", element("span", one_line(name, 60), class_="cut", dir="auto"), bar, told, class_="row"))
+        rows.append(
+            element("div", element("span", one_line(name, 60), class_="cut", dir="auto"), bar, told, class_="row")
+        )
     if len(counts) > most:
         rest = sum(list(counts.values())[most:])
         rows.append(element("div", f"{len(counts) - most} more, {rest} rollouts", class_="soft"))

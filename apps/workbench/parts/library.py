@@ -58,7 +58,8 @@ def _summary(path: Path, at: tuple[int, ...]) -> RunSummary:
 def summary(name: str) -> RunSummary:
     """What a run holds; a damaged one says so in its state."""
     path = run_path(name)
-    return _summary(path, stamp(path))
+    told: RunSummary = _summary(path, stamp(path))
+    return told
 
 
 def fresh(name: str) -> tuple[Path, tuple[int, ...]]:

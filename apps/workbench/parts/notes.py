@@ -22,7 +22,9 @@ def show_notes(path: Path, run_name: str, subject: str, key: str) -> None:
     for note in notes:
         say(line(note.text), line(note.created, soft=True))
     if run_name == SAMPLE:
-        place_holder("The sample that ships with the app is not written to. Take a copy of it to write notes and branch.")
+        place_holder(
+            "The sample that ships with the app is not written to. Take a copy of it to write notes and branch."
+        )
         if st.button("Copy the sample into your runs", icon=":material/content_copy:", key=f"{key}-copy"):
             go(run=take_sample())
             st.rerun(scope="app")

@@ -55,7 +55,8 @@ def pick(studied: Studied, place: Place) -> Picked | None:
     step = step_index(studied, place.step)
     if step < 0:
         return None
-    kept, texts, subject = studied.kept(step), (), studied.chain.prefix(studied.kept(step)).id
+    texts: tuple[str, ...] = ()
+    kept, subject = studied.kept(step), studied.chain.prefix(studied.kept(step)).id
     if place.branch in studied.place:
         kept, texts = studied.way(place.branch)
         subject = place.branch

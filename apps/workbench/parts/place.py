@@ -44,7 +44,7 @@ class Place:
         """From query parameters; what is unknown or no number is as if it were not there."""
         known = {field.name: params[field.name][:500] for field in fields(cls) if params.get(field.name)}
         step = known.pop("step", "")
-        return cls(**known, step=int(step) if step.isdecimal() and len(step) < 9 else None)  # type: ignore[arg-type]
+        return cls(**known, step=int(step) if step.isdecimal() and len(step) < 9 else None)
 
 
 def here() -> Place:

@@ -46,7 +46,9 @@ def show_rollouts(picked: Picked, key: str) -> None:
     kept, text, finish, tokens = _text(picked.studied.path, passage.rollout_id)
     told = f"{passage.outcome}, answer {passage.key or 'none'}, {tokens} tokens, sample {passage.sample_idx}, {finish}"
     say(_tag(told), block(text, kept=kept))
-    st.download_button("Whole text", (kept + text).encode("utf-8", "replace"), "rollout.txt", "text/plain", key=f"{key}-txt")
+    st.download_button(
+        "Whole text", (kept + text).encode("utf-8", "replace"), "rollout.txt", "text/plain", key=f"{key}-txt"
+    )
 
 
 def _tag(text: str) -> Markup:
@@ -75,5 +77,3 @@ def _number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-

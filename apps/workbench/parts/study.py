@@ -104,7 +104,8 @@ def _chains(path: Path, at: tuple[int, ...]) -> list[tuple[str, str, str, str, i
 
 def chains_of(path: Path, at: tuple[int, ...]) -> list[tuple[str, str, str, str, int]]:
     """(chain id, problem id, name of the problem, role, number of steps) of every chain of a run."""
-    return _chains(path, at)
+    found: list[tuple[str, str, str, str, int]] = _chains(path, at)
+    return found
 
 
 @st.cache_resource(max_entries=3, show_spinner="reading the rollouts …")
@@ -141,9 +142,19 @@ def study(
     ids = [*spine, *(node for node in tree if node not in on_spine)]
     labelled = any(step.category for step in report.steps)
     return Studied(
-        path, chain, problem, scorer_id, condition, report, found, tree, ids,
-        {node: place for place, node in enumerate(ids)}, layout(tree), _alternatives(chain, problem, report, found, labelled),
-    )  # fmt: skip
+        path,
+        chain,
+        problem,
+        scorer_id,
+        condition,
+        report,
+        found,
+        tree,
+        ids,
+        {node: place for place, node in enumerate(ids)},
+        layout(tree),
+        _alternatives(chain, problem, report, found, labelled),
+    )
 
 
 def _most(found: dict[ConditionIds, int]) -> ConditionIds | None:
@@ -162,27 +173,61 @@ def first_bytes(path: Path, at: tuple[int, ...], chain_id: str) -> bytes | None:
             return None
         labels = {score.subject_id: score.value.get("category") for score in run.scores("step")}
     waiting = _json(Estimate.missing("its rollouts are being read"))
-    steps = []
+    steps: list[dict[str, Any]] = []
     for i, step in enumerate(chain.steps):
         category = labels.get(f"{chain.id}/{step.idx}")
-        steps.append({
-            "idx": step.idx, "kept": i, "span": 1, "text": trimmed(step.text), "category": category,
-            "cat": CATEGORIES.index(category or "unknown"), "backtracks": False, "metric": waiting, "delta": waiting,
-            "before": waiting, "after": waiting, "strength": 0.0, "stands": False, "over": "", "alternatives": [], "more_n": 0,
-        })  # fmt: skip
+        steps.append(
+            {
+                "idx": step.idx,
+                "kept": i,
+                "span": 1,
+                "text": trimmed(step.text),
+                "category": category,
+                "cat": CATEGORIES.index(category or "unknown"),
+                "backtracks": False,
+                "metric": waiting,
+                "delta": waiting,
+                "before": waiting,
+                "after": waiting,
+                "strength": 0.0,
+                "stands": False,
+                "over": "",
+                "alternatives": [],
+                "more_n": 0,
+            }
+        )
     n = len(steps) + 1
     header = {
-        "chain": chain.id, "metric": "ΔV", "signed": True, "largest": 0.0, "categories": list(CATEGORIES),
-        "outcomes": list(OUTCOMES), "left_out": 0, "at": {"step": -1, "node": -1}, "steps": steps, "curve": [], "shares": [],
-    }  # fmt: skip
+        "chain": chain.id,
+        "metric": "ΔV",
+        "signed": True,
+        "largest": 0.0,
+        "categories": list(CATEGORIES),
+        "outcomes": list(OUTCOMES),
+        "left_out": 0,
+        "at": {"step": -1, "node": -1},
+        "steps": steps,
+        "curve": [],
+        "shares": [],
+    }
     line = np.arange(n)
     nan = np.full(n, _NAN, np.float32)
-    arrays = {
-        "x": np.zeros(n, np.float32), "y": line.astype(np.float32), "parent": (line - 1).astype(np.int32), "value": nan,
-        "low": nan, "high": nan, "share": nan, "visits": np.ones(n, np.uint32), "kept": line.astype(np.int32),
-        "spine": np.ones(n, np.uint8), "category": np.full(n, 255, np.uint8), "text": np.zeros(n, np.uint32),
-        "text_bytes": np.zeros(0, np.uint8), "text_ends": np.zeros(2, np.uint32),
-    }  # fmt: skip
+    arrays: dict[str, NDArray[Any]] = {
+        "x": np.zeros(n, np.float32),
+        "y": line.astype(np.float32),
+        "parent": (line - 1).astype(np.int32),
+        "value": nan,
+        "low": nan,
+        "high": nan,
+        "share": nan,
+        "visits": np.ones(n, np.uint32),
+        "kept": line.astype(np.int32),
+        "spine": np.ones(n, np.uint8),
+        "category": np.full(n, 255, np.uint8),
+        "text": np.zeros(n, np.uint32),
+        "text_bytes": np.zeros(0, np.uint8),
+        "text_ends": np.zeros(2, np.uint32),
+    }
     return pack(ViewData(header, arrays))
 
 

@@ -59,14 +59,22 @@ def _live(job: Job) -> None:
         st.rerun(scope="app")  # the page around it shows what came of it
     with st.container(border=True):
         left, right = st.columns([5, 1], vertical_alignment="center")
-        rate = f" · {progress.tokens / progress.seconds:,.0f} tokens/s" if progress.seconds > 1 and progress.tokens else ""
+        rate = (
+            f" · {progress.tokens / progress.seconds:,.0f} tokens/s" if progress.seconds > 1 and progress.tokens else ""
+        )
         to_go = progress.total - progress.done
         per = progress.seconds / progress.done if progress.done else 0.0
         left_s = f" · about {_time(to_go * per)} left" if progress.total and per and to_go > 0 else ""
         count = f"{progress.done:,} of {progress.total:,}" if progress.total else f"{progress.done:,}"
         share = min(1.0, progress.done / progress.total) if progress.total else 0.0
         left.progress(share, f"{plain(job.run.name, 60)}: {plain(progress.phase)} · {count} rollouts{rate}{left_s}")
-        if right.button("Stop", key=f"stop-{job.id}", icon=":material/stop_circle:", width="stretch", help="what is sampled is kept; the same study goes on there"):
+        if right.button(
+            "Stop",
+            key=f"stop-{job.id}",
+            icon=":material/stop_circle:",
+            width="stretch",
+            help="what is sampled is kept; the same study goes on there",
+        ):
             job.stop()
         for told in progress.lines[-2:]:
             say(line(told, soft=True))
@@ -78,7 +86,7 @@ def _told(job: Job) -> None:
     words = {
         "done": f"{name}: done, {progress.result.get('sampled_now', 0):,} rollouts sampled",
         "stopped": f"{name}: stopped; what was sampled is kept, and the same study goes on there",
-        "killed": f"{name}: its process was ended from outside; what was sampled is kept, and the same study goes on there",
+        "killed": f"{name}: its process was ended from outside; what was sampled is kept, the same study goes on there",
         "failed": f"{name}: {progress.error or 'failed'}",
     }
     say(line(words.get(progress.state, progress.state)))
@@ -86,7 +94,9 @@ def _told(job: Job) -> None:
     if (job.run / "run.json").exists() and columns[0].button("Open", key=f"job-open-{job.id}"):
         go(run=job.run.name)
         st.switch_page("app_pages/chain.py", query_params=here().to_params())
-    if progress.state != "done" and columns[1].button("Go on", key=f"job-again-{job.id}", help="the same request again: what is there is not sampled again"):
+    if progress.state != "done" and columns[1].button(
+        "Go on", key=f"job-again-{job.id}", help="the same request again: what is there is not sampled again"
+    ):
         try:
             asked = BranchConfig.of(**job.asked) if job.kind == "branch" else StudyConfig.of(**job.asked)
             begin(asked)
@@ -100,4 +110,10 @@ def _told(job: Job) -> None:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )

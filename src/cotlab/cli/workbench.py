@@ -71,7 +71,9 @@ def _where(run: Path | None, root: Path | None) -> tuple[Path, str]:
     run = run.absolute()
     folder = (root or run.parent).absolute()
     if run.parent.resolve() != folder.resolve():
-        raise UserError(f"run {run} does not lie directly under {folder}. Give its folder as --root, or leave --root out")
+        raise UserError(
+            f"run {run} does not lie directly under {folder}. Give its folder as --root, or leave --root out"
+        )
     find_run(folder, run.name)
     return folder, f"/chain?run={quote(run.name)}"
 

@@ -100,7 +100,9 @@ def chain_report(run: Run, chain: Chain, view: StudyView, *, found: Sequence[Rol
                 value_after=curve[i + 1],
                 importance=effects[i],
                 outcome_shares=_shares(draws[start]),
-                alternatives=_alternatives(alternatives_at(chain, start, here[start], group=group, most=SHOWN_ALTERNATIVES))
+                alternatives=_alternatives(
+                    alternatives_at(chain, start, here[start], group=group, most=SHOWN_ALTERNATIVES)
+                )
                 if cut_as_text and len(draws[start])
                 else (),
             )

@@ -99,8 +99,7 @@ def alternatives_at(
     wanted = largest if most is None else [*largest[:most], *(key for key in largest[most:] if key == key_of[base])]
     prefix_id = chain.prefix(k).id
     result = [
-        _alternative(members[key], prefix_id, len(said), base if key == key_of[base] else None, min_n)
-        for key in wanted
+        _alternative(members[key], prefix_id, len(said), base if key == key_of[base] else None, min_n) for key in wanted
     ]
     return sorted(result, key=lambda found: (-found.n, found.text))
 
