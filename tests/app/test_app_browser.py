@@ -1,6 +1,6 @@
 """The journey of a reader in a real browser, on the sample run and on a hostile one; screenshots for the README.
 
-Slow; needs Debian's Chromium and Playwright (`pip install playwright`), skipped without them.
+Slow; needs Debian's Chromium and Playwright (cotlab's extra `browser`), skipped without them.
 `COTLAB_SCREENSHOTS=docs/screenshots` keeps the pictures.
 """
 

@@ -88,7 +88,9 @@ def test_a_link_to_a_branch_shows_its_rollouts_alone(root: Path) -> None:
         visits, text = tree.nodes[node]["visits"], tree.edges[at_root, node]["text"]
     at = page("chain", run="stairs", chain=chain.id, step="0", branch=node)
     assert not at.exception
-    assert text.strip() in shown(at) and f"{visits:,} that keep 0 steps and then say this" in shown(at)
+    assert text.strip() in shown(
+        at
+    ) and f"{visits:,} that keep 0 steps and then say this, in these words or others" in shown(at)
     assert any(number.label == f"Rollout, 1 to {visits}" for number in at.number_input)
     at = press(at, "Grow branch")
     assert not at.exception and param(at, "grown") == node

@@ -54,10 +54,10 @@ def read(path: Path, **changes: Any) -> Any:
 
 def test_the_bytes_hold_the_tree_and_the_numbers_of_the_report(root: Path) -> None:
     from components import pack
-    from parts.study import _view
+    from parts.view import view_of
 
     studied = read(root / "stairs")
-    view = unpack(pack(_view(studied, "dv", 1, "")))
+    view = unpack(pack(view_of(studied, "dv", 1, "")))
     n = len(studied.tree)
     assert all(len(view[name]) == n for name in ("x", "y", "parent", "value", "visits", "kept", "spine", "category"))
     assert view["at"] == {"step": 1, "node": -1}
@@ -78,9 +78,9 @@ def test_the_bytes_hold_the_tree_and_the_numbers_of_the_report(root: Path) -> No
 
 @pytest.mark.parametrize("metric", ["dv", "after", "otherwise", "unknown"])
 def test_every_metric_has_a_number_or_a_reason_for_every_step(root: Path, metric: str) -> None:
-    from parts.study import _view
+    from parts.view import view_of
 
-    for step in _view(read(root / "stairs"), metric, -1, "").header["steps"]:
+    for step in view_of(read(root / "stairs"), metric, -1, "").header["steps"]:
         assert (step["metric"]["value"] is None) == (step["metric"]["reason"] is not None)
         assert 0 <= step["strength"] <= 1
 
@@ -103,14 +103,46 @@ def test_a_branch_grows_to_the_end_and_the_rest_of_the_tree_stays(root: Path) ->
 
 def test_hostile_text_reaches_the_component_as_data(root: Path, hostile: Callable[[Path], None]) -> None:
     from components import pack
-    from parts.study import _view
+    from parts.view import view_of
 
     hostile(root / "hostile")
-    data = pack(_view(read(root / "hostile"), "dv", 0, ""))
+    data = pack(view_of(read(root / "hostile"), "dv", 0, ""))
     view = unpack(data)
     assert view["steps"][0]["text"] == HOSTILE[0] and len(data) < 300_000
     said = "".join(step["text"] for step in view["steps"])
     assert "\0" not in said and "\u202e" not in said and "␀" in said
+
+
+def test_an_alternative_stands_for_all_that_say_the_same_in_other_words() -> None:
+    from parts.library import SAMPLE_FOLDER
+    from parts.picked import pick
+    from parts.place import Place
+
+    studied = read(SAMPLE_FOLDER)
+    checked = 0
+    for step, found in enumerate(studied.alternatives):
+        children = {studied.tree.edges[e]["text"]: e[1] for e in studied.tree.out_edges(studied.chain.prefix(step).id)}
+        for one in found:
+            if not one.same_as_base and one.text in children:
+                picked = pick(studied, Place(step=step, branch=children[one.text]))
+                assert picked is not None and set(picked.draws.rollout_ids) == set(one.rollout_ids)
+                assert picked.value.value == one.value.value
+                checked += one.n > studied.tree.nodes[children[one.text]]["visits"]
+    assert checked
+
+
+def test_a_large_run_is_shown_before_it_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import parts.view
+
+    with Run.open(root / "stairs") as run:
+        chain = run.chains()[0]
+    first = parts.view.first_bytes.__wrapped__
+    assert first(root / "stairs", (), chain.id) is None
+    monkeypatch.setattr(parts.view, "LARGE", 10)
+    early = unpack(first(root / "stairs", (), chain.id))
+    assert [step["text"] for step in early["steps"]] == [step.text.strip() for step in chain.steps]
+    assert list(early["parent"]) == list(range(-1, len(chain.steps)))
+    assert all(step["metric"]["reason"] for step in early["steps"])
 
 
 def test_a_place_survives_its_address_and_nonsense_does_not_hurt() -> None:

@@ -13,8 +13,10 @@ from parts.notes import show_notes
 from parts.picked import Picked, pick, step_index
 from parts.place import Place, go, here
 from parts.rollouts import show_rollouts
-from parts.study import view_bytes
+from parts.view import view_bytes
 from streamlit.delta_generator import DeltaGenerator
+
+from cotlab.stats import Estimate
 
 DEPTHS = {"": "1 step", "2": "2 steps", "4": "4 steps", "all": "whole rollouts"}
 
@@ -100,44 +102,38 @@ def detail(chosen: Chosen, picked: Picked | None) -> None:
             "Here stand its rollouts, answers and notes."
         )
         return
-    studied, place = chosen.studied, here()
-    step = studied.report.steps[picked.step]
+    place = here()
     key = f"{picked.subject[:24]}-{place.branch[:12]}"
     left, right = st.columns([1, 1.35], gap="medium")
     with left:
-        title = f"Branch at step {step.idx}" if picked.texts else f"Step {step.idx}"
-        st.subheader(title, anchor=False)
-        say(block("".join(picked.texts) if picked.texts else step.text))
-        rows = (
-            {"value here": picked.value}
-            if picked.texts
-            else {"V before": step.value_before, "V after": step.value_after, "ΔV": step.importance}
-        )
-        say(
-            numbers(
-                {
-                    **rows,
-                    "rollouts": f"{len(picked.members):,} that keep {picked.kept} steps"
-                    + (" and then say this" if picked.texts else ""),
-                },
-                signed=("ΔV",),
-            )
-        )
+        told(picked)
         actions(place, picked)
     with right:
         rollouts, answers, notes, export = st.tabs(["Rollouts", "Answers", "Notes", "Export"])
         with rollouts:
             show_rollouts(picked, key)
         with answers:
-            say(
-                bars(picked.draws.answers()),
-                line(""),
-                bars({o: n for o, n in picked.draws.outcome_counts().items() if n}),
-            )
+            outcomes: dict[str, int] = {outcome: n for outcome, n in picked.draws.outcome_counts().items() if n}
+            say(bars(picked.draws.answers()), line(""), bars(outcomes))
         with notes:
             show_notes(chosen.path, place.run, picked.subject, key)
         with export:
             show_exports(chosen, picked)
+
+
+def told(picked: Picked) -> None:
+    """The selection in words and numbers."""
+    step = picked.studied.report.steps[picked.step]
+    n = f"{len(picked.members):,} that keep {picked.kept} steps"
+    rows: dict[str, str | Estimate]
+    if picked.texts:
+        st.subheader(f"Branch at step {step.idx}", anchor=False)
+        rows = {"value here": picked.value, "rollouts": f"{n} and then say this, in these words or others"}
+        say(block("".join(picked.texts)), numbers(rows))
+        return
+    st.subheader(f"Step {step.idx}", anchor=False)
+    rows = {"V before": step.value_before, "V after": step.value_after, "ΔV": step.importance, "rollouts": n}
+    say(block(step.text), numbers(rows, signed=("ΔV",)))
 
 
 def actions(place: Place, picked: Picked) -> None:
@@ -147,14 +143,16 @@ def actions(place: Place, picked: Picked) -> None:
         "Branch here", icon=":material/fork_right:", width="stretch", help="draw more rollouts from this point"
     ):
         st.switch_page("app_pages/branch.py", query_params=place.to_params())
-    mark = f"{place.run}|{place.chain}|{'' if place.step is None else place.step}|{place.branch}"
     if two.button(
         "Compare",
         icon=":material/compare_arrows:",
         width="stretch",
-        help="keep this as one side; then go elsewhere and open “Compare”",
+        help="a branch with the chain's own step, a step with its not being said; either side can be changed there",
     ):
-        go(other=mark)
+        idx = picked.studied.report.steps[picked.step].idx
+        after = picked.studied.ends(picked.step)
+        mine = f"{place.run}|{place.chain}|{idx if place.branch else after}|{place.branch}"
+        go(step=after if place.branch else idx, branch="", other=mine)
         st.switch_page("app_pages/compare.py", query_params=here().to_params())
     if place.branch and three.button(
         "Grow branch", icon=":material/park:", width="stretch", help="show this branch to the end of its rollouts"

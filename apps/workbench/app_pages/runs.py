@@ -100,6 +100,11 @@ def details(name: str) -> None:
         "Verify", icon=":material/verified:", width="stretch", key="verify", help="recompute every hash and count"
     ):
         verify(name)
+    numbers_and_notes(name, told)
+
+
+def numbers_and_notes(name: str, told: RunSummary) -> None:
+    """What a run holds, and what was written down about it."""
     left, right = st.columns(2, gap="large")
     with left:
         say(

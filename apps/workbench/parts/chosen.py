@@ -19,7 +19,8 @@ from cotlab.trees import conditions_of as found_conditions
 from parts.html import fault, place_holder
 from parts.library import SAMPLE, fresh, names
 from parts.place import Place, go, here
-from parts.study import Studied, chains_of, first_bytes, study
+from parts.study import Studied, chains_of, study
+from parts.view import first_bytes
 
 __all__ = ["Chosen", "choose", "depth_of", "open_chain", "plain"]
 

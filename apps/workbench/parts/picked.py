@@ -60,7 +60,7 @@ def pick(studied: Studied, place: Place) -> Picked | None:
     if place.branch in studied.place:
         kept, texts = studied.way(place.branch)
         subject = place.branch
-    members = tuple(saying(studied.found, kept, texts))
+    members = tuple(_alike(studied, step, kept, texts) or saying(studied.found, kept, texts))
     if place.branch in studied.place and not members and texts:
         members = tuple(_shallow(studied, kept, texts))
     passages = [member.passage for member in members]
@@ -72,6 +72,15 @@ def pick(studied: Studied, place: Place) -> Picked | None:
         origin=[p.origin for p in passages],
     )
     return Picked(studied, step, kept, tuple(texts), members, draws, value(draws).estimate)
+
+
+def _alike(studied: Studied, step: int, kept: int, texts: tuple[str, ...]) -> list[RolloutPath]:
+    """An alternative of the step stands for all that say the same in other words; other branches for themselves."""
+    if len(texts) != 1 or kept != studied.kept(step):
+        return []
+    same = next((one for one in studied.alternatives[step] if one.text == texts[0]), None)
+    wanted = set(same.rollout_ids) if same is not None else set()
+    return [path for path in studied.found if path.passage.rollout_id in wanted]
 
 
 def _shallow(studied: Studied, kept: int, texts: tuple[str, ...]) -> list[RolloutPath]:
