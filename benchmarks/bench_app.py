@@ -4,8 +4,8 @@
 
 A real browser (Chromium, headless) opens a real server. "First text": from the request of the page to the steps of the
 chain; "whole tree": to all values and branches, nothing of the run read before. "Click": from pressing a key to the new
-selection's rollouts on the page. Wall seconds are what a person waits; CPU seconds (server and browser) say what it costs where
-others use the machine too. Goals on an idle machine of 2 cores: first draw 4 s, click 0.5 s.
+selection's rollouts on the page. Wall seconds are what a person waits; CPU seconds (server and browser) say what it
+costs where others use the machine too. Goals on an idle machine of 2 cores: first draw 4 s, click 0.5 s.
 """
 
 from __future__ import annotations

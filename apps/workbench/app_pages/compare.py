@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import replace
 
 import streamlit as st
@@ -66,14 +67,14 @@ def side(place: Place, label: str) -> Place:
 
 def difference(a: str, b: str) -> tuple[Markup, Markup]:
     """Both texts, what they share first in grey, then word by word with what only one of them has marked."""
-    left, right = (readable(clip(text, LONGEST)).split(" ") for text in (a, b))
+    left, right = (re.findall(r"\S+\s*|\s+", readable(clip(text, LONGEST))) for text in (a, b))
     matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
     sides: tuple[list[Markup], list[Markup]] = ([], [])
     forked = False
     for kind, a0, a1, b0, b1 in matcher.get_opcodes():
         forked = forked or kind != "equal"
         for found, words in ((sides[0], left[a0:a1]), (sides[1], right[b0:b1])):
-            text = " ".join(words) + (" " if words else "")
+            text = "".join(words)
             found.append(
                 element("span", text, class_=None if forked else "soft") if kind == "equal" else element("mark", text)
             )
