@@ -4,7 +4,7 @@ RUN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(RUN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint check bench lock
+.PHONY: help setup demo app test test-all lint check bench lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,6 +14,9 @@ setup:  ## make the environment in .venv (instant when it is there)
 
 demo: setup  ## resample a chain of thought, write its report (make demo ARGS="--rollouts 50")
 	@$(RUN)/cotlab demo $(ARGS)
+
+app: setup  ## the workbench in the browser (make app ARGS="runs/demo")
+	@$(RUN)/cotlab app $(ARGS)
 
 test: setup  ## tests without the slow ones (make test ARGS="tests/stats -k wilson")
 	$(PYTEST) -m "not slow" $(ARGS)

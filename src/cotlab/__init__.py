@@ -16,9 +16,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cotlab.chains import Chain, Prefix, Problem, Rollout, SamplingSettings, Score, Step, get_cutter, load_scorer
-    from cotlab.engines import Engine, open_engine
-    from cotlab.interventions import HookPoint, Steering, SteeringVector, Where, load_vector, save_vector
+    from cotlab.chains import (
+        Chain,
+        Prefix,
+        Problem,
+        Rollout,
+        SamplingSettings,
+        Score,
+        Step,
+        get_cutter,
+        load_scorer,
+    )
+    from cotlab.engines import (
+        Engine,
+        open_engine,
+    )
+    from cotlab.interventions import (
+        HookPoint,
+        Steering,
+        SteeringVector,
+        Where,
+        load_vector,
+        save_vector,
+    )
     from cotlab.measures import (
         chain_curve,
         chain_determinism,
@@ -31,22 +51,47 @@ if TYPE_CHECKING:
         smooth_curve,
         value_curve,
     )
-    from cotlab.problems import load_problems
-    from cotlab.reports import StudyView, chain_report, export_math_rollouts, report_data, write_report
-    from cotlab.runs import Run, import_run, list_runs, merge_runs, verify_run
+    from cotlab.problems import (
+        load_problems,
+    )
+    from cotlab.reports import (
+        StudyView,
+        chain_report,
+        export_math_rollouts,
+        report_data,
+        write_report,
+    )
+    from cotlab.runs import (
+        Run,
+        find_run,
+        import_run,
+        list_runs,
+        merge_runs,
+        run_names,
+        verify_run,
+    )
     from cotlab.sampling import (
+        BranchConfig,
         FinishedStudy,
         StudyConfig,
         draw_edited,
         draw_forced,
         find_chain,
+        list_jobs,
         resample,
         revisit,
+        run_branch,
         run_study,
         score_run,
+        start_job,
     )
-    from cotlab.stats import Estimate
-    from cotlab.trees import alternatives, build_tree
+    from cotlab.stats import (
+        Estimate,
+    )
+    from cotlab.trees import (
+        alternatives,
+        build_tree,
+    )
     from cotlab.whitebox import (
         Inside,
         Pair,
@@ -64,6 +109,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "BranchConfig",
     "Chain",
     "Engine",
     "Estimate",
@@ -97,9 +143,11 @@ __all__ = [
     "draw_forced",
     "export_math_rollouts",
     "find_chain",
+    "find_run",
     "get_cutter",
     "import_run",
     "importance",
+    "list_jobs",
     "list_runs",
     "load_problems",
     "load_scorer",
@@ -116,10 +164,13 @@ __all__ = [
     "report_data",
     "resample",
     "revisit",
+    "run_branch",
+    "run_names",
     "run_study",
     "save_vector",
     "score_run",
     "smooth_curve",
+    "start_job",
     "steer_report",
     "step_attention",
     "suppression_matrix",
@@ -175,21 +226,27 @@ _ROOMS = {
     ),
     "runs": (
         "Run",
+        "find_run",
         "import_run",
         "list_runs",
         "merge_runs",
+        "run_names",
         "verify_run",
     ),
     "sampling": (
+        "BranchConfig",
         "FinishedStudy",
         "StudyConfig",
         "draw_edited",
         "draw_forced",
         "find_chain",
+        "list_jobs",
         "resample",
         "revisit",
+        "run_branch",
         "run_study",
         "score_run",
+        "start_job",
     ),
     "stats": ("Estimate",),
     "trees": (

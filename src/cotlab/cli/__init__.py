@@ -36,6 +36,7 @@ def main() -> None:
         score,
         steer,
         tree,
+        workbench,
     )
     from cotlab.cli.app import app
     from cotlab.errors import CotlabError, UserError

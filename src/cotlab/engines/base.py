@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -109,6 +109,12 @@ class Engine(ABC):
     stats: EngineStats
     max_model_len: int
     """Longest sequence (prefix plus new tokens) that the engine can hold."""
+    _card_id: str
+
+    def set_template(self, template_id: str) -> None:
+        """Say which template the prompts were written with, where that is known only once the engine is open."""
+        self.card = replace(self.card, template_id=template_id)
+        self._card_id = self.card.id
 
     @abstractmethod
     def sample(self, requests: Iterable[Request]) -> Iterator[Rollout | Failure]:

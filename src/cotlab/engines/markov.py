@@ -9,7 +9,6 @@ import math
 import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -56,11 +55,6 @@ class MarkovEngine(Engine):
         self._last_state: tuple[str, int] | None = None
         self._asked = 0
         self._closed = False
-
-    def set_template(self, template_id: str) -> None:
-        """Say which template the prompts are written with (it is made with this engine's tokenizer)."""
-        self.card = replace(self.card, template_id=template_id)
-        self._card_id = self.card.id
 
     def sample(self, requests: Iterable[Request]) -> Iterator[Rollout | Failure]:
         """Stream one result for each request, in order. See `Engine.sample`."""

@@ -5,7 +5,7 @@
 """
 
 from cotlab.reports.data import AlternativeReport, ChainReport, ReportData, StepReport
-from cotlab.reports.html import render_html, write_report
+from cotlab.reports.html import render_html, report_style, write_report
 from cotlab.reports.markdown import to_markdown
 from cotlab.reports.math_rollouts import export_math_rollouts
 from cotlab.reports.pivotal_tokens import export_pivotal_tokens
@@ -22,6 +22,7 @@ __all__ = [
     "export_pivotal_tokens",
     "render_html",
     "report_data",
+    "report_style",
     "steps_json",
     "to_markdown",
     "write_report",

@@ -15,7 +15,7 @@ from cotlab.reports.text import clip, format_estimate, format_number, format_p, 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render_html", "write_report"]
+__all__ = ["render_html", "report_style", "write_report"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 MOST_ALTERNATIVES = 12
@@ -54,6 +54,11 @@ def render_html(data: ReportData) -> str:
     )
 
 
+def report_style() -> str:
+    """The style sheet of a report, for figures that are shown alone."""
+    return (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+
+
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -63,7 +68,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.globals.update(
-        style=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        style=Markup(report_style()),
         script=Markup((_TEMPLATES / "report.js").read_text(encoding="utf-8")),
         draw_chain=draw_chain,
     )

@@ -20,6 +20,7 @@ from cotlab.trees import (
     ConditionIds,
     RolloutPath,
     alternatives_at,
+    by_position,
     by_text,
     by_tiny_state,
     chain_verdict,
@@ -60,20 +61,27 @@ class StudyView:
     """Whose categories are shown; where it has said none, those that came with an import. None: none."""
 
 
-def chain_report(run: Run, chain: Chain, view: StudyView) -> ChainReport:
+def chain_report(run: Run, chain: Chain, view: StudyView, *, found: Sequence[RolloutPath] | None = None) -> ChainReport:
     """Everything about one chain: values, importance, alternatives, categories.
 
     Where not every position was sampled, the steps between two sampled positions are shown as one.
+
+    Args:
+        run: Where it is.
+        chain: A chain of the run.
+        view: Which rollouts and whose verdicts.
+        found: The chain's `paths`, where they were read already.
 
     Raises:
         UserError: The run holds rollouts of several conditions and the view does not choose.
     """
     view = replace(view, scorer_id=resolve_scorer(run, view.scorer_id))
     problem = run.problems()[chain.problem_id]
-    found = _paths(run, chain, view)
+    found = _paths(run, chain, view) if found is None else found
     lacking = unfinished(run, chain, scorer_id=view.scorer_id, condition=view.condition)
     passages = [path.passage for path in found]
-    draws = [draws_at(chain, k, passages, lacking=lacking.get(k)) for k in range(len(chain.steps) + 1)]
+    here = [[found[i] for i in at] for at in by_position(passages, len(chain.steps))]
+    draws = [draws_at(chain, k, [path.passage for path in at], lacking=lacking.get(k)) for k, at in enumerate(here)]
     verdict = chain_verdict(run, chain, view.scorer_id)
     ends = _shown_positions([*(passage.origin for passage in passages), *lacking], len(chain.steps))
     curve = [value(draws[k]).estimate for k in ends[:-1]] + [_known_end(verdict["outcome"])]
@@ -95,7 +103,9 @@ def chain_report(run: Run, chain: Chain, view: StudyView) -> ChainReport:
                 value_after=curve[i + 1],
                 importance=effects[i],
                 outcome_shares=_shares(draws[start]),
-                alternatives=_alternatives(alternatives_at(chain, start, found, group=group))
+                alternatives=_alternatives(
+                    alternatives_at(chain, start, here[start], group=group, most=SHOWN_ALTERNATIVES)
+                )
                 if cut_as_text and len(draws[start])
                 else (),
             )

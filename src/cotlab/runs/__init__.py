@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from cotlab.runs.imports import Imported, import_run
     from cotlab.runs.merge import MergeReport, merge_runs
     from cotlab.runs.prefixes import EdgeKind, NewPrefix
+    from cotlab.runs.roots import find_run, run_names
     from cotlab.runs.rows import Attempt, EdgeRow, Note, OutcomeRow, PrefixRow, RolloutRow, Study
     from cotlab.runs.run import Run
     from cotlab.runs.run_identity import RunIdentity
-    from cotlab.runs.summary import RunSummary, list_runs
+    from cotlab.runs.summary import RunSummary, list_runs, summarize_folder
     from cotlab.runs.verify import verify_run
 
 __all__ = [
@@ -35,9 +36,12 @@ __all__ = [
     "RunSummary",
     "Study",
     "export_run",
+    "find_run",
     "import_run",
     "list_runs",
     "merge_runs",
+    "run_names",
+    "summarize_folder",
     "verify_run",
 ]
 
@@ -47,9 +51,10 @@ _MODULES = {
     "merge": ("MergeReport", "merge_runs"),
     "prefixes": ("EdgeKind", "NewPrefix"),
     "rows": ("Attempt", "EdgeRow", "Note", "OutcomeRow", "PrefixRow", "RolloutRow", "Study"),
+    "roots": ("find_run", "run_names"),
     "run": ("Run",),
     "run_identity": ("RunIdentity",),
-    "summary": ("RunSummary", "list_runs"),
+    "summary": ("RunSummary", "list_runs", "summarize_folder"),
     "verify": ("verify_run",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

@@ -14,7 +14,7 @@ from cotlab.runs.run_identity import IDENTITY_FILE, read_identity
 if TYPE_CHECKING:
     from cotlab.runs.run import Run
 
-__all__ = ["RunSummary", "list_runs", "summarize"]
+__all__ = ["RunSummary", "list_runs", "summarize", "summarize_folder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +92,11 @@ def list_runs(root: Path | str) -> list[RunSummary]:
     if not root.is_dir():
         return []
     folders = [root, *sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")]
-    return [_summary(folder) for folder in folders if (folder / IDENTITY_FILE).exists()]
+    return [summarize_folder(folder) for folder in folders if (folder / IDENTITY_FILE).exists()]
 
 
-def _summary(folder: Path) -> RunSummary:
+def summarize_folder(folder: Path) -> RunSummary:
+    """Summary of the run in a folder; of a damaged one too, whose state says what is wrong."""
     from cotlab.runs.run import Run
 
     title = model = created = "?"

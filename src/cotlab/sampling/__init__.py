@@ -10,12 +10,14 @@
 """
 
 from cotlab.sampling.avoiding import Avoidance, IsAvoided, Trail, draw_avoiding
+from cotlab.sampling.branching import BranchConfig, FinishedBranch, run_branch
 from cotlab.sampling.budget import Budget
 from cotlab.sampling.config import StudyConfig
 from cotlab.sampling.cost import Cost
 from cotlab.sampling.draw import Drawn, Sampler
 from cotlab.sampling.edited import draw_edited, draw_forced
 from cotlab.sampling.greedy_control import draw_greedy_control, greedy_settings
+from cotlab.sampling.jobs import Job, JobProgress, list_jobs, start_job
 from cotlab.sampling.positions import Positions
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.resampling import Resampled, Resampling
@@ -27,11 +29,15 @@ from cotlab.sampling.token_branches import branch_cost, draw_branches
 
 __all__ = [
     "Avoidance",
+    "BranchConfig",
     "Budget",
     "Cost",
     "Drawn",
+    "FinishedBranch",
     "FinishedStudy",
     "IsAvoided",
+    "Job",
+    "JobProgress",
     "Positions",
     "Progress",
     "Resampled",
@@ -51,8 +57,11 @@ __all__ = [
     "draw_greedy_control",
     "find_chain",
     "greedy_settings",
+    "list_jobs",
     "resample",
     "revisit",
+    "run_branch",
     "run_study",
     "score_run",
+    "start_job",
 ]

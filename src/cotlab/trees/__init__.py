@@ -21,8 +21,8 @@ from cotlab.trees.export import tree_to_json, write_graphml, write_json
 from cotlab.trees.grouping import GroupBy, by_text, by_tiny_state
 from cotlab.trees.interventions import InterventionBranch, add_interventions, intervention_branches
 from cotlab.trees.layout import layout
-from cotlab.trees.passing import Passage, chain_draws, draws_at, resolve_scorer, unfinished, walk
-from cotlab.trees.paths import RolloutPath, paths
+from cotlab.trees.passing import Passage, by_position, chain_draws, draws_at, resolve_scorer, unfinished, walk
+from cotlab.trees.paths import RolloutPath, lengthened, paths, saying
 from cotlab.trees.value import MIN_ROLLOUTS, Value, unusable, value
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "alternatives_at",
     "begun_at",
     "build_tree",
+    "by_position",
     "by_text",
     "by_tiny_state",
     "chain_draws",
@@ -51,9 +52,11 @@ __all__ = [
     "draws_at",
     "intervention_branches",
     "layout",
+    "lengthened",
     "paths",
     "resolve_scorer",
     "sampled_under",
+    "saying",
     "tree_to_json",
     "unfinished",
     "unusable",

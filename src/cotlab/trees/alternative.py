@@ -13,7 +13,7 @@ from cotlab.stats import Estimate
 from cotlab.trees.conditions import ConditionIds
 from cotlab.trees.draws import Draws
 from cotlab.trees.grouping import GroupBy, by_text
-from cotlab.trees.passing import Passage
+from cotlab.trees.passing import Passage, by_position
 from cotlab.trees.paths import RolloutPath, paths
 from cotlab.trees.value import MIN_ROLLOUTS, value
 
@@ -72,22 +72,34 @@ def alternatives(
         raise ValueError(f"k is {k}, expected 0..{len(chain.steps) - 1}")
     found = list(paths(run, chain, scorer_id=scorer_id, condition=condition, tokenizer=tokenizer))
     positions = range(len(chain.steps)) if k is None else [k]
-    return [alternatives_at(chain, position, found, group=group, min_n=min_n) for position in positions]
+    here = by_position([path.passage for path in found], len(chain.steps))
+    return [
+        alternatives_at(chain, position, [found[i] for i in here[position]], group=group, min_n=min_n)
+        for position in positions
+    ]
 
 
 def alternatives_at(
-    chain: Chain, k: int, found: Sequence[RolloutPath], *, group: GroupBy = by_text, min_n: int = MIN_ROLLOUTS
+    chain: Chain,
+    k: int,
+    found: Sequence[RolloutPath],
+    *,
+    group: GroupBy = by_text,
+    min_n: int = MIN_ROLLOUTS,
+    most: int | None = None,
 ) -> list[Alternative]:
-    """The same for one prefix, from paths that were read already."""
+    """The same for one prefix, from paths that were read already; `most` frequent ones and the chain's own, or all."""
     kept, base = "".join(step.text for step in chain.steps[:k]), chain.steps[k].text
     said = [(path.passage, _next(path, k, base)) for path in found if path.passage.counts_at(k)]
     key_of = {text: group(kept, text) for text in {text for _, text in said} | {base}}
     members: dict[str, list[tuple[Passage, str]]] = defaultdict(list)
     for passage, text in said:
         members[key_of[text]].append((passage, text))
+    largest = sorted(members, key=lambda key: -len(members[key]))
+    wanted = largest if most is None else [*largest[:most], *(key for key in largest[most:] if key == key_of[base])]
+    prefix_id = chain.prefix(k).id
     result = [
-        _alternative(texts, chain.prefix(k).id, len(said), base if key == key_of[base] else None, min_n)
-        for key, texts in members.items()
+        _alternative(members[key], prefix_id, len(said), base if key == key_of[base] else None, min_n) for key in wanted
     ]
     return sorted(result, key=lambda found: (-found.n, found.text))
 

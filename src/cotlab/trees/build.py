@@ -25,9 +25,10 @@ from cotlab.chains.tokens import Tokenizer
 from cotlab.errors import UserError
 from cotlab.identity import content_id
 from cotlab.runs import Run
+from cotlab.stats import Estimate
 from cotlab.trees.conditions import ConditionIds
-from cotlab.trees.draws import Draws
-from cotlab.trees.passing import Passage, draws_at, unfinished
+from cotlab.trees.draws import OUTCOMES, Draws
+from cotlab.trees.passing import Passage, by_position, draws_at, unfinished
 from cotlab.trees.paths import RolloutPath, paths
 from cotlab.trees.value import MIN_ROLLOUTS, value
 
@@ -49,6 +50,7 @@ def build_tree(
     max_nodes: int = 5_000,
     tokenizer: Tokenizer | None = None,
     min_n: int = MIN_ROLLOUTS,
+    found: Mapping[str, Sequence[RolloutPath]] | None = None,
 ) -> Tree:
     """Build the tree of one problem or of several.
 
@@ -61,6 +63,7 @@ def build_tree(
         max_nodes: Largest number of nodes; those of the chains are always there.
         tokenizer: See `cotlab.trees.paths.paths`.
         min_n: A node with fewer rollouts has no value.
+        found: Paths that were read already (with that `depth`), by chain id; the others are read.
 
     Returns:
         A networkx DiGraph: a tree for each prompt, its edges away from the prompt (attributes: see the module).
@@ -74,10 +77,12 @@ def build_tree(
     growing = _Growing(min_n)
     best: dict[str, tuple[Sequence[str], RolloutPath]] = {}
     for chain in chains:
-        found = list(paths(run, chain, scorer_id=scorer_id, condition=condition, depth=depth, tokenizer=tokenizer))
+        along = (found or {}).get(chain.id)
+        if along is None:
+            along = list(paths(run, chain, scorer_id=scorer_id, condition=condition, depth=depth, tokenizer=tokenizer))
         lacking = unfinished(run, chain, scorer_id=scorer_id, condition=condition)
-        nodes = growing.add_chain(chain, [path.passage for path in found], lacking)
-        for path in found:  # those from the prompt are found along every chain
+        nodes = growing.add_chain(chain, [path.passage for path in along], lacking)
+        for path in along:  # those from the prompt are found along every chain
             rollout_id = path.passage.rollout_id
             if rollout_id not in best or path.passage.last > best[rollout_id][1].passage.last:
                 best[rollout_id] = nodes, path
@@ -113,6 +118,8 @@ class _Growing:
     """Child by parent and text."""
     through: dict[str, list[Passage]] = field(default_factory=lambda: defaultdict(list))
     """Rollouts through each branch."""
+    too_few: dict[tuple[int, bool], Estimate] = field(default_factory=dict)
+    """Why there is no value, by number of rollouts and whether some could not be judged."""
 
     def __post_init__(self) -> None:
         import networkx as nx
@@ -122,6 +129,7 @@ class _Growing:
     def add_chain(self, chain: Chain, passages: Sequence[Passage], lacking: Mapping[int, str]) -> list[str]:
         """Add the line of a chain; returns its nodes, one for each number of steps kept."""
         nodes: list[str] = []
+        here = by_position(passages, len(chain.steps))
         for k in range(len(chain.steps) + 1):
             prefix = chain.prefix(k)
             nodes.append(prefix.id)
@@ -130,7 +138,8 @@ class _Growing:
                 self.tree.add_node(
                     prefix.id, kind="chain", depth=depth, n_tokens=len(prefix.token_ids), step=k, n_rollouts=0, visits=0
                 )
-                self._judge(prefix.id, draws_at(chain, k, passages, lacking=lacking.get(k)))
+                at = [passages[i] for i in here[k]]
+                self._judge(prefix.id, draws_at(chain, k, at, lacking=lacking.get(k)))
             if k and nodes[-2] != prefix.id:
                 text = chain.steps[k - 1].text
                 self.children.setdefault((nodes[-2], text), prefix.id)
@@ -162,7 +171,10 @@ class _Growing:
                         left_out += 1
             walkers = [arrived for walker in walkers if (arrived := self._step(walker)) is not None]
         for node, passages in self.through.items():
-            self._judge(node, Draws.of(node, [p.outcome for p in passages], keys=[p.key for p in passages]))
+            if len(passages) < self.min_n:
+                self._count(node, passages)
+            else:
+                self._judge(node, Draws.of(node, [p.outcome for p in passages], keys=[p.key for p in passages]))
         return left_out
 
     def _step(self, walker: _Walker) -> _Walker | None:
@@ -182,6 +194,21 @@ class _Growing:
         self.tree.add_node(node, kind="branch", depth=depth, n_tokens=None, step=None, n_rollouts=0, visits=0)
         self.tree.add_edge(parent, node, text=text, kind="step", count=0, base=False)
         self.children[parent, text] = node
+
+    def _count(self, node: str, passages: Sequence[Passage]) -> None:
+        """What `_judge` says of a node with too few rollouts for a value, of which large trees have most."""
+        outcomes = dict.fromkeys(OUTCOMES, 0)
+        answers: dict[str, int] = {}
+        for passage in passages:
+            outcomes[passage.outcome] += 1
+            if passage.key is not None:
+                answers[passage.key] = answers.get(passage.key, 0) + 1
+        ordered = answers if len(answers) < 2 else dict(sorted(answers.items(), key=lambda pair: -pair[1]))
+        kind = (len(passages), outcomes["unjudged"] > 0)
+        if kind not in self.too_few:
+            draws = Draws.of(node, [passage.outcome for passage in passages])
+            self.too_few[kind] = value(draws, min_n=self.min_n).estimate
+        self.tree.nodes[node].update(outcomes=outcomes, answers=ordered, value=self.too_few[kind])
 
     def _judge(self, node: str, draws: Draws) -> None:
         self.tree.nodes[node].update(

@@ -30,7 +30,7 @@ from cotlab.trees.blocks import complete_block, why_unfinished
 from cotlab.trees.conditions import ConditionIds, positions_of, sampled_under
 from cotlab.trees.draws import Draws
 
-__all__ = ["Passage", "chain_draws", "draws_at", "resolve_scorer", "unfinished", "walk"]
+__all__ = ["Passage", "by_position", "chain_draws", "draws_at", "resolve_scorer", "unfinished", "walk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,10 @@ def chain_draws(
     """
     found = [passage for passage, _ in walk(run, chain, scorer_id=scorer_id, condition=condition)]
     lacking = unfinished(run, chain, scorer_id=scorer_id, condition=condition)
-    return tuple(draws_at(chain, k, found, pooled=pooled, lacking=lacking.get(k)) for k in range(len(chain.steps) + 1))
+    here = by_position(found, len(chain.steps))
+    return tuple(
+        draws_at(chain, k, [found[i] for i in here[k]], pooled=pooled, lacking=lacking.get(k)) for k in range(len(here))
+    )
 
 
 def draws_at(
@@ -97,6 +100,16 @@ def draws_at(
         origin=[p.origin for p in here],
         keys=[p.key for p in here],
     )
+
+
+def by_position(found: Sequence[Passage], n_steps: int) -> list[list[int]]:
+    """Which passages are samples at each of prefixes 0 … n_steps, as indices: one pass for all prefixes."""
+    here: list[list[int]] = [[] for _ in range(n_steps + 1)]
+    for index, passage in enumerate(found):
+        last = passage.last if passage.counts_below else passage.origin
+        for k in range(passage.origin, last + 1):
+            here[k].append(index)
+    return here
 
 
 def walk(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ from cotlab.runs import Run
 from cotlab.trees.conditions import ConditionIds
 from cotlab.trees.passing import Passage, walk
 
-__all__ = ["RolloutPath", "paths"]
+__all__ = ["RolloutPath", "lengthened", "paths", "saying"]
 
 _WINDOW = 4_000
 """Characters (tokens) of a rollout that are cut at first: enough for one step, where a rollout may have a thousand."""
@@ -65,6 +65,51 @@ def paths(
         yield RolloutPath(
             passage, _next_steps(rollout, chain.steps[passage.origin : passage.last], cutter, tokenizer, depth)
         )
+
+
+def lengthened(
+    run: Run,
+    chain: Chain,
+    found: Sequence[RolloutPath],
+    rollout_ids: Collection[str],
+    *,
+    depth: int | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> list[RolloutPath]:
+    """The same paths, some of them with more steps: a branch grown without reading the other rollouts again.
+
+    Args:
+        run: Where they are.
+        chain: The chain that they were found along.
+        found: Paths.
+        rollout_ids: Which of them become longer.
+        depth: Steps after leaving the chain; None: all.
+        tokenizer: See `paths`.
+    """
+    cutter = get_cutter(chain.cutter_id)
+
+    def longer(path: RolloutPath) -> RolloutPath:
+        passage = path.passage
+        if passage.rollout_id not in rollout_ids:
+            return path
+        shared = chain.steps[passage.origin : passage.last]
+        return replace(path, steps=_next_steps(run.rollout(passage.rollout_id), shared, cutter, tokenizer, depth))
+
+    return [longer(path) for path in found]
+
+
+def saying(found: Sequence[RolloutPath], k: int, texts: Sequence[str]) -> list[RolloutPath]:
+    """Those of the paths that keep `k` steps of the chain and then say these texts: the rollouts of a branch.
+
+    Args:
+        found: Paths with at least as many steps (`depth`) as there are texts.
+        k: Steps of the chain kept.
+        texts: What follows, step by step, as the edges of `build_tree` have it; none: all that pass.
+    """
+    wanted, n = tuple(texts), len(texts)
+    if not n:
+        return [path for path in found if path.passage.counts_at(k)]
+    return [p for p in found if p.passage.last == k and p.passage.counts_at(k) and p.steps[:n] == wanted]
 
 
 def _next_steps(

@@ -1,0 +1,151 @@
+"""What runs there are, what they hold, and what is being sampled."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+from parts.html import fault, line, numbers, place_holder, say
+from parts.library import SAMPLE, names, root, run_path, summary
+from parts.notes import show_notes
+from parts.place import go, here
+from parts.work import show_jobs
+
+from cotlab.errors import UserError
+from cotlab.reports.text import one_line
+from cotlab.runs import Run, RunSummary, verify_run
+
+
+def accuracy(told: RunSummary) -> float | None:
+    """Of the last scorer that judges answers."""
+    found = [value for scorer, value in told.accuracy.items() if scorer.startswith("answers")] or [
+        *told.accuracy.values()
+    ]
+    return found[-1] if found else None
+
+
+def row(name: str) -> dict[str, object]:
+    """A run in the table."""
+    told = summary(name)
+    return {
+        "run": "sample (ships with cotlab)" if name == SAMPLE else one_line(name, 60),
+        "model": one_line(told.model, 40),
+        "problems": told.problems,
+        "chains": told.chains,
+        "rollouts": told.rollouts,
+        "right": accuracy(told),
+        "tokens": told.tokens,
+        "MB": round(told.size_bytes / 1e6, 1),
+        "made": told.created[:16].replace("T", " "),
+        "state": one_line(told.state.replace(str(root()), root().name), 160),
+    }
+
+
+def table(known: list[str]) -> str | None:
+    """All runs; returns the one that is selected."""
+    frame = pd.DataFrame([row(name) for name in known])
+    shown = st.dataframe(
+        frame,
+        hide_index=True,
+        width="stretch",
+        on_select="rerun",
+        selection_mode="single-row",
+        key="runs",
+        column_config={
+            "right": st.column_config.ProgressColumn(
+                "right",
+                help="right over all judged rollouts, all conditions together",
+                format="percent",
+                min_value=0,
+                max_value=1,
+            ),
+            "rollouts": st.column_config.NumberColumn(format="localized"),
+            "tokens": st.column_config.NumberColumn(format="compact", help="new tokens of all rollouts"),
+            "run": st.column_config.TextColumn(width="medium"),
+            "state": st.column_config.TextColumn(width="medium"),
+        },
+    )
+    rows: list[int] = shown.selection.rows
+    if rows:
+        return known[rows[0]]
+    now = here().run
+    return now if now in known else known[0]
+
+
+def details(name: str) -> None:
+    """One run: where to go, its notes, whether it is whole."""
+    told = summary(name)
+    st.subheader("Sample" if name == SAMPLE else one_line(name, 60).replace("[", "").replace(":", " "), anchor=False)
+    broken = told.state.startswith("damaged")
+    if broken:
+        fault(UserError(told.state))
+        if "bring it up to date" in told.state and st.button("Bring it up to date", icon=":material/upgrade:"):
+            Run.open(run_path(name), writable=True).close()
+            st.rerun()
+        place_holder("Choose another run above, or mend this one as the line says.")
+        return
+    open_, compare, check = st.columns([1, 1, 1])
+    if open_.button("Open", type="primary", icon=":material/account_tree:", width="stretch", key="open"):
+        go(run=name)
+        st.switch_page("app_pages/chain.py", query_params=here().to_params())
+    if compare.button(
+        "Compare with …",
+        icon=":material/compare_arrows:",
+        width="stretch",
+        key="compare",
+        help="this run becomes one side; choose the other on “Compare”",
+    ):
+        go(run=name, other=f"{name}|||")
+        st.switch_page("app_pages/compare.py", query_params=here().to_params())
+    if check.button(
+        "Verify", icon=":material/verified:", width="stretch", key="verify", help="recompute every hash and count"
+    ):
+        verify(name)
+    numbers_and_notes(name, told)
+
+
+def numbers_and_notes(name: str, told: RunSummary) -> None:
+    """What a run holds, and what was written down about it."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        say(
+            numbers(
+                {
+                    "model": told.model,
+                    "engines": ", ".join(told.engines) or "none",
+                    "state": told.state,
+                    "problems, chains": f"{told.problems:,}, {told.chains:,}",
+                    "rollouts": f"{told.rollouts:,} from {told.prefixes:,} prefixes, {told.tokens:,} tokens",
+                    "failed requests": f"{told.failed_attempts:,}",
+                    **{
+                        f"{scorer}": ", ".join(f"{n:,} {outcome}" for outcome, n in found.items())
+                        for scorer, found in told.outcomes.items()
+                    },
+                }
+            )
+        )
+    with right:
+        show_notes(run_path(name), name, "", "run")
+
+
+def verify(name: str) -> None:
+    """Say whether a run is whole."""
+    findings = verify_run(run_path(name))
+    if not findings:
+        st.success("Whole: every hash and count is right.")
+        return
+    for finding in findings[:20]:
+        say(line(str(finding)))
+
+
+st.title("Runs", anchor=False)
+show_jobs()
+known = names()
+if not known:
+    place_holder(f"No run lies under {root().name} yet. “New study” above starts one; `cotlab demo` makes one too.")
+else:
+    chosen = table(known)
+    if chosen is not None:
+        try:
+            details(chosen)
+        except UserError as error:
+            fault(error)

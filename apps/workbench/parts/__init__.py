@@ -1,0 +1,1 @@
+"""What the pages share: where the reader is, what runs say, how it is shown. All knowledge comes from `cotlab`."""

@@ -1,0 +1,197 @@
+"""One chain with all that its pages show; read once and kept as long as the run does not change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from cotlab import Chain, Problem
+from cotlab.chains.cutting import get_cutter
+from cotlab.errors import UserError
+from cotlab.reports import ChainReport, StudyView, chain_report
+from cotlab.runs import Run
+from cotlab.trees import (
+    Alternative,
+    ConditionIds,
+    RolloutPath,
+    Tree,
+    alternatives_at,
+    build_tree,
+    by_position,
+    by_text,
+    by_tiny_state,
+    conditions_of,
+    layout,
+    lengthened,
+    paths,
+    resolve_scorer,
+    saying,
+)
+
+__all__ = ["Studied", "chains_of", "study"]
+
+MAX_NODES = 120_000
+LISTED = 30
+"""Alternatives listed at a step; the tree has all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Studied:
+    """A chain, its rollouts and its tree under one condition and one scorer."""
+
+    path: Path
+    chain: Chain
+    problem: Problem
+    scorer_id: str
+    condition: ConditionIds | None
+    report: ChainReport
+    found: list[RolloutPath]
+    tree: Tree
+    ids: list[str]
+    """Tree nodes in the order of the arrays: the spine first."""
+    place: dict[str, int]
+    """The other way round."""
+    positions: dict[str, tuple[float, float]]
+    alternatives: tuple[tuple[Alternative, ...], ...]
+    """One for each step of the report."""
+
+    def way(self, node: str) -> tuple[int, tuple[str, ...]]:
+        """Steps of the chain that a node keeps, and what it says after them."""
+        texts: list[str] = []
+        spine = set(self.ids[: self.n_spine])
+        while node not in spine:
+            (parent,) = self.tree.predecessors(node)
+            texts.append(self.tree.edges[parent, node]["text"])
+            node = parent
+        return int(self.tree.nodes[node]["step"]), tuple(reversed(texts))
+
+    @property
+    def n_spine(self) -> int:
+        """How many nodes the chain itself has."""
+        return len(self.tree.graph["spines"][0])
+
+    def kept(self, step: int) -> int:
+        """Steps of the chain before the step of the report with that index."""
+        return self.report.steps[step].idx
+
+    def ends(self, step: int) -> int:
+        """Steps of the chain kept after it."""
+        steps = self.report.steps
+        return steps[step + 1].idx if step + 1 < len(steps) else len(self.chain.steps)
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def _chains(path: Path, at: tuple[int, ...]) -> list[tuple[str, str, str, str, int]]:
+    with Run.open(path) as run:
+        problems = run.problems()
+        return [(c.id, c.problem_id, problems[c.problem_id].name, c.role, len(c.steps)) for c in run.chains()]
+
+
+def chains_of(path: Path, at: tuple[int, ...]) -> list[tuple[str, str, str, str, int]]:
+    """(chain id, problem id, name of the problem, role, number of steps) of every chain of a run."""
+    found: list[tuple[str, str, str, str, int]] = _chains(path, at)
+    return found
+
+
+@st.cache_resource(max_entries=3, show_spinner="reading the rollouts …")
+def study(
+    path: Path,
+    at: tuple[int, ...],
+    chain_id: str,
+    scorer: str,
+    condition: ConditionIds | None,
+    depth: int | None,
+    grown: str,
+) -> Studied:
+    """Read a chain; the arguments are what it depends on.
+
+    Raises:
+        UserError: There is no such chain, nobody has judged its rollouts, or its steps are tokens.
+    """
+    with Run.open(path) as run:
+        chain = _chain(run, chain_id)
+        scorer_id = resolve_scorer(run, scorer or _default_scorer(run))
+        condition = condition or _most(conditions_of(run, chain))
+        found = list(paths(run, chain, scorer_id=scorer_id, condition=condition, depth=depth))
+        report = chain_report(run, chain, StudyView(scorer_id, condition), found=found)
+        problem = run.problems()[chain.problem_id]
+        tree = _tree(run, chain, scorer_id, found)
+        if grown in tree and tree.nodes[grown]["kind"] == "branch":
+            tree = _grown(run, chain, scorer_id, found, tree, grown)
+    spine = tree.graph["spines"][0]
+    on_spine = set(spine)
+    ids = [*spine, *(node for node in tree if node not in on_spine)]
+    labelled = any(step.category for step in report.steps)
+    return Studied(
+        path,
+        chain,
+        problem,
+        scorer_id,
+        condition,
+        report,
+        found,
+        tree,
+        ids,
+        {node: place for place, node in enumerate(ids)},
+        layout(tree),
+        _alternatives(chain, problem, report, found, labelled),
+    )
+
+
+def _chain(run: Run, chain_id: str) -> Chain:
+    chain = next((one for one in run.chains() if one.id == chain_id), None)
+    if chain is None:
+        raise UserError(f"chain {chain_id[:40]!r} is not in {run.path.name}. Choose one of its chains")
+    if get_cutter(chain.cutter_id).rule is None:
+        raise UserError("the steps of this chain are tokens: the workbench shows chains that are cut by text")
+    return chain
+
+
+def _most(found: dict[ConditionIds, int]) -> ConditionIds | None:
+    """The condition with most rollouts."""
+    return max(found, key=lambda pair: found[pair], default=None)
+
+
+def _default_scorer(run: Run) -> str:
+    known = run.scorers()
+    answering = [name for name in known if name.startswith("answers")]
+    if not known:
+        raise UserError("nobody has judged the rollouts of this run. Run `cotlab score RUN answers`, then reload")
+    return (answering or known)[-1]
+
+
+def _tree(run: Run, chain: Chain, scorer_id: str, found: list[RolloutPath]) -> Tree:
+    return build_tree(run, [chain], scorer_id=scorer_id, max_nodes=MAX_NODES, found={chain.id: found})
+
+
+def _grown(run: Run, chain: Chain, scorer_id: str, found: list[RolloutPath], tree: Tree, node: str) -> Tree:
+    """The tree once more, one branch of it to its end."""
+    texts: list[str] = []
+    at = node
+    while tree.nodes[at]["kind"] == "branch":
+        (parent,) = tree.predecessors(at)
+        texts.append(tree.edges[parent, at]["text"])
+        at = parent
+    members = {p.passage.rollout_id for p in saying(found, tree.nodes[at]["step"], texts[::-1])}
+    return _tree(run, chain, scorer_id, lengthened(run, chain, found, members))
+
+
+def _alternatives(
+    chain: Chain, problem: Problem, report: ChainReport, found: list[RolloutPath], labelled: bool
+) -> tuple[tuple[Alternative, ...], ...]:
+    group = by_tiny_state(problem) if labelled and _has_states(problem) else by_text
+    here = by_position([path.passage for path in found], len(chain.steps))
+    return tuple(
+        tuple(alternatives_at(chain, step.idx, [found[i] for i in here[step.idx]], group=group, most=LISTED))
+        if step.value_before.n
+        else ()
+        for step in report.steps
+    )
+
+
+def _has_states(problem: Problem) -> bool:
+    from cotlab import tiny
+
+    return tiny.problem_from_question(problem.question) is not None

@@ -1,0 +1,178 @@
+"""The journey of a reader in a real browser, on the sample run and on a hostile one; screenshots for the README.
+
+Slow; needs Debian's Chromium and Playwright (cotlab's extra `browser`), skipped without them.
+`COTLAB_SCREENSHOTS=docs/screenshots` keeps the pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from app.conftest import APP
+
+from benchmarks.bench_app import FLAGS, serving
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+PATIENCE = 90_000
+
+
+@pytest.fixture
+def runs(tmp_path: Path, hostile: Callable[[Path], None]) -> Path:
+    root = tmp_path / "runs"
+    shutil.copytree(APP / "sample", root / "demo")
+    hostile(root / "hostile")
+    return root
+
+
+@pytest.fixture
+def open_browser(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Opens browsers that know nothing of each other; faults of the page's scripts fail the test."""
+    faults: list[str] = []
+    with sync_api.sync_playwright() as driver:
+        opened = []
+
+        def new(scheme: str = "light", height: int = 1180) -> Any:
+            browser = driver.chromium.launch_persistent_context(
+                str(tmp_path / f"profile-{len(opened)}"),
+                executable_path=CHROMIUM,
+                args=FLAGS,
+                viewport={"width": 1280, "height": height},
+                color_scheme=scheme,
+            )
+            opened.append(browser)
+            page = browser.new_page()
+            page.set_default_timeout(PATIENCE)
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            page.on("console", lambda told: faults.append(told.text) if "BidiComponent" in told.text else None)
+            return page
+
+        yield new
+        for browser in opened:
+            browser.close()
+    assert faults == []
+
+
+def picture(page: Any, name: str) -> None:
+    folder = os.environ.get("COTLAB_SCREENSHOTS")
+    if folder:
+        page.wait_for_timeout(1_500)
+        page.screenshot(path=f"{folder}/{name}.png")
+
+
+def heading(page: Any, name: str) -> Any:
+    return page.get_by_role("heading", name=name, exact=True)
+
+
+def selected_step(page: Any) -> str:
+    return str(page.locator(".cv .step.on .no").inner_text())
+
+
+def test_a_reader_goes_from_the_runs_to_a_comparison_and_sends_the_link(
+    runs: Path, open_browser: Callable[..., Any]
+) -> None:
+    with serving(runs) as server:
+        page = open_browser()
+        page.goto(server.url)
+        heading(page, "Runs").wait_for()
+        picture(page, "runs")
+        page.get_by_role("button", name="Open", exact=True).click()
+        page.locator(".cv .step").first.wait_for()
+        assert "/chain?run=demo" in page.url
+        page.locator('.cv .step[data-step="3"]').click()
+        heading(page, "Step 3").wait_for()
+        page.wait_for_url(re.compile(r"step=3"))
+        alternatives = page.locator(".cv .alt")
+        assert alternatives.count() >= 1
+        # Keyboard: down, up, along the alternatives, back.
+        page.keyboard.press("j")
+        heading(page, "Step 4").wait_for()
+        page.keyboard.press("k")
+        heading(page, "Step 3").wait_for()
+        page.keyboard.press("l")
+        page.wait_for_timeout(600)
+        for _ in range(alternatives.count()):
+            if "branch=" in page.url:
+                break
+            page.keyboard.press("l")
+            page.wait_for_timeout(900)
+        assert "branch=" in page.url and page.locator(".cv .alt.on").count() == 1
+        heading(page, "Branch at step 3").wait_for()
+        picture(page, "branch-selected")
+        page.keyboard.press("Escape")
+        heading(page, "Step 3").wait_for()
+        page.keyboard.press("?")
+        page.locator(".cv .help").wait_for()
+        page.keyboard.press("?")
+        page.keyboard.press("/")
+        page.keyboard.type("check")
+        page.wait_for_function("document.querySelector('body') !== null")
+        assert re.search(r"\d+ steps, [\d,]+ branches", page.locator(".cv .head .push").first.inner_text())
+        page.keyboard.press("Escape")
+        # The link, in a browser that has never been here.
+        page.keyboard.press("l")
+        page.wait_for_timeout(1500)
+        link, step = page.url, selected_step(page)
+        alternative = page.locator(".cv .alt.on").count()
+        other = open_browser()
+        other.goto(link)
+        other.locator(".cv .step.on").wait_for()
+        assert selected_step(other) == step == "3"
+        assert other.locator(".cv .alt.on").count() == alternative
+        # Compare with the step before.
+        other.get_by_role("button", name="Compare", exact=True).click()
+        heading(other, "Effect, value of B minus value of A").wait_for()
+        picture(other, "compare")
+
+
+def test_the_tree_answers_the_mouse_and_every_page_has_a_picture(runs: Path, open_browser: Callable[..., Any]) -> None:
+    with serving(runs) as server:
+        for scheme in ("light", "dark"):
+            page = open_browser(scheme)
+            page.goto(f"{server.url}/chain?run=demo&step=3")
+            page.locator(".cv .step.on").wait_for()
+            picture(page, f"chain-{scheme}")
+            box = page.locator(".cv canvas").bounding_box()
+            page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 18)
+            page.locator(".cv .tip").wait_for()
+            assert page.locator(".cv .tip .text").inner_text() == "the prompt"
+            page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 18)
+            page.wait_for_url(re.compile(r"step=0"))
+            for name, told in (("branch?run=demo&step=3", "Branch before step 3"), ("doctor", "Doctor")):
+                page.goto(f"{server.url}/{name}")
+                heading(page, told).wait_for()
+                picture(page, f"{name.partition('?')[0]}-{scheme}")
+
+
+def test_hostile_text_does_nothing_in_a_browser(runs: Path, open_browser: Callable[..., Any]) -> None:
+    with serving(runs) as server:
+        page = open_browser()
+        for name in (
+            "",
+            "chain?run=hostile&step=0",
+            "chain?run=hostile&step=4",
+            "compare?run=hostile",
+            "branch?run=hostile&step=1",
+        ):
+            page.goto(f"{server.url}/{name}")
+            page.locator("h1, .cv .step").first.wait_for()
+            page.wait_for_timeout(2_500)
+            assert page.evaluate("window.hacked") is None
+            assert page.locator("img[src='x']").count() == 0
+        page.goto(f"{server.url}/chain?run=hostile&step=0")
+        page.locator(".cv .step").first.wait_for()
+        assert page.locator('.cv .step[data-step="0"] .text').inner_text() == "<script>window.hacked = 1</script>"
+        page.goto(f"{server.url}/chain?run=..%2Foutside")
+        page.get_by_text("is not a name of a run").wait_for()

@@ -1,0 +1,210 @@
+"""Every page of the workbench on a real run, as Streamlit runs it; the component itself is tested in a browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from app.conftest import APP, HOSTILE
+from streamlit.testing.v1 import AppTest
+
+from cotlab.measures import step_effect
+from cotlab.runs import Run
+from cotlab.sampling import list_jobs
+from cotlab.trees import chain_draws
+
+PAGES = ("runs", "chain", "branch", "compare", "new", "experiments", "doctor")
+
+
+def page(name: str, **params: str) -> AppTest:
+    """A page, as a link leads to it."""
+    at = AppTest.from_file(str(APP / "streamlit_app.py"), default_timeout=120)
+    if name != "runs":
+        at.switch_page(f"app_pages/{name}.py")
+    for key, value in params.items():
+        at.query_params[key] = value
+    return at.run()
+
+
+def shown(at: AppTest) -> str:
+    """All HTML and text of a page."""
+    parts = [element.proto.body for element in at.get("html")]
+    parts += [block.value for kind in (at.code, at.info, at.error, at.subheader, at.caption) for block in kind]
+    return "\n".join(parts)
+
+
+def param(at: AppTest, name: str) -> str:
+    value = at.query_params.get(name, "")
+    return value[0] if isinstance(value, list) and value else str(value or "")
+
+
+def press(at: AppTest, label: str) -> AppTest:
+    return next(button for button in at.button if button.label == label).click().run()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_opens_on_a_run_and_says_something(root: Path, name: str) -> None:
+    at = page(name, run="stairs") if name != "runs" else page(name)
+    assert not at.exception
+    assert len(shown(at)) > 60
+
+
+def test_runs_says_what_a_run_holds(root: Path) -> None:
+    at = page("runs")
+    frame = at.dataframe[0].value
+    with Run.open(root / "stairs") as run:
+        told = run.summary()
+    row = frame[frame["run"] == "stairs"].iloc[0]
+    assert (row["rollouts"], row["chains"], row["state"]) == (told.rollouts, 1, "whole")
+    assert row["right"] == pytest.approx(told.accuracy["answers/1"])
+
+
+def test_a_link_leads_to_the_step_and_a_widget_changes_the_link(root: Path) -> None:
+    at = page("chain", run="stairs", step="2")
+    with Run.open(root / "stairs") as run:
+        chain = run.chains()[0]
+    assert param(at, "chain") == chain.id and param(at, "step") == "2"
+    assert any(element.value == "Step 2" for element in at.subheader)
+    assert chain.steps[2].text.strip() in shown(at)
+    strength = next(box for box in at.selectbox if box.label == "Colour strength")
+    at = strength.set_value("after").run()
+    assert param(at, "metric") == "after" and param(at, "step") == "2"
+    assert not at.exception
+
+
+def test_a_link_to_a_branch_shows_its_rollouts_alone(root: Path) -> None:
+    import cotlab as ct
+
+    with Run.open(root / "stairs") as run:
+        chain = run.chains()[0]
+        tree = ct.build_tree(run, chain, scorer_id="answers")
+        at_root = chain.prefix(0).id
+        node = max(
+            (n for n in tree.successors(at_root) if tree.nodes[n]["kind"] == "branch"),
+            key=lambda n: tree.nodes[n]["visits"],
+        )
+        visits, text = tree.nodes[node]["visits"], tree.edges[at_root, node]["text"]
+    at = page("chain", run="stairs", chain=chain.id, step="0", branch=node)
+    assert not at.exception
+    assert text.strip() in shown(
+        at
+    ) and f"{visits:,} that keep 0 steps and then say this, in these words or others" in shown(at)
+    assert any(number.label == f"Rollout, 1 to {visits}" for number in at.number_input)
+    at = press(at, "Grow branch")
+    assert not at.exception and param(at, "grown") == node
+
+
+def test_a_note_is_kept_in_the_run(root: Path) -> None:
+    at = page("chain", run="stairs", step="1")
+    next(area for area in at.text_area if area.label == "Note").input("here it forks")
+    at = press(at, "Keep note")
+    assert not at.exception
+    with Run.open(root / "stairs") as run:
+        assert [(n.text, n.subject) for n in run.notes()] == [("here it forks", run.chains()[0].prefix(1).id)]
+    assert "here it forks" in shown(page("chain", run="stairs", step="1"))
+
+
+def test_compare_tells_the_effect_that_the_measure_tells(root: Path) -> None:
+    from cotlab.reports.text import format_estimate
+
+    with Run.open(root / "stairs") as run:
+        chain = run.chains()[0]
+        draws = chain_draws(run, chain, scorer_id="answers")
+    at = page("compare", run="stairs", chain=chain.id, step="1", other=f"stairs|{chain.id}|2|")
+    assert not at.exception
+    assert format_estimate(step_effect(draws[1], draws[2]), signed=True) in shown(at)
+    at = press(at, "Swap")
+    assert (param(at, "step"), param(at, "other")) == ("2", f"stairs|{chain.id}|1|")
+    assert format_estimate(step_effect(draws[2], draws[1]), signed=True) in shown(at)
+
+
+def test_branch_draws_in_its_own_process_and_the_run_has_them(root: Path) -> None:
+    at = page("branch", run="stairs", step="1")
+    next(number for number in at.number_input if number.label == "Rollouts to draw").set_value(7)
+    at = press(at, "Draw")
+    assert not at.exception
+    (job,) = list_jobs(root)
+    until = time.monotonic() + 100
+    while job.alive() and time.monotonic() < until:
+        time.sleep(0.2)
+    assert job.progress().state == "done", job.log()
+    with Run.open(root / "stairs") as run:
+        chain = run.chains()[0]
+        assert len(chain_draws(run, chain, scorer_id="answers", pooled=False)[1]) == 47
+    at = page("branch", run="stairs", step="1")
+    assert "What came of it" in shown(at) and "47 rollouts begin here" in shown(at)
+
+
+def filled(name: str, n: int) -> AppTest:
+    """The page of a new study, filled in."""
+    at = page("new")
+    at = at.get("button_group")[0].set_value("question").run()
+    next(area for area in at.text_area if area.label == "Question").input("Climb the stairs")
+    texts = {box.label: box for box in at.text_input}
+    texts["Gold answer"].set_value("7")
+    texts["Model"].set_value("markov:staircase")
+    texts["Name of the run"].set_value(name)
+    next(box for box in at.selectbox if box.label == "Steps are").set_value("lines")
+    next(number for number in at.number_input if number.label == "Rollouts from every step").set_value(n)
+    return press(at, "Start")
+
+
+def test_a_new_study_is_started_seen_on_another_page_and_stopped(root: Path) -> None:
+    at = filled("../outside", 20)
+    assert "is no name for a run" in shown(at) and not list_jobs(root)
+    at = filled("mine", 50_000)
+    assert not at.exception
+    (job,) = list_jobs(root)
+    assert job.alive() and job.run == root / "mine" and job.asked["question"] == "Climb the stairs"
+    press(page("runs"), "Stop")
+    until = time.monotonic() + 100
+    while job.alive() and time.monotonic() < until:
+        time.sleep(0.2)
+    assert job.progress().state == "stopped", job.log()
+    at = page("runs")
+    assert not at.exception and "stopped; what was sampled is kept" in shown(at)
+
+
+def test_a_transcript_is_pasted_and_becomes_a_chain(root: Path) -> None:
+    at = page("new")
+    at = at.get("button_group")[0].set_value("transcript").run()
+    texts = {box.label: box for box in at.text_input}
+    texts["Model"].set_value("markov:staircase")
+    texts["Name of the run"].set_value("pasted")
+    at = press(at, "Start")
+    assert "has no question" in shown(at) and not list_jobs(root)
+
+
+@pytest.mark.parametrize(
+    "name", ["corrupt", "newer", "newer-tables", "leads-out", "../outside", "nowhere", "a\0b", "/etc"]
+)
+@pytest.mark.parametrize("where", ["chain", "compare"])
+def test_a_run_that_cannot_be_opened_is_one_clear_line(broken: Path, name: str, where: str) -> None:
+    at = page(where, run=name)
+    assert not at.exception
+    if where == "chain":
+        assert at.error and len(at.code) == 1 and "\n" not in at.code[0].value
+    assert "outside" not in [box.value for box in at.selectbox]
+
+
+def test_damaged_runs_are_listed_with_what_is_wrong(broken: Path) -> None:
+    frame = page("runs").dataframe[0].value.set_index("run")
+    assert frame.loc["stairs", "state"] == "whole"
+    assert "damaged" in frame.loc["corrupt", "state"] and "update cotlab" in frame.loc["newer", "state"]
+    assert "leads-out" not in frame.index
+
+
+@pytest.mark.parametrize("name", ["runs", "chain", "branch", "compare"])
+def test_hostile_text_is_text(root: Path, hostile: Callable[[Path], None], name: str) -> None:
+    hostile(root / "a-hostile")
+    at = page(name, run="a-hostile", step="0")
+    assert not at.exception
+    body = "\n".join(element.proto.body for element in at.get("html"))
+    assert "<script" not in body and "<img" not in body and "\0" not in body and "\u202e" not in body
+    assert len(body) < 400_000
+    if name != "runs":
+        assert HOSTILE[0].replace("<", "&lt;").replace(">", "&gt;") in body
+    for step in range(len(HOSTILE)):
+        assert not page(name, run="a-hostile", step=str(step)).exception if name == "chain" else True
