@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cotlab.categories import CategoryModel, score_categories
     from cotlab.chains import Chain, Prefix, Problem, Rollout, SamplingSettings, Score, Step, get_cutter, load_scorer
     from cotlab.engines import Engine, open_engine
     from cotlab.interventions import HookPoint, Steering, SteeringVector, Where, load_vector, save_vector
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         value_curve,
     )
     from cotlab.problems import load_problems
-    from cotlab.reports import StudyView, chain_report, export_math_rollouts, report_data, write_report
+    from cotlab.reports import StudyView, chain_report, export_math_rollouts, report_data, search_report, write_report
     from cotlab.runs import Run, import_run, list_runs, merge_runs, verify_run
     from cotlab.sampling import (
         FinishedStudy,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from cotlab.whitebox import capture_run, make_vector, steer_report
 
 __all__ = [
+    "CategoryModel",
     "Chain",
     "Engine",
     "Estimate",
@@ -97,7 +99,9 @@ __all__ = [
     "revisit",
     "run_study",
     "save_vector",
+    "score_categories",
     "score_run",
+    "search_report",
     "smooth_curve",
     "steer_report",
     "value_curve",
@@ -106,6 +110,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "categories": ("CategoryModel", "score_categories"),
     "chains": (
         "Chain",
         "Prefix",
@@ -132,7 +137,7 @@ _ROOMS = {
     ),
     "interventions": ("HookPoint", "Steering", "SteeringVector", "Where", "load_vector", "save_vector"),
     "problems": ("load_problems",),
-    "reports": ("StudyView", "chain_report", "export_math_rollouts", "report_data", "write_report"),
+    "reports": ("StudyView", "chain_report", "export_math_rollouts", "report_data", "search_report", "write_report"),
     "runs": ("Run", "import_run", "list_runs", "merge_runs", "verify_run"),
     "sampling": (
         "FinishedStudy",

@@ -9,12 +9,14 @@ from cotlab.reports.html import render_html, write_report
 from cotlab.reports.markdown import to_markdown
 from cotlab.reports.math_rollouts import export_math_rollouts
 from cotlab.reports.pivotal_tokens import export_pivotal_tokens
+from cotlab.reports.search import SearchReport, search_report
 from cotlab.reports.study import StudyView, chain_report, report_data, steps_json
 
 __all__ = [
     "AlternativeReport",
     "ChainReport",
     "ReportData",
+    "SearchReport",
     "StepReport",
     "StudyView",
     "chain_report",
@@ -22,6 +24,7 @@ __all__ = [
     "export_pivotal_tokens",
     "render_html",
     "report_data",
+    "search_report",
     "steps_json",
     "to_markdown",
     "write_report",

@@ -16,6 +16,7 @@ from cotlab.sampling.cost import Cost
 from cotlab.sampling.draw import Drawn, Sampler
 from cotlab.sampling.edited import draw_edited, draw_forced
 from cotlab.sampling.greedy_control import draw_greedy_control, greedy_settings
+from cotlab.sampling.labels import ORACLE_ID
 from cotlab.sampling.positions import Positions
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.resampling import Resampled, Resampling
@@ -32,6 +33,7 @@ __all__ = [
     "Drawn",
     "FinishedStudy",
     "IsAvoided",
+    "ORACLE_ID",
     "Positions",
     "Progress",
     "Resampled",
