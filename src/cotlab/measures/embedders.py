@@ -112,10 +112,10 @@ class HiddenStates(Embedder):
     Args:
         folder: Model folder for transformers (`tiny.model_path()`, or any other).
         layer: Which hidden state: 0 the embeddings, k the output of block k; None: the middle one.
-        threshold: Depends on model and layer: 0.83 is that of the tiny reasoner, calibrate that of another.
+        threshold: Depends on model and layer: 0.88 is that of the tiny reasoner, calibrate that of another.
     """
 
-    def __init__(self, folder: Path | str, layer: int | None = None, threshold: float = 0.83) -> None:
+    def __init__(self, folder: Path | str, layer: int | None = None, threshold: float = 0.88) -> None:
         from transformers import AutoConfig
 
         if not Path(folder).is_dir():
