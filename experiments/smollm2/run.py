@@ -62,7 +62,7 @@ def main() -> None:
         run=args.out,
     )
     with ct.Run.open(study.path) as run:
-        view = StudyView(study.scorer_id, ConditionIds(study.settings.id, study.engine_card_id), None)
+        view = StudyView(study.scorer_id, ConditionIds(study.settings.id, study.engine_card_id), ())
         command = " ".join(["python", *sys.argv])
         data = report_data(run, run.chains(), view, title="SmolLM2 on word problems", command=command, seed=study.seed)
         page = write_report(data, args.out / "report.html")

@@ -16,6 +16,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cotlab.categories import (
+        CategoryModel,
+        score_categories,
+    )
     from cotlab.chains import (
         Chain,
         Prefix,
@@ -59,6 +63,7 @@ if TYPE_CHECKING:
         chain_report,
         export_math_rollouts,
         report_data,
+        search_report,
         write_report,
     )
     from cotlab.runs import (
@@ -110,6 +115,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BranchConfig",
+    "CategoryModel",
     "Chain",
     "Engine",
     "Estimate",
@@ -168,7 +174,9 @@ __all__ = [
     "run_names",
     "run_study",
     "save_vector",
+    "score_categories",
     "score_run",
+    "search_report",
     "smooth_curve",
     "start_job",
     "steer_report",
@@ -181,6 +189,10 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "categories": (
+        "CategoryModel",
+        "score_categories",
+    ),
     "chains": (
         "Chain",
         "Prefix",
@@ -222,6 +234,7 @@ _ROOMS = {
         "chain_report",
         "export_math_rollouts",
         "report_data",
+        "search_report",
         "write_report",
     ),
     "runs": (

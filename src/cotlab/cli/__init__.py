@@ -27,6 +27,7 @@ def main() -> None:
         edit,
         export,
         forks,
+        graph,
         importance,
         imports,
         probe,

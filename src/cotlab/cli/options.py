@@ -76,7 +76,7 @@ MetricName = Annotated[str, typer.Option("--metric", help="delta-v (signed), kl 
 ModelNow = Annotated[str | None, typer.Option("--model", help="Where the model is now; default: as the run says.")]
 EngineNow = Annotated[str | None, typer.Option("--engine", help="Default: as the run was sampled.")]
 SimilarityName = Annotated[
-    str, typer.Option("--similarity", help="What makes two sentences alike: text, tiny-state, …")
+    str, typer.Option("--similarity", help="What makes two sentences alike: text, tiny-state, chars, minilm, …")
 ]
 ConditionText = Annotated[
     str | None,

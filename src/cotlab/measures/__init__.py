@@ -15,6 +15,7 @@ same for a whole chain, with what the rollouts say), and return `Estimate`s.
     _, curve = chain_curve(run, chain, scorer_id=…)          # the same of a chain, with its forks
     luck = chain_progress(run, chain, scorer_id=…)           # lucky, steady or undecided
     fixed = chain_determinism(run, chain, scorer_id=…)       # how alike what follows is, by steps kept
+    search_profile(graph, paths)                             # moves, returns, breadth and depth of a state graph
 
 Formulas, sources, intervals and what they are worth: docs/measures.md.
 """
@@ -23,6 +24,7 @@ from cotlab.measures.along_chain import ChainRollouts, chain_rollouts
 from cotlab.measures.avoided import AvoidedDraws, avoiding_effect, interaction, resilience, subsets
 from cotlab.measures.branches import Branch, Branching, chain_branchings, chain_curve
 from cotlab.measures.catalogue import MEASURES, MeasuredStep, measure_steps
+from cotlab.measures.clusters import Recovery, SimilarStates, best_threshold, recovery
 from cotlab.measures.contrast import METRICS, Metric, checked_metric, contrast
 from cotlab.measures.counterfactual import (
     counterfactual_importance,
@@ -33,6 +35,7 @@ from cotlab.measures.counterfactual import (
 from cotlab.measures.curve import value_curve
 from cotlab.measures.determinism import Control, Determinism, chain_determinism, greedy_control
 from cotlab.measures.effects import importance, step_effect
+from cotlab.measures.embedders import CharNgrams, Embedder, HiddenStates, MiniLM, embedder_by_name
 from cotlab.measures.forced import ForcedAnswers, forced_answers, forced_importance
 from cotlab.measures.forks import Change, OutcomeCurve, outcome_curve
 from cotlab.measures.on_policy import OnPolicyEffect, on_policy_effect
@@ -40,6 +43,7 @@ from cotlab.measures.pivotal import TokenEffect, token_effects
 from cotlab.measures.prefix_draws import edited_prefixes, forced_prefixes, prefix_draws, rollout_draws
 from cotlab.measures.progress import Progress, progress
 from cotlab.measures.run_progress import chain_progress
+from cotlab.measures.search import SearchProfile, rejoining, returns_by_move, search_profile
 from cotlab.measures.sentence import SentenceImportance, sentence_importance
 from cotlab.measures.similarity import ExactKey, ExactState, ExactText, Similarity, alike, in_place, load_similarity
 from cotlab.measures.smoothing import CurvePosterior, curve_paths, curve_posterior, smooth_curve
@@ -54,26 +58,34 @@ __all__ = [
     "Branching",
     "ChainRollouts",
     "Change",
+    "CharNgrams",
     "Control",
     "CurvePosterior",
     "Determinism",
     "Draws",
+    "Embedder",
     "ExactKey",
     "ExactState",
     "ExactText",
     "ForcedAnswers",
+    "HiddenStates",
     "MeasuredStep",
     "Metric",
+    "MiniLM",
     "OnPolicyEffect",
     "OutcomeCurve",
     "Progress",
     "PublishedStep",
+    "Recovery",
+    "SearchProfile",
     "SentenceImportance",
+    "SimilarStates",
     "Similarity",
     "TokenEffect",
     "Value",
     "alike",
     "avoiding_effect",
+    "best_threshold",
     "chain_branchings",
     "chain_curve",
     "chain_determinism",
@@ -104,9 +116,14 @@ __all__ = [
     "progress",
     "published_forced",
     "published_importance",
+    "recovery",
+    "rejoining",
     "resilience",
+    "returns_by_move",
     "rollout_draws",
+    "search_profile",
     "sentence_importance",
+    "embedder_by_name",
     "smooth_curve",
     "step_effect",
     "subsets",

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotlab.chains.problem import Problem
-from cotlab.errors import UserError
 from cotlab.trees.grouping import GroupBy, by_tiny_state
 
 __all__ = ["SIMILARITIES", "ExactKey", "ExactState", "ExactText", "Similarity", "alike", "in_place", "load_similarity"]
@@ -117,9 +116,11 @@ def load_similarity(name: str, problem: Problem) -> Similarity:
     Raises:
         UserError: There is none, or it does not fit the problem.
     """
-    if name not in SIMILARITIES:
-        raise UserError(f"no similarity is named '{name}'. Choose one of {', '.join(SIMILARITIES)}")
-    return SIMILARITIES[name](problem)
+    if name in SIMILARITIES:
+        return SIMILARITIES[name](problem)
+    from cotlab.measures.embedders import embedder_by_name
+
+    return embedder_by_name(name, others=tuple(SIMILARITIES))
 
 
 def alike(similarity: Similarity, left: Sequence[str], right: Sequence[str]) -> NDArray[np.bool_]:

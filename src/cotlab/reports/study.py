@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from cotlab.categories import MODEL_ID
 from cotlab.chains.chain import Chain
 from cotlab.chains.cutting import get_cutter
 from cotlab.chains.score import Outcome
 from cotlab.measures import Draws, importance, value
 from cotlab.reports.data import AlternativeReport, ChainReport, ReportData, StepReport
 from cotlab.runs import Run
+from cotlab.sampling import ORACLE_ID
 from cotlab.stats import Estimate
 from cotlab.trees import (
     Alternative,
@@ -57,8 +59,8 @@ class StudyView:
     scorer_id: str
     condition: ConditionIds | None = None
     """Settings and engine; None where the run holds rollouts of one pair only."""
-    category_scorer_id: str | None = "tiny-oracle/1"
-    """Whose categories are shown; where it has said none, those that came with an import. None: none."""
+    category_scorer_ids: tuple[str, ...] = (ORACLE_ID, *IMPORTED_LABELS, MODEL_ID)
+    """Whose categories are shown: the first of these that has said any of a chain."""
 
 
 def chain_report(run: Run, chain: Chain, view: StudyView, *, found: Sequence[RolloutPath] | None = None) -> ChainReport:
@@ -86,7 +88,7 @@ def chain_report(run: Run, chain: Chain, view: StudyView, *, found: Sequence[Rol
     ends = _shown_positions([*(passage.origin for passage in passages), *lacking], len(chain.steps))
     curve = [value(draws[k]).estimate for k in ends[:-1]] + [_known_end(verdict["outcome"])]
     effects = [*importance([draws[k] for k in ends[:-1]]), _last_effect(curve)]
-    labels = _labels(run, chain, view.category_scorer_id)
+    labels = _labels(run, chain, view.category_scorer_ids)
     group = by_tiny_state(problem) if any("state" in label for label in labels.values()) else by_text
     cut_as_text = get_cutter(chain.cutter_id).rule is not None
     steps = []
@@ -222,11 +224,9 @@ def _last_effect(curve: Sequence[Estimate]) -> Estimate:
     )
 
 
-def _labels(run: Run, chain: Chain, scorer_id: str | None) -> dict[int, dict[str, Any]]:
-    if scorer_id is None:
-        return {}
+def _labels(run: Run, chain: Chain, scorer_ids: Sequence[str]) -> dict[int, dict[str, Any]]:
     prefix, found = f"{chain.id}/", dict[int, dict[str, Any]]()
-    for name in dict.fromkeys((scorer_id, *IMPORTED_LABELS)):
+    for name in scorer_ids:
         for score in run.scores("step", name) if not found else ():
             if score.subject_id.startswith(prefix):
                 found[int(score.subject_id.removeprefix(prefix))] = score.value

@@ -18,6 +18,7 @@ from cotlab.sampling.draw import Drawn, Sampler
 from cotlab.sampling.edited import draw_edited, draw_forced
 from cotlab.sampling.greedy_control import draw_greedy_control, greedy_settings
 from cotlab.sampling.jobs import Job, JobProgress, list_jobs, start_job
+from cotlab.sampling.labels import ORACLE_ID
 from cotlab.sampling.positions import Positions
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.resampling import Resampled, Resampling
@@ -28,6 +29,7 @@ from cotlab.sampling.study import FinishedStudy, resample, run_study
 from cotlab.sampling.token_branches import branch_cost, draw_branches
 
 __all__ = [
+    "ORACLE_ID",
     "Avoidance",
     "BranchConfig",
     "Budget",

@@ -1,18 +1,26 @@
-"""Exact labels of the steps of a chain, where the task has an oracle."""
+"""What each step of a chain does: by the oracle where the task has one, else by the category model."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from cotlab.categories import CategoryModel, score_chain
 from cotlab.chains.chain import Chain
+from cotlab.chains.cutting import get_cutter
 from cotlab.chains.problem import Problem
 from cotlab.chains.score import Score, step_subject
 from cotlab.runs import Run
 
-__all__ = ["ORACLE_ID", "label_chain"]
+__all__ = ["ORACLE_ID", "label_chain", "label_steps"]
 
 ORACLE_ID = "tiny-oracle/1"
 """Scorer of the steps of the tiny reasoner's tasks."""
+
+
+def label_steps(run: Run, chain: Chain, problem: Problem) -> None:
+    """Exact labels where there are any, else what the category model says; steps that are tokens get none."""
+    if not label_chain(run, chain, problem) and get_cutter(chain.cutter_id).rule is not None:
+        score_chain(run, chain, problem, CategoryModel.load())
 
 
 def label_chain(run: Run, chain: Chain, problem: Problem) -> bool:

@@ -27,7 +27,7 @@ from cotlab.sampling.base_chains import Chooser, NoChain, cut_rollout
 from cotlab.sampling.budget import Budget
 from cotlab.sampling.cost import Cost, expected_new_tokens
 from cotlab.sampling.draw import Drawn, Sampler
-from cotlab.sampling.labels import label_chain
+from cotlab.sampling.labels import label_steps
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.refine import next_wave
 from cotlab.sampling.scoring import outcomes_at, score_run
@@ -208,7 +208,7 @@ class Resampling:
         with self.run.transaction():
             self.run.add_chain(chain)
             self.run.add_chain_prefixes(chain)
-            label_chain(self.run, chain, problem)
+            label_steps(self.run, chain, problem)
         self.result.chains.append(chain)
         self.result.positions[chain.id] = []
 

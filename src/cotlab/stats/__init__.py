@@ -11,6 +11,7 @@ Pure numpy and scipy; nothing here knows of rollouts, models or runs.
     with_q(estimates)                           p adjusted over one family
     cluster_mean(values, clusters)              mean over problems, with a cluster bootstrap
     cluster_auc(scores, labels, clusters)       area under the ROC curve, the same way
+    cluster_kappa(left, right, clusters)        agreement of two labellings beyond chance
     cotlab.stats.simulation                     coverage and false discoveries of simulated studies
 """
 
@@ -19,6 +20,7 @@ from cotlab.stats.difference import difference_estimate, newcombe
 from cotlab.stats.discovery import FdrRule, with_q
 from cotlab.stats.divergence import Divergence, divergence_estimate, kl_divergence, total_variation
 from cotlab.stats.estimate import Estimate
+from cotlab.stats.kappa import cluster_kappa
 from cotlab.stats.paired import paired_difference
 from cotlab.stats.permutation import ExchangeNull, exchange_null
 from cotlab.stats.proportion import jeffreys, proportion_estimate, wilson
@@ -32,6 +34,7 @@ __all__ = [
     "auc",
     "cluster_auc",
     "cluster_auc_difference",
+    "cluster_kappa",
     "cluster_mean",
     "difference_estimate",
     "divergence_estimate",

@@ -7,6 +7,7 @@ networkx is the view, never the store: trees are built from a run.
     alternatives(run, chain, scorer_id=…)    what rollouts say at each step, grouped by text or by exact state
     add_interventions(tree, run, chain, …)   branches under interventions, beside the steps of the chain
     build_tree(run, chains, scorer_id=…)     networkx.DiGraph; layout, write_graphml and write_json take it
+    build_state_graph(paths, …)              the same with equal states merged: networkx.DiGraph with cycles
 
 Each of these reads the rollouts once. Where several are wanted of one chain, read `paths` once and give them to
 `alternatives_at`, and their passages to `draws_at`.
@@ -16,6 +17,7 @@ from cotlab.trees.alternative import Alternative, alternatives, alternatives_at
 from cotlab.trees.begun import begun_at, chain_verdict
 from cotlab.trees.build import Tree, build_tree
 from cotlab.trees.conditions import ConditionIds, choose_condition, conditions_of, sampled_under
+from cotlab.trees.countdown_truth import SearchTruth, search_truth, true_states
 from cotlab.trees.draws import OUTCOMES, Draws
 from cotlab.trees.export import tree_to_json, write_graphml, write_json
 from cotlab.trees.grouping import GroupBy, by_text, by_tiny_state
@@ -23,11 +25,14 @@ from cotlab.trees.interventions import InterventionBranch, add_interventions, in
 from cotlab.trees.layout import layout
 from cotlab.trees.passing import Passage, by_position, chain_draws, draws_at, resolve_scorer, unfinished, walk
 from cotlab.trees.paths import RolloutPath, lengthened, paths, saying
+from cotlab.trees.state_graph import StateGraph, build_state_graph
+from cotlab.trees.states import START, SaidRollout, SaidStates, StatePath, StateReader, TinyStates, said_by, state_paths
 from cotlab.trees.value import MIN_ROLLOUTS, Value, unusable, value
 
 __all__ = [
     "MIN_ROLLOUTS",
     "OUTCOMES",
+    "START",
     "Alternative",
     "ConditionIds",
     "Draws",
@@ -35,12 +40,20 @@ __all__ = [
     "InterventionBranch",
     "Passage",
     "RolloutPath",
+    "SaidRollout",
+    "SaidStates",
+    "SearchTruth",
+    "StateGraph",
+    "StatePath",
+    "StateReader",
+    "TinyStates",
     "Tree",
     "Value",
     "add_interventions",
     "alternatives",
     "alternatives_at",
     "begun_at",
+    "build_state_graph",
     "build_tree",
     "by_position",
     "by_text",
@@ -55,9 +68,13 @@ __all__ = [
     "lengthened",
     "paths",
     "resolve_scorer",
+    "said_by",
     "sampled_under",
     "saying",
+    "search_truth",
+    "state_paths",
     "tree_to_json",
+    "true_states",
     "unfinished",
     "unusable",
     "value",

@@ -1,0 +1,27 @@
+"""What each sentence of a chain of thought does: categories of Thought Anchors, and whether it backtracks.
+
+model = CategoryModel.load()                              # ships with the package, nothing is downloaded
+verdicts = model.classify(sentences, question)            # category, probabilities, backtracks
+score_categories(run, model)                              # as scores on the steps of a run: `categories/1`
+RemoteJudge("http://localhost:8000/v1", "some-model")     # or a language model behind an OpenAI-compatible server
+"""
+
+from cotlab.categories.features import sentence_features
+from cotlab.categories.judge import JudgeVerdict, RemoteJudge
+from cotlab.categories.lexicon import backtracks
+from cotlab.categories.model import MODEL_ID, CategoryModel, CategoryVerdict
+from cotlab.categories.scoring import StepClassifier, StepVerdict, score_categories, score_chain
+
+__all__ = [
+    "MODEL_ID",
+    "CategoryModel",
+    "CategoryVerdict",
+    "JudgeVerdict",
+    "RemoteJudge",
+    "StepClassifier",
+    "StepVerdict",
+    "backtracks",
+    "score_categories",
+    "score_chain",
+    "sentence_features",
+]
