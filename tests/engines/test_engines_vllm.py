@@ -184,7 +184,15 @@ def test_requests_are_read_as_they_are_needed_and_closing_cancels(engine, prompt
     ]
 
 
-def test_ctrl_c_leaves_the_engine_ready(engine, reference, prompts, chain):
+@pytest.fixture
+def ctrl_c_raises():
+    """As at a terminal, also where the tests were started in the background, which ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_leaves_the_engine_ready(engine, reference, prompts, chain, ctrl_c_raises):
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         timer.start()

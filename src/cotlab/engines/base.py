@@ -6,10 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.rollout import Rollout
@@ -22,7 +19,11 @@ from cotlab.models.engine_card import EngineCard
 
 __all__ = ["Activations", "Capabilities", "Engine", "EngineStats", "Failure", "Passage", "Request"]
 
-Activations = dict[HookPoint, NDArray[np.float32]]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Activations: TypeAlias = "dict[HookPoint, NDArray[np.float32]]"
 """What was read of one sequence: shape (tokens, width); of a pattern (tokens, heads, all tokens of the sequence)."""
 
 
