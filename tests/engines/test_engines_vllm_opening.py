@@ -125,6 +125,15 @@ def test_a_step_that_breaks_spoils_the_engine_and_nothing_else(folder, monkeypat
         assert sample(engine, [request(prefix)])
 
 
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [({}, 512), ({"kv_gib": 0.05}, 102), ({"kv_gib": 1e-4}, 8), ({"kv_gib": 0.05, "max_rows": 300}, 300)],
+)
+def test_on_a_cpu_as_many_rollouts_run_at_once_as_the_cache_holds(folder, options, rows):
+    arguments = vllm_settings._arguments(str(folder), VllmOptions(**options), on_cpu=True)
+    assert arguments["max_num_seqs"] == rows
+
+
 def test_another_version_of_vllm_is_one_warning(monkeypatch, caplog):
     import vllm
 
@@ -148,6 +157,8 @@ def test_stdout_is_left_alone(folder):
     code = (
         "import sys\n"
         "sys.path.insert(0, sys.argv[2])\n"
+        "from cotlab.cli import _quiet_torch\n"
+        "_quiet_torch()\n"
         "from pathlib import Path\n"
         "from test_engines_vllm_opening import open_engine\n"
         "from vllm_reference import request, sample\n"

@@ -91,7 +91,7 @@ class VllmEngine(Engine):
             # names, which for R1-Distill models loses the spaces (transformers issue 45488).
             self._llm.llm_engine.output_processor.tokenizer = tokenizer.hf
         self._steps = Steps(self._llm.llm_engine)
-        self._window = 2 * options.max_rows
+        self._window = 2 * int(self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs)
         self.tokenizer = tokenizer
         self.capabilities = _capabilities(self._llm.model_config)
         vocab_size = int(self._llm.model_config.get_vocab_size())

@@ -37,6 +37,14 @@ CPU_STEP_TOKENS = 4096
 CPU_BLOCK_SIZE = 32
 """Tokens of a cache block on a CPU. The default of 128 leaves a fifth of the shared tokens out of the prefix cache."""
 
+CPU_ROWS = (8, 512)
+"""Fewest and most rollouts at the same moment on a CPU, where no number is asked for."""
+
+CPU_ROW_TOKENS = 512
+"""Tokens of cache that a rollout is counted with there: more rollouts than the cache holds displace each other."""
+
+GPU_ROWS = 256
+
 QUIET = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_DO_NOT_TRACK": "1",
@@ -62,8 +70,9 @@ class VllmOptions:
 
     dtype: str = "auto"
     """auto (float32 on a CPU, else the checkpoint's), float32, bfloat16 or float16."""
-    max_rows: int = 256
-    """Most rollouts that are sampled at the same moment (vLLM's max_num_seqs)."""
+    max_rows: int | None = None
+    """Most rollouts that are sampled at the same moment (vLLM's max_num_seqs); default: on a GPU 256, on a CPU as many
+    of 512 tokens as the cache holds, 8 to 512."""
     max_model_len: int | None = None
     """Longest sequence; default: the model's own, on a GPU as far as memory allows, on a CPU at most 20,480."""
     kv_gib: float | None = None
@@ -79,7 +88,7 @@ class VllmOptions:
     def __post_init__(self) -> None:
         for name, ok, wanted in (
             ("dtype", self.dtype in ("auto", "float32", "bfloat16", "float16"), "auto, float32, bfloat16 or float16"),
-            ("max_rows", self.max_rows >= 1, "1 or more"),
+            ("max_rows", self.max_rows is None or self.max_rows >= 1, "1 or more"),
             ("max_model_len", self.max_model_len is None or self.max_model_len >= 2, "2 or more"),
             ("kv_gib", self.kv_gib is None or self.kv_gib > 0, "more than 0"),
             ("gpu_memory_utilization", 0 < self.gpu_memory_utilization <= 1, "in (0, 1]"),
@@ -155,7 +164,7 @@ def _arguments(model: str, options: VllmOptions, on_cpu: bool) -> dict[str, Any]
     arguments: dict[str, Any] = {
         "model": model,
         "dtype": options.dtype,
-        "max_num_seqs": options.max_rows,
+        "max_num_seqs": options.max_rows or GPU_ROWS,
         "max_model_len": options.max_model_len or -1,
         "tensor_parallel_size": options.tensor_parallel_size,
         "enforce_eager": options.enforce_eager or on_cpu,
@@ -179,7 +188,7 @@ def _cpu_arguments(model: str, options: VllmOptions) -> dict[str, Any]:
 
     config = AutoConfig.from_pretrained(model).get_text_config()
     length = options.max_model_len or min(config.max_position_embeddings, CPU_MAX_MODEL_LEN)
-    arguments = {
+    arguments: dict[str, Any] = {
         "dtype": "float32" if options.dtype == "auto" else options.dtype,
         "max_model_len": length,
         "block_size": CPU_BLOCK_SIZE,
@@ -188,8 +197,14 @@ def _cpu_arguments(model: str, options: VllmOptions) -> dict[str, Any]:
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(length, CPU_STEP_TOKENS),
     }
+    room = max(2**30, 2 * length * _kv_bytes_per_token(config))
     if options.kv_gib is None:
-        arguments["kv_cache_memory_bytes"] = max(2**30, 2 * length * _kv_bytes_per_token(config))
+        arguments["kv_cache_memory_bytes"] = room
+    else:
+        room = int(options.kv_gib * 2**30)
+    if options.max_rows is None:
+        least, most = CPU_ROWS
+        arguments["max_num_seqs"] = min(most, max(least, room // (CPU_ROW_TOKENS * _kv_bytes_per_token(config))))
     return arguments
 
 
