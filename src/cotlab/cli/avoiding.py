@@ -28,6 +28,7 @@ from cotlab.measures import (
     rollout_draws,
     subsets,
 )
+from cotlab.runs import Run
 from cotlab.sampling import Avoidance, IsAvoided, Revisit, Sampler, draw_avoiding, find_chain, revisit
 from cotlab.stats import Estimate
 from cotlab.trees import ConditionIds, chain_draws
@@ -51,6 +52,16 @@ class AvoidRequest:
     rollouts: int
     metric: str
 
+    def check(self, run: Run) -> None:
+        """Look at what was asked for before anything is loaded.
+
+        Raises:
+            UserError: There is no such chain, or `chosen` says what is wrong.
+        """
+        chain = find_chain(run, self.chain)
+        self.chosen(chain)
+        load_similarity(self.similarity, run.problems()[chain.problem_id])
+
     def chosen(self, chain: Chain) -> tuple[int, ...]:
         """The steps.
 
@@ -70,7 +81,11 @@ class AvoidRequest:
 def carry_out(request: AvoidRequest, opening: Mapping[str, Any], *, json: bool) -> None:
     """Sample what is missing, then print what was found."""
     metric = checked_metric(request.metric)
-    with Bar() as bar, contextlib.redirect_stdout(sys.stderr), revisit(request.run, progress=bar, **opening) as again:
+    with (
+        Bar() as bar,
+        contextlib.redirect_stdout(sys.stderr),
+        revisit(request.run, progress=bar, check=request.check, **opening) as again,
+    ):
         chain = find_chain(again.run, request.chain)
         steps = request.chosen(chain)
         similar = load_similarity(request.similarity, again.run.problems()[chain.problem_id])

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from cotlab.chains.chain import Chain
 from cotlab.errors import UserError
 from cotlab.runs import Run
 from cotlab.stats import Estimate
 from cotlab.trees import ConditionIds
 
-__all__ = ["chosen_chains", "chosen_condition", "number", "step_text"]
-
-
-def chosen_chains(run: Run, chain_id: str | None) -> Sequence[Chain]:
-    """Chains whose id starts so; None: all.
-
-    Raises:
-        UserError: There is none.
-    """
-    found = [chain for chain in run.chains() if chain.id.startswith(chain_id or "")]
-    if found:
-        return found
-    known = ", ".join(chain.id for chain in run.chains()[:5]) or "none"
-    raise UserError(f"no chain '{chain_id or ''}' in {run.path}; there are: {known}")
+__all__ = ["chosen_condition", "number", "step_text"]
 
 
 def chosen_condition(run: Run, text: str | None) -> ConditionIds | None:

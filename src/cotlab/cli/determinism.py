@@ -37,10 +37,11 @@ def determinism(
     json: options.Json = False,
 ) -> None:
     """How alike what follows is, by steps kept; --control tells the engine's own part."""
-    from cotlab.cli.chosen import chosen_chains, chosen_condition
+    from cotlab.cli.chosen import chosen_condition
     from cotlab.cli.output import print_json
     from cotlab.measures import chain_determinism
     from cotlab.runs import Run
+    from cotlab.sampling import find_chains
 
     if control:
         _draw(run, chain, control, positions, model, engine, options.engine_options(engine_option), budget)
@@ -48,7 +49,7 @@ def determinism(
         ids = chosen_condition(store, condition)
         found = [
             (one, chain_determinism(store, one, scorer_id=scorer, condition=ids), _controls(store, one))
-            for one in chosen_chains(store, chain)
+            for one in find_chains(store, chain)
         ]
     if json:
         print_json(
@@ -79,9 +80,8 @@ def _draw(
     engine_options: dict[str, Any],
     budget: str | None,
 ) -> None:
-    from cotlab.cli.chosen import chosen_chains
     from cotlab.cli.progress import Bar
-    from cotlab.sampling import Positions, draw_greedy_control, revisit
+    from cotlab.sampling import Positions, draw_greedy_control, find_chains, revisit
 
     wanted = Positions.parse(positions)
     with (
@@ -92,7 +92,7 @@ def _draw(
         ) as again,
     ):
         sampler = again.sampler({"kind": "determinism control", "positions": positions, "repeats": repeats})
-        for one in chosen_chains(again.run, chain):
+        for one in find_chains(again.run, chain):
             draw_greedy_control(sampler, one, wanted.first_wave(len(one.steps)), repeats, again.settings)
         if sampler.drawn.stopped:
             bar.say(f"stopped early: {sampler.drawn.stopped}. The same command goes on with a larger --budget")

@@ -17,6 +17,7 @@ from cotlab.cli.progress import Bar
 from cotlab.errors import DataError, UserError
 from cotlab.interventions import AddToPrompt, DeleteStep, Edit, EditedPrefix, InsertText, ReplaceStep, edits_from_json
 from cotlab.measures import Metric, checked_metric, measure_steps, prefix_draws, step_effect
+from cotlab.runs import Run
 from cotlab.sampling import Revisit, draw_edited, draw_forced, find_chain, revisit
 from cotlab.stats import Estimate
 from cotlab.trees import ConditionIds, chain_draws
@@ -44,6 +45,16 @@ class EditRequest:
     edits: Path | None
     force_answer: bool
     stub: str | None
+
+    def check(self, run: Run) -> None:
+        """Look at what was asked for before anything is loaded.
+
+        Raises:
+            UserError: There is no such chain, or `made` says what does not go together.
+        """
+        chain = find_chain(run, self.chain)
+        if not self.force_answer:
+            self.made(chain, run.problems()[chain.problem_id].question)
 
     def made(self, chain: Chain, question: str) -> tuple[int, list[Edit]]:
         """Steps kept, and the edits.
@@ -104,7 +115,11 @@ def read_edits(path: Path) -> list[Edit]:
 def carry_out(request: EditRequest, opening: Mapping[str, Any], *, dry: bool, json: bool) -> None:
     """Sample what is missing, then print the effect."""
     metric = checked_metric(request.metric)
-    with Bar() as bar, contextlib.redirect_stdout(sys.stderr), revisit(request.run, progress=bar, **opening) as again:
+    with (
+        Bar() as bar,
+        contextlib.redirect_stdout(sys.stderr),
+        revisit(request.run, progress=bar, check=request.check, **opening) as again,
+    ):
         chain = find_chain(again.run, request.chain)
         if request.force_answer:
             document = _forced(again, chain, request, metric, dry)

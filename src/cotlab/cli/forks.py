@@ -45,10 +45,11 @@ def forks(
     json: options.Json = False,
 ) -> None:
     """Smooth the outcome curve of each chain, find where it changes, and say which next tokens are pivotal."""
-    from cotlab.cli.chosen import chosen_chains, chosen_condition
+    from cotlab.cli.chosen import chosen_condition
     from cotlab.cli.output import out, print_json
     from cotlab.measures import chain_curve, token_effects
     from cotlab.runs import Run
+    from cotlab.sampling import find_chains
 
     if branches:
         plan = _draw(
@@ -60,7 +61,7 @@ def forks(
     found = []
     with Run.open(run) as store:
         ids = chosen_condition(store, condition)
-        for one in chosen_chains(store, chain):
+        for one in find_chains(store, chain):
             places, curve = chain_curve(store, one, scorer_id=scorer, condition=ids, threshold=threshold, fdr=fdr)
             found.append((one, places, curve, token_effects(places)))
     if json:
@@ -82,9 +83,8 @@ def _draw(
     dry: bool,
 ) -> dict[str, Any]:
     """Draw branches, or tell what that takes; asking the engine for probabilities draws nothing."""
-    from cotlab.cli.chosen import chosen_chains
     from cotlab.cli.progress import Bar
-    from cotlab.sampling import Positions, branch_cost, draw_branches, revisit
+    from cotlab.sampling import Positions, branch_cost, draw_branches, find_chains, revisit
 
     wanted = Positions.parse(positions)
     with (
@@ -96,7 +96,7 @@ def _draw(
         ) as again,
     ):
         sampler = again.sampler({"kind": "branches", "positions": positions, "n": n})
-        chains = [(one, wanted.first_wave(len(one.steps))) for one in chosen_chains(again.run, chain)]
+        chains = [(one, wanted.first_wave(len(one.steps))) for one in find_chains(again.run, chain)]
         cost = branch_cost(sampler, chains, n, again.settings)
         bar.say(f"planned: {cost.line()}")
         if not dry:

@@ -70,7 +70,8 @@ EngineCardName = Annotated[
     str | None, typer.Option("--engine-card", help="Likewise: start of an engine card's id, or vllm, transformers, …")
 ]
 OneChain = Annotated[
-    str | None, typer.Option("--chain", help="Id of a chain (or its start); needed where there are several.")
+    str | None,
+    typer.Option("--chain", help="Id of a chain (or its start) or of its problem; needed where there are several."),
 ]
 MetricName = Annotated[str, typer.Option("--metric", help="delta-v (signed), kl or tv.")]
 ModelNow = Annotated[str | None, typer.Option("--model", help="Where the model is now; default: as the run says.")]

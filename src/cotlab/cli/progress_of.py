@@ -26,15 +26,16 @@ def progress(
     json: options.Json = False,
 ) -> None:
     """Say of each chain whether its value rose by one lucky step or steadily, and how sure that is."""
-    from cotlab.cli.chosen import chosen_chains, chosen_condition
+    from cotlab.cli.chosen import chosen_condition
     from cotlab.cli.output import print_json
     from cotlab.measures import chain_progress
     from cotlab.runs import Run
+    from cotlab.sampling import find_chains
 
     with Run.open(run) as store:
         ids = chosen_condition(store, condition)
         found = [
-            (one, chain_progress(store, one, scorer_id=scorer, condition=ids)) for one in chosen_chains(store, chain)
+            (one, chain_progress(store, one, scorer_id=scorer, condition=ids)) for one in find_chains(store, chain)
         ]
     if json:
         print_json({"run": str(run), "chains": [_document(one, measured) for one, measured in found]})

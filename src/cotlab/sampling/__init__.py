@@ -22,7 +22,7 @@ from cotlab.sampling.labels import ORACLE_ID
 from cotlab.sampling.positions import Positions
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.resampling import Resampled, Resampling
-from cotlab.sampling.revisiting import Revisit, find_chain, revisit
+from cotlab.sampling.revisiting import Revisit, find_chain, find_chains, revisit
 from cotlab.sampling.scoring import score_run
 from cotlab.sampling.spec import Screen, StudySpec
 from cotlab.sampling.study import FinishedStudy, resample, run_study
@@ -58,6 +58,7 @@ __all__ = [
     "draw_forced",
     "draw_greedy_control",
     "find_chain",
+    "find_chains",
     "greedy_settings",
     "list_jobs",
     "resample",

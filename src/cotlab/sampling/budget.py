@@ -39,6 +39,12 @@ class Budget:
             raise UserError(f"budget '{text}' is zero. Leave --budget out for no cap")
         return budget
 
+    def __str__(self) -> str:
+        """`20,000 tokens`, `30 s`, or nothing where there is no cap."""
+        if self.tokens is not None:
+            return f"{self.tokens:,} tokens"
+        return "" if self.seconds is None else f"{self.seconds:g} s"
+
     def spent(self, tokens: int, seconds: float) -> bool:
         """Whether nothing is left."""
         over_tokens = self.tokens is not None and tokens >= self.tokens

@@ -216,7 +216,7 @@ class Sampler:
             flying = self.drawn.asked - self.drawn.rollouts - self.drawn.failures
             mean = self.drawn.tokens / max(1, self.drawn.rollouts)
             if self.budget.spent(int(self.drawn.tokens + flying * mean), self.drawn.seconds):
-                self.drawn.stopped = f"budget spent after {self.drawn.tokens:,} tokens, {self.drawn.seconds:.0f} s"
+                self.drawn.stopped = f"the budget of {self.budget} is filled"
                 return
             self.drawn.asked += 1
             self._started.add(request.condition.prefix.id)

@@ -238,7 +238,9 @@ class Resampling:
         left = self._left()
         fits = self._fitting(left)
         if fits < spec.n:
-            line = f"the budget allows {fits} of {spec.n} rollouts at each position"
+            line = (
+                f"the budget allows {fits} of {spec.n} rollouts at each position; fewer positions leave more for each"
+            )
             self.progress.say(line)
             self.spec = self.result.spec = replace(spec, n=fits)
             self.result.shrunk = line

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,10 @@ from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.scoring import score_run
 from cotlab.sampling.study import study_engine
 
-__all__ = ["Revisit", "find_chain", "revisit"]
+__all__ = ["Revisit", "find_chain", "find_chains", "revisit"]
+
+NAMED = 5
+"""Chains that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ def revisit(
     scorer: str | None = None,
     budget: str | None = None,
     progress: Progress | None = None,
+    check: Callable[[Run], object] | None = None,
 ) -> Iterator[Revisit]:
     """Open a run for writing, and the model that it was sampled from.
 
@@ -69,6 +73,7 @@ def revisit(
         scorer: None: as in the run's study.
         budget: Cap on tokens or time.
         progress: Told how it goes.
+        check: Called with the run before the model is loaded, which takes long: raises where the asking is wrong.
 
     Raises:
         UserError: The run was not sampled here, or this engine is not the one that sampled it.
@@ -76,6 +81,8 @@ def revisit(
     progress = progress or Silent()
     with Run.open(path, writable=True) as run:
         study = _study(run)
+        if check is not None:
+            check(run)
         changed = {"engine": engine, "engine_options": engine_options, "model": model, "scorer": scorer}
         config = StudyConfig.of(
             **{
@@ -98,20 +105,36 @@ def revisit(
             )
 
 
-def find_chain(run: Run, chain_id: str | None) -> Chain:
-    """The chain whose id starts so; None: the only one.
+def find_chains(run: Run, chosen: str | None) -> Sequence[Chain]:
+    """Chains whose id starts so, or whose problem has this id; None: all.
+
+    Raises:
+        UserError: There is none.
+    """
+    chains = run.chains()
+    found = [chain for chain in chains if chosen in (None, chain.problem_id) or chain.id.startswith(chosen or "")]
+    if not found:
+        what = f"no chain '{chosen}'" if chosen else "no chain"
+        raise UserError(f"{what} in {run.path}; there are: {_named(chains)}")
+    return found
+
+
+def find_chain(run: Run, chosen: str | None) -> Chain:
+    """The one chain that `find_chains` finds.
 
     Raises:
         UserError: There is none, or there are several.
     """
-    found = [chain for chain in run.chains() if chain.id.startswith(chain_id or "")]
-    if len(found) == 1:
-        return found[0]
-    known = ", ".join(chain.id for chain in run.chains()[:5]) or "none"
-    what = f"chain '{chain_id}'" if chain_id else "a chain"
-    if found and chain_id is None:
-        raise UserError(f"{run.path} has {len(found)} chains. Choose {what} with --chain: {known}")
-    raise UserError(f"{len(found)} chains of {run.path} are {what}; there are: {known}")
+    found = find_chains(run, chosen)
+    if len(found) > 1:
+        which = f"are '{chosen}'" if chosen else "are there"
+        raise UserError(f"{len(found)} chains of {run.path} {which}. Choose one with --chain: {_named(found)}")
+    return found[0]
+
+
+def _named(chains: Sequence[Chain]) -> str:
+    named = [f"{chain.id[:8]} ({chain.problem_id})" for chain in chains[:NAMED]]
+    return ", ".join([*named, "…"] if len(chains) > NAMED else named) or "none"
 
 
 def _study(run: Run) -> Study:
