@@ -18,8 +18,10 @@ def test_a_chain_is_found_by_its_id_or_by_its_problem(path):
     with Run.open(path) as run:
         first, second = run.chains()
         assert find_chain(run, second.id[:12]).id == second.id
+        name = run.problems()[first.problem_id].name
+        assert len(find_chains(run, name)) == 2
         assert [chain.id for chain in find_chains(run, first.problem_id)] == [first.id, second.id]
-        with pytest.raises(UserError, match=rf"2 chains .* are there\. Choose one with --chain: {first.id[:8]} \("):
+        with pytest.raises(UserError, match=rf"two has 2 chains\. Choose one with --chain: {first.id[:8]} \("):
             find_chain(run, None)
         with pytest.raises(UserError, match=f"no chain 'zz' .*; there are: {first.id[:8]}"):
             find_chain(run, "zz")

@@ -71,7 +71,9 @@ EngineCardName = Annotated[
 ]
 OneChain = Annotated[
     str | None,
-    typer.Option("--chain", help="Id of a chain (or its start) or of its problem; needed where there are several."),
+    typer.Option(
+        "--chain", help="Id of a chain (or its start), or its problem's name; needed where there are several."
+    ),
 ]
 MetricName = Annotated[str, typer.Option("--metric", help="delta-v (signed), kl or tv.")]
 ModelNow = Annotated[str | None, typer.Option("--model", help="Where the model is now; default: as the run says.")]

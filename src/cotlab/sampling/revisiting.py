@@ -106,16 +106,20 @@ def revisit(
 
 
 def find_chains(run: Run, chosen: str | None) -> Sequence[Chain]:
-    """Chains whose id starts so, or whose problem has this id; None: all.
+    """Chains whose id starts so, or whose problem has this name or id; None: all.
 
     Raises:
         UserError: There is none.
     """
-    chains = run.chains()
-    found = [chain for chain in chains if chosen in (None, chain.problem_id) or chain.id.startswith(chosen or "")]
+    chains, problems = run.chains(), run.problems()
+    found = [
+        chain
+        for chain in chains
+        if chosen in (None, problems[chain.problem_id].name, chain.problem_id) or chain.id.startswith(chosen or "")
+    ]
     if not found:
         what = f"no chain '{chosen}'" if chosen else "no chain"
-        raise UserError(f"{what} in {run.path}; there are: {_named(chains)}")
+        raise UserError(f"{what} in {run.path}; there are: {_named(run, chains)}")
     return found
 
 
@@ -127,13 +131,14 @@ def find_chain(run: Run, chosen: str | None) -> Chain:
     """
     found = find_chains(run, chosen)
     if len(found) > 1:
-        which = f"are '{chosen}'" if chosen else "are there"
-        raise UserError(f"{len(found)} chains of {run.path} {which}. Choose one with --chain: {_named(found)}")
+        of = f" of '{chosen}'" if chosen else ""
+        raise UserError(f"{run.path} has {len(found)} chains{of}. Choose one with --chain: {_named(run, found)}")
     return found[0]
 
 
-def _named(chains: Sequence[Chain]) -> str:
-    named = [f"{chain.id[:8]} ({chain.problem_id})" for chain in chains[:NAMED]]
+def _named(run: Run, chains: Sequence[Chain]) -> str:
+    problems = run.problems()
+    named = [f"{chain.id[:8]} ({problems[chain.problem_id].name or chain.role})" for chain in chains[:NAMED]]
     return ", ".join([*named, "…"] if len(chains) > NAMED else named) or "none"
 
 
