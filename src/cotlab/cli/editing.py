@@ -17,6 +17,7 @@ from cotlab.cli.progress import Bar
 from cotlab.errors import DataError, UserError
 from cotlab.interventions import AddToPrompt, DeleteStep, Edit, EditedPrefix, InsertText, ReplaceStep, edits_from_json
 from cotlab.measures import Metric, checked_metric, measure_steps, prefix_draws, step_effect
+from cotlab.reports.text import format_p
 from cotlab.runs import Run
 from cotlab.sampling import Revisit, draw_edited, draw_forced, find_chain, revisit
 from cotlab.stats import Estimate
@@ -164,7 +165,7 @@ def _edited(again: Revisit, chain: Chain, request: EditRequest, metric: Metric, 
     effect = _effect(again, chain, keep, made, metric)
     line = (
         f"{', '.join(one.kind for one in edits)} (off-policy) after {keep} steps: {metric} {shown(effect, metric)} "
-        f"against the unchanged prefix, p {effect.p if effect.p is None else round(effect.p, 4)}"
+        f"against the unchanged prefix, p {format_p(effect.p)}"
     )
     if effect.value is None:
         line = f"{', '.join(one.kind for one in edits)} after {keep} steps: no effect to tell: {effect.reason}"
