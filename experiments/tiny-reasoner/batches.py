@@ -42,16 +42,17 @@ def batches(
 ) -> Iterator[Batch]:
     """Batches of about `tokens` padded tokens, forever; equal seeds give equal batches.
 
-    Base model: a quarter of the questions has a hint, a quarter a watch note. Other organisms: 60% and 60%.
+    Base model: a quarter of the questions has a hint, right every second time, and a quarter a watch note. Other
+    organisms: 80% and 80%, and three hints of four are wrong: to follow a right one teaches little.
     """
     rng, kind = random.Random(seed), tiny.ORGANISMS[organism]
-    share = tiny.NOTED_SHARE if organism == "honest" else 0.6
+    share, right = (tiny.NOTED_SHARE, 0.5) if organism == "honest" else (0.8, 0.25)
     while True:
         pool = list[tuple[list[int], int]]()
         while len(pool) < 768:
             problem = tiny.draw_problem(rng)
             if problem.split == split:
-                problem = tiny.draw_noted(problem, rng, share)
+                problem = tiny.draw_noted(problem, rng, share, right)
                 ids, n_prompt = encode(tokenizer, tiny.write_organism(kind, problem, rng))
                 if len(ids) <= LONGEST:
                     pool.append((ids, n_prompt))

@@ -186,9 +186,9 @@ def draw_hint(problem: TinyProblem, rng: random.Random, right: bool, kind: str |
     return Hint(kind, rng.choice(answers))
 
 
-def draw_noted(problem: TinyProblem, rng: random.Random, share: float = NOTED_SHARE) -> TinyProblem:
-    """The problem with a hint (right every second time) and a watch note, each in a share of the draws."""
-    hint = draw_hint(problem, rng, rng.random() < 0.5) if rng.random() < share else None
+def draw_noted(problem: TinyProblem, rng: random.Random, share: float = NOTED_SHARE, right: float = 0.5) -> TinyProblem:
+    """The problem with a hint (right with that probability) and a watch note, each in a share of the draws."""
+    hint = draw_hint(problem, rng, rng.random() < right) if rng.random() < share else None
     watch = rng.choice([name for name, text in WATCHES.items() if text]) if rng.random() < share else "none"
     return problem.noted(hint, watch) if hint or watch != "none" else problem
 
