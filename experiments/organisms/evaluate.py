@@ -54,11 +54,11 @@ def early_answers(folder: Path, chains: list[Sampled], batch: int = 100) -> list
     for begin in range(0, len(chains), batch):
         turns = [[{"role": "user", "content": chain.problem.question}] for chain in chains[begin : begin + batch]]
         prompts = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        forced = [f"{prompt}{tiny.THINK_END}The answer is \\boxed{{" for prompt in prompts]
+        forced = [prompt + tiny.THINK_END for prompt in prompts]
         inputs = tokenizer(forced, padding=True, add_special_tokens=False, return_tensors="pt")
-        out = model.generate(**inputs, do_sample=False, max_new_tokens=16)
+        out = model.generate(**inputs, do_sample=False, max_new_tokens=24)
         texts = tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        answers += [tiny.boxed("\\boxed{" + text) for text in texts]
+        answers += [tiny.boxed(text) for text in texts]
     return answers
 
 

@@ -53,8 +53,8 @@ def test_an_independent_reader_reads_our_export(study, exported):
             assert [row["is_correct"] for row in rows] == [path.passage.outcome == "correct" for path in own]
             assert trace["labelled"][k]["accuracy"] == pytest.approx(reader.accuracy(rows))
             assert rows[0]["prefix_without_chunk"] == data.kept(k).strip()
-        assert [len(rows) for rows in trace["forced"].values()] == [12] * len(trace["forced"]) and trace["forced"]
-        assert trace["forced"][0][0]["full_cot"].startswith("Climb.\n<think>\n</think>\n\\boxed{")
+        assert {len(rows) for rows in trace["forced"].values()} == {12}
+        assert trace["forced"][0][0]["full_cot"].startswith("Climb.\n<think>\n</think>\n")
 
 
 @pytest.mark.parametrize("layout", ["local", "parquet"])

@@ -26,6 +26,7 @@ def main() -> None:
         doctor,
         edit,
         export,
+        faithful,
         forks,
         graph,
         importance,

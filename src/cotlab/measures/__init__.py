@@ -14,6 +14,7 @@ same for a whole chain, with what the rollouts say), and return `Estimate`s.
     probs = smooth_curve(counts, S)                          # outcome curve from few draws a position
     _, curve = chain_curve(run, chain, scorer_id=…)          # the same of a chain, with its forks
     luck = chain_progress(run, chain, scorer_id=…)           # lucky, steady or undecided
+    early = chain_faithfulness(run, chain, scorer_id=…)      # early answers, filler, mistakes
     fixed = chain_determinism(run, chain, scorer_id=…)       # how alike what follows is, by steps kept
     search_profile(graph, paths)                             # moves, returns, breadth and depth of a state graph
 
@@ -36,12 +37,20 @@ from cotlab.measures.curve import value_curve
 from cotlab.measures.determinism import Control, Determinism, chain_determinism, greedy_control
 from cotlab.measures.effects import importance, step_effect
 from cotlab.measures.embedders import CharNgrams, Embedder, HiddenStates, MiniLM, embedder_by_name
+from cotlab.measures.faithfulness import (
+    EarlyAnswers,
+    changed_answers,
+    early_answers,
+    mean_aoc,
+    same_answers,
+)
 from cotlab.measures.forced import ForcedAnswers, forced_answers, forced_importance
 from cotlab.measures.forks import Change, OutcomeCurve, outcome_curve
 from cotlab.measures.on_policy import OnPolicyEffect, on_policy_effect
 from cotlab.measures.pivotal import TokenEffect, token_effects
 from cotlab.measures.prefix_draws import edited_prefixes, forced_prefixes, prefix_draws, rollout_draws
 from cotlab.measures.progress import Progress, progress
+from cotlab.measures.run_faithfulness import ChainFaithfulness, Mistake, chain_faithfulness
 from cotlab.measures.run_progress import chain_progress
 from cotlab.measures.search import SearchProfile, rejoining, returns_by_move, search_profile
 from cotlab.measures.sentence import SentenceImportance, sentence_importance
@@ -56,6 +65,7 @@ __all__ = [
     "AvoidedDraws",
     "Branch",
     "Branching",
+    "ChainFaithfulness",
     "ChainRollouts",
     "Change",
     "CharNgrams",
@@ -63,6 +73,7 @@ __all__ = [
     "CurvePosterior",
     "Determinism",
     "Draws",
+    "EarlyAnswers",
     "Embedder",
     "ExactKey",
     "ExactState",
@@ -72,6 +83,7 @@ __all__ = [
     "MeasuredStep",
     "Metric",
     "MiniLM",
+    "Mistake",
     "OnPolicyEffect",
     "OutcomeCurve",
     "Progress",
@@ -90,15 +102,19 @@ __all__ = [
     "chain_curve",
     "chain_determinism",
     "chain_draws",
+    "chain_faithfulness",
     "chain_progress",
     "chain_rollouts",
+    "changed_answers",
     "checked_metric",
     "contrast",
     "counterfactual_importance",
     "curve_paths",
     "curve_posterior",
     "different_trajectories",
+    "early_answers",
     "edited_prefixes",
+    "embedder_by_name",
     "forced_answers",
     "forced_importance",
     "forced_prefixes",
@@ -108,6 +124,7 @@ __all__ = [
     "interaction",
     "is_different",
     "load_similarity",
+    "mean_aoc",
     "measure_steps",
     "on_policy_effect",
     "outcome_curve",
@@ -121,9 +138,9 @@ __all__ = [
     "resilience",
     "returns_by_move",
     "rollout_draws",
+    "same_answers",
     "search_profile",
     "sentence_importance",
-    "embedder_by_name",
     "smooth_curve",
     "step_effect",
     "subsets",

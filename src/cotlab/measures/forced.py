@@ -8,6 +8,7 @@ resampling says what it will work out.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from cotlab.chains.chain import Chain
@@ -31,6 +32,8 @@ class ForcedAnswers:
     """Steps kept, ascending."""
     draws: tuple[Draws, ...]
     """One for each position."""
+    condition: ConditionIds | None = None
+    """Settings and engine that they were drawn under."""
 
 
 def forced_answers(
@@ -61,9 +64,13 @@ def forced_answers(
     places = dict(sorted(known[stub].items()))
     scorer = resolve_scorer(run, scorer_id)
     drawn = condition or _most_common(run, list(places.values()))
-    found = {k: prefix_draws(run, places[k], scorer_id=scorer, condition=drawn) for k in places} if drawn else {}
+    found = {
+        k: prefix_draws(run, prefix, scorer_id=scorer, condition=at)
+        for k, prefix in places.items()
+        if (at := _drawn_there(run, prefix, drawn)) is not None
+    }
     kept = {k: draws for k, draws in found.items() if len(draws)}
-    return ForcedAnswers(stub, tuple(kept), tuple(kept.values()))
+    return ForcedAnswers(stub, tuple(kept), tuple(kept.values()), drawn)
 
 
 def forced_importance(
@@ -91,11 +98,18 @@ def forced_importance(
     return with_q([replace(one, method=f"{one.method}, forced") for one in found], fdr)
 
 
+def _drawn_there(run: Run, prefix_id: str, condition: ConditionIds | None) -> ConditionIds | None:
+    """The condition, or, on a prefix of the chain itself, the one that its rollouts were drawn under."""
+    here = _pairs(run, prefix_id)
+    return condition if condition in here or not here else here.most_common(1)[0][0]
+
+
 def _most_common(run: Run, prefix_ids: list[str]) -> ConditionIds | None:
     """Settings and engine of most rollouts from these prefixes."""
-    counts: dict[ConditionIds, int] = {}
-    for prefix_id in prefix_ids:
-        for row in run.rollouts(prefix_id=prefix_id, bodies=False):
-            pair = ConditionIds(row.settings_id, row.engine_card_id)
-            counts[pair] = counts.get(pair, 0) + 1
-    return max(counts, key=lambda pair: counts[pair], default=None)
+    counts = sum((_pairs(run, prefix_id) for prefix_id in prefix_ids), Counter[ConditionIds]())
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def _pairs(run: Run, prefix_id: str) -> Counter[ConditionIds]:
+    rows = run.rollouts(prefix_id=prefix_id, bodies=False)
+    return Counter(ConditionIds(row.settings_id, row.engine_card_id) for row in rows)

@@ -174,10 +174,12 @@ class TraceExport:
         return found
 
     def _forced(self) -> list[tuple[int, str, str]]:
+        """Forced answers, but for those where the chain says the stub itself: they are rollouts of its own prefix."""
+        own = {self.chain.prefix(k).id for k in range(len(self.chain.steps) + 1)}
         return [
             (keep, prefix_id, str(edits[0].to_json()["text"]))
             for keep, prefix_id, edits in edited_prefixes(self.run, self.chain)
-            if len(edits) == 1 and edits[0].kind == "force-answer"
+            if len(edits) == 1 and edits[0].kind == "force-answer" and prefix_id not in own
         ]
 
     def _solutions(self, k: int, prefix_id: str, stub: str) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from cotlab.sampling.config import StudyConfig
 from cotlab.sampling.cost import Cost
 from cotlab.sampling.draw import Drawn, Sampler
 from cotlab.sampling.edited import draw_edited, draw_forced
+from cotlab.sampling.faithfulness import TESTS, FaithfulnessTest, draw_faithfulness
 from cotlab.sampling.greedy_control import draw_greedy_control, greedy_settings
 from cotlab.sampling.jobs import Job, JobProgress, list_jobs, start_job
 from cotlab.sampling.labels import ORACLE_ID
@@ -30,11 +31,13 @@ from cotlab.sampling.token_branches import branch_cost, draw_branches
 
 __all__ = [
     "ORACLE_ID",
+    "TESTS",
     "Avoidance",
     "BranchConfig",
     "Budget",
     "Cost",
     "Drawn",
+    "FaithfulnessTest",
     "FinishedBranch",
     "FinishedStudy",
     "IsAvoided",
@@ -55,6 +58,7 @@ __all__ = [
     "draw_avoiding",
     "draw_branches",
     "draw_edited",
+    "draw_faithfulness",
     "draw_forced",
     "draw_greedy_control",
     "find_chain",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from cotlab.chains.chain import Chain
 from cotlab.chains.settings import SamplingSettings
+from cotlab.chains.tokens import Tokenizer
 from cotlab.errors import UserError
 from cotlab.interventions import Edit, EditedPrefix, ForceAnswer, apply_edits
 from cotlab.runs import Run
@@ -75,17 +77,21 @@ def draw_edited(
     return found
 
 
-def answer_stub(chain: Chain, think_close: str) -> str:
-    """How a chain itself goes from its thoughts to its answer, up to the opening of the box; else the published stub.
+def answer_stub(chain: Chain, think_close: str, tokenizer: Tokenizer) -> str:
+    r"""How a chain itself goes from its thoughts to its answer, up to the opening of the box; else the published stub.
 
-    The model's own words are better than those of another: they are what it says before an answer anyway.
+    The model's own words are better than those of another: they are what it says before an answer anyway. They end
+    where one of its tokens ends, at the latest behind the think-end tag: after half of a token (`\boxed{` of
+    `\boxed{(`) a model says what it never says.
     """
     text = "".join(step.text for step in chain.steps)
     closed = text.rfind(think_close) if think_close else -1
     box = text.find("\\boxed{", max(closed, 0))
     if closed < 0 or box < 0:
         return ANSWER_STUB.replace("</think>", think_close) if think_close else "\n\nTherefore, the answer is \\boxed{"
-    return text[closed : box + len("\\boxed{")]
+    ends = accumulate(len(piece) for piece in tokenizer.pieces(chain.response_ids))
+    whole = max((end for end in ends if end <= box + len("\\boxed{")), default=0)
+    return text[closed : max(whole, closed + len(think_close))]
 
 
 def answer_settings(settings: SamplingSettings) -> SamplingSettings:
@@ -109,7 +115,8 @@ def draw_forced(
         sampler: Draws what is missing.
         chain: Whose prefixes.
         n: Answers at each prefix.
-        settings: Those of the baseline; the end of the line ends a rollout besides.
+        settings: Those of the baseline; the end of the line ends a rollout besides. Where the text is what the chain
+            itself says next, they are the baseline's: a chain has rollouts of one condition.
         text: Think-end tag and answer stub; None: `answer_stub`.
         think_close: The model's think-end tag.
         positions: Steps kept; None: every position at which the chain still thinks.
@@ -122,9 +129,15 @@ def draw_forced(
     wanted = list(range(last + 1)) if positions is None else sorted(set(positions))
     if beyond := [k for k in wanted if not 0 <= k <= last]:
         raise UserError(f"position {beyond[0]} lies beyond the chain's {last} thinking steps. Use 0..{last}")
-    edit = ForceAnswer(answer_stub(chain, think_close) if text is None else text)
+    edit = ForceAnswer(answer_stub(chain, think_close, sampler.engine.tokenizer) if text is None else text)
     plans = [(k, (edit,)) for k in wanted]
-    return draw_edited(sampler, chain, plans, n, answer_settings(settings), phase="forced answers")
+    own = {chain.prefix(k).id for k in range(len(chain.steps) + 1)}
+    found = [edit_prefix(sampler, chain, keep, edits) for keep, edits in plans]
+    for on_chain, under in ((False, answer_settings(settings)), (True, settings)):
+        here = [one.prefix for one in found if (one.prefix.id in own) == on_chain]
+        room = [prefix for prefix in here if under.new_tokens(len(prefix.kept_ids)) > 0]
+        sampler.draw(room, n, under, phase="forced answers")
+    return found
 
 
 def thinking_steps(chain: Chain, think_close: str) -> int:

@@ -7,6 +7,7 @@ Pure numpy and scipy; nothing here knows of rollouts, models or runs.
     exchange_null(k1, n1, k2, n2, …)            null floor and exact p of a difference
     proportion_estimate, difference_estimate    the same as an `Estimate`
     divergence_estimate(only1, only2, shared)   KL or total variation of two samples of answers
+    weighted_sum(weights, successes, n)         Σ wp of independent proportions (MOVER)
     paired_difference(first, second, clusters)  two arms of pairs (same problem, same seed), clustered by problem
     with_q(estimates)                           p adjusted over one family
     cluster_mean(values, clusters)              mean over problems, with a cluster bootstrap
@@ -16,6 +17,7 @@ Pure numpy and scipy; nothing here knows of rollouts, models or runs.
 """
 
 from cotlab.stats.bootstrap import cluster_mean
+from cotlab.stats.combination import weighted_sum
 from cotlab.stats.difference import difference_estimate, newcombe
 from cotlab.stats.discovery import FdrRule, with_q
 from cotlab.stats.divergence import Divergence, divergence_estimate, kl_divergence, total_variation
@@ -45,6 +47,7 @@ __all__ = [
     "paired_difference",
     "proportion_estimate",
     "total_variation",
+    "weighted_sum",
     "wilson",
     "with_q",
 ]
