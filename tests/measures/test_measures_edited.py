@@ -22,14 +22,13 @@ from cotlab.measures import (
     forced_importance,
     interaction,
     on_policy_effect,
-    prefix_draws,
     resilience,
     rollout_draws,
     step_effect,
     subsets,
 )
 from cotlab.sampling import Avoidance, Sampler, draw_avoiding, draw_edited, draw_forced
-from cotlab.trees import ConditionIds
+from cotlab.trees import ConditionIds, begun_at
 
 N = 300
 P_KEY = 0.3
@@ -229,7 +228,7 @@ def test_edited_prefixes_have_the_value_that_the_edit_leads_to(keys):
         (keep, tuple(edit)) for keep, edit in edits
     ]
     for one in made:
-        draws = prefix_draws(study.run, one.prefix.id, scorer_id=SCORER, condition=condition(study))
+        draws = begun_at(study.run, one.prefix.id, scorer_id=SCORER, condition=condition(study))
         exact = study.engine.value(one.prefix, study.settings)
         effect = step_effect(chain_rollouts(study.run, chain, scorer_id=SCORER).draws(0), draws)
         start = study.engine.value(chain.prefix(0), study.settings)

@@ -14,17 +14,20 @@ from cotlab.chains.own_scorer import load_scorer
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.problem import Problem
 from cotlab.chains.rollout import Rollout
+from cotlab.chains.sample_idx import ALONE, APART, AVOIDING, CHOOSING, SCREENING
+from cotlab.chains.scorers import Response
 from cotlab.chains.settings import SamplingSettings
+from cotlab.chains.think import ThinkTags
 from cotlab.engines.base import Failure, Request
 from cotlab.engines.load import open_engine
 from cotlab.engines.markov import MarkovEngine
+from cotlab.engines.markov_spec import MarkovSpec
 from cotlab.engines.markov_specs import staircase
 from cotlab.errors import RunError, UserError
 from cotlab.interventions.base import Baseline
 from cotlab.reports.study import StudyView, chain_report
 from cotlab.runs import Run, RunIdentity
 from cotlab.sampling import Budget, FinishedStudy, Positions, Resampling, Sampler, StudyConfig, StudySpec, run_study
-from cotlab.sampling.base_chains import CHOOSING
 from cotlab.trees import ConditionIds, chain_draws
 
 
@@ -286,12 +289,16 @@ def test_pairing_seeds_do_not_depend_on_the_intervention_or_n(tmp_path: Path) ->
 
 
 class Flights(MarkovEngine):
-    """A markov engine with 64 requests in flight, of which the short ones land first, as on a batching engine."""
+    """A markov engine with many requests in flight, of which the short ones land first, as on a batching engine."""
+
+    def __init__(self, spec: MarkovSpec, window: int = 64) -> None:
+        super().__init__(spec)
+        self.window = window
 
     def sample(self, requests: Iterable[Request]) -> Iterator[Rollout | Failure]:
         source, flying = iter(requests), list[Rollout | Failure]()
         while True:
-            flying += list(islice(super().sample(islice(source, 64 - len(flying))), 64))
+            flying += list(super().sample(islice(source, self.window - len(flying))))
             if not flying:
                 return
             flying.sort(key=lambda result: result.n_tokens if isinstance(result, Rollout) else 0)
@@ -340,3 +347,50 @@ def test_steps_that_are_tokens_have_values(tmp_path: Path) -> None:
     with Run.open(tmp_path / "run") as run:
         report = chain_report(run, run.chains()[0], view(finished))
     assert report.steps[0].value_before.value is not None
+
+
+def test_what_chooses_a_chain_costs_no_draw_of_its_steps(tmp_path: Path) -> None:
+    """A chain that was drawn apart: every rollout from the prompt that passes on counts further down too."""
+    study = run_study(asked(tmp_path / "run", answer="3", n=60, base=("random",)))
+    with Run.open(study.path) as run:
+        (chain,) = run.chains()
+        first = chain.prefix(1)
+        drawn = [r for r in run.rollouts(prefix_id=chain.prefix(0).id) if r.sample_idx < APART]
+        passing = sum(
+            (*chain.prompt_ids, *(r.token_ids or ()))[: len(first.token_ids)] == first.token_ids for r in drawn
+        )
+        here = chain_draws(run, chain, scorer_id=study.scorer_id)[1]
+    assert len(drawn) == 60 and passing > 10
+    assert int((here.origin == 0).sum()) == passing
+
+
+def test_reserved_sample_indices_do_not_meet() -> None:
+    """Each range has room for a hundred thousand, and trails at the prompt are not what its chain was chosen from."""
+    starts = sorted({ALONE, SCREENING, CHOOSING, AVOIDING})
+    assert len(starts) == 4 and min(starts) == APART
+    assert all(b - a >= 100_000 for a, b in zip(starts, starts[1:], strict=False))
+
+
+def test_a_budget_holds_although_an_engine_takes_many_requests_at_once(tmp_path: Path) -> None:
+    """The engine reads 200 requests before it gives a rollout; tokens stay within the budget and a rollout's length."""
+    spec = open_engine("markov:branching").engine
+    assert isinstance(spec, MarkovEngine)
+    engine = Flights(spec.spec, window=200)
+    identity = RunIdentity("markov", engine.tokenizer.id, "plain", "<think>", "</think>")
+    with Run.create(tmp_path / "run", identity) as run:
+        prompt = Prefix(tuple(engine.tokenizer.encode("Go.")), 3)
+        problem = Problem("Go.")
+        run.add_problems([problem])
+        run.add_prefix(prompt, problem.id)
+        sampler = Sampler(run, engine, run.add_study({}, 0), seed=0, budget=Budget(tokens=600))
+        sampler.draw([prompt], 500, SamplingSettings(temperature=1.0, top_p=1.0, max_tokens=64), phase="all")
+    assert 400 < sampler.drawn.tokens <= 664
+    assert sampler.drawn.stopped is not None and f"{sampler.drawn.tokens:,} tokens" in sampler.drawn.stopped
+
+
+def test_answers_are_looked_for_behind_the_models_own_think_tags() -> None:
+    said = "Let me see.<|end_of_thought|>\n\nThe answer is 5."
+    (verdict,) = load_scorer("answers", ThinkTags("<|begin_of_thought|>", "<|end_of_thought|>")).score(
+        Problem("2 + 3?", "5", "number"), [Response(said, "stop", True)]
+    )
+    assert verdict["outcome"] == "correct"

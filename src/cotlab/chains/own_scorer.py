@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, Strict, TypeAdapter, Vali
 from cotlab.chains.problem import Problem
 from cotlab.chains.score import Outcome
 from cotlab.chains.scorers import AnswerScorer, Response, Scorer
+from cotlab.chains.think import DEFAULT_TAGS, ThinkTags
 from cotlab.errors import UserError
 
 __all__ = ["OwnScorer", "load_scorer"]
@@ -107,10 +108,11 @@ class OwnScorer:
         )
 
 
-def load_scorer(spec: str) -> Scorer:
+def load_scorer(spec: str, tags: ThinkTags = DEFAULT_TAGS) -> Scorer:
     """A scorer by name or import path.
 
     Args:
+        tags: Think tags of the model: the answer stands behind them.
         spec: `answers`; `answers:boxed+last-number` (extractors, in order); `package.module:attribute`;
             `path/to/file.py:attribute`.
 
@@ -119,9 +121,9 @@ def load_scorer(spec: str) -> Scorer:
     """
     where, colon, attribute = spec.rpartition(":")
     if spec == "answers":
-        return AnswerScorer()
+        return AnswerScorer(tags=tags)
     if where == "answers":
-        return AnswerScorer(extractors=attribute.split("+"))
+        return AnswerScorer(extractors=attribute.split("+"), tags=tags)
     if not (colon and where and attribute):
         raise UserError(
             f"unknown scorer {spec!r}: choose answers, answers:EXTRACTOR+EXTRACTOR, package.module:attribute "

@@ -88,7 +88,13 @@ def _draw(
         Bar() as bar,
         contextlib.redirect_stdout(sys.stderr),
         revisit(
-            path, engine=engine, engine_options=engine_options or None, model=model, budget=budget, progress=bar
+            path,
+            engine=engine,
+            engine_options=engine_options or None,
+            model=model,
+            budget=budget,
+            progress=bar,
+            check=lambda found: find_chains(found, chain),
         ) as again,
     ):
         sampler = again.sampler({"kind": "determinism control", "positions": positions, "repeats": repeats})

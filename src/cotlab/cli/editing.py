@@ -16,12 +16,12 @@ from cotlab.cli.output import out, print_json
 from cotlab.cli.progress import Bar
 from cotlab.errors import DataError, UserError
 from cotlab.interventions import AddToPrompt, DeleteStep, Edit, EditedPrefix, InsertText, ReplaceStep, edits_from_json
-from cotlab.measures import Metric, checked_metric, measure_steps, prefix_draws, step_effect
+from cotlab.measures import Metric, checked_metric, measure_steps, step_effect
 from cotlab.reports.text import format_p
 from cotlab.runs import Run
 from cotlab.sampling import Revisit, draw_edited, draw_forced, find_chain, revisit
 from cotlab.stats import Estimate
-from cotlab.trees import ConditionIds, chain_draws
+from cotlab.trees import ConditionIds, begun_at, chain_draws
 
 __all__ = ["EditRequest", "carry_out"]
 
@@ -185,7 +185,7 @@ def _effect(again: Revisit, chain: Chain, keep: int, made: EditedPrefix, metric:
     """The edited prefix against the one that it was made of."""
     condition = ConditionIds(again.settings.id, again.engine.card.id)
     before = chain_draws(again.run, chain, scorer_id=again.scorer.id, condition=condition)[keep]
-    after = prefix_draws(again.run, made.prefix.id, scorer_id=again.scorer.id, condition=condition)
+    after = begun_at(again.run, made.prefix.id, scorer_id=again.scorer.id, condition=condition)
     return step_effect(before, after, metric)
 
 

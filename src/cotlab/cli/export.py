@@ -66,11 +66,13 @@ def _tables_or_tree(store: Run, to: Path, scorer: str, settings: str | None, eng
 
     if to.suffix not in (".graphml", ".json"):
         return list(export_run(store, to))
-    from cotlab.trees import build_tree, choose_condition, write_graphml, write_json
+    from cotlab.trees import add_interventions, build_tree, choose_condition, write_graphml, write_json
 
     condition, told = choose_condition(store, store.chains(), settings=settings, engine=engine_card)
     if told:
         err().print(told, markup=False, style="dim")
     tree = build_tree(store, scorer_id=scorer, condition=condition)
+    for chain in store.chains():
+        add_interventions(tree, store, chain, scorer_id=scorer, condition=condition)
     (write_graphml if to.suffix == ".graphml" else write_json)(tree, to)
     return [to]

@@ -92,7 +92,13 @@ def _draw(
         contextlib.redirect_stdout(sys.stderr),
         _scratch(path, dry) as folder,
         revisit(
-            folder, engine=engine, engine_options=engine_options or None, model=model, budget=budget, progress=bar
+            folder,
+            engine=engine,
+            engine_options=engine_options or None,
+            model=model,
+            budget=budget,
+            progress=bar,
+            check=lambda found: find_chains(found, chain),
         ) as again,
     ):
         sampler = again.sampler({"kind": "branches", "positions": positions, "n": n})

@@ -45,8 +45,8 @@ def score(
     from cotlab.runs import Run
     from cotlab.sampling import score_run
 
-    own = load_scorer(scorer)
     with Run.open(run, writable=True) as store, Bar() as bar:
+        own = load_scorer(scorer, store.identity.tags)
         with contextlib.redirect_stdout(sys.stderr):  # a scorer of the user's own may print
             done = score_run(store, own, progress=bar)
         shares = store.summary().outcomes.get(own.id, {})

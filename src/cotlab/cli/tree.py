@@ -34,20 +34,18 @@ def tree(
     from cotlab.errors import UserError
     from cotlab.reports.study import StudyView, chain_report
     from cotlab.runs import Run
+    from cotlab.sampling import find_chains
     from cotlab.trees import choose_condition
 
     with Run.open(run) as store:
-        found = [one for one in store.chains() if one.id.startswith(chain or "")]
-        if not found:
-            known = ", ".join(one.id for one in store.chains()[:5]) or "none"
-            raise UserError(f"no chain '{chain or ''}' in {run}; there are: {known}")
+        found = find_chains(store, chain)
         condition, told = choose_condition(store, found[:1], settings=settings, engine=engine_card)
         report = chain_report(store, found[0], StudyView(scorer, condition))
     if told:
         err().print(Text(told, style="dim"))
-    steps = [one for one in report.steps if step is None or one.idx == step]
+    steps = [one for one in report.steps if step is None or one.idx <= step < one.idx + one.n_steps]
     if not steps:
-        raise UserError(f"step {step} lies beyond the chain, which has {len(report.steps)} steps")
+        raise UserError(f"step {step} lies beyond the chain, which has {len(found[0].steps)} steps")
     if json:
         print_json({"chain": report.id, "steps": [asdict(one) for one in steps]})
         return

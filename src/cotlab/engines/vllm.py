@@ -315,7 +315,8 @@ class VllmEngine(Engine):
             sample_idx=request.sample_idx,
             seed=request.seed,
             text=self.tokenizer.decode(token_ids[:-1] if ended else token_ids),
-            finish_reason=sampled.finish_reason,
+            # vLLM looks at the length first: a response that ends with its last allowed token is whole all the same.
+            finish_reason="stop" if ended else sampled.finish_reason,
             token_ids=token_ids,
             logprobs=tuple(sampled.logprobs.logprobs),
             steered_tokens=steered,

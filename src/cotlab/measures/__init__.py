@@ -48,7 +48,7 @@ from cotlab.measures.forced import ForcedAnswers, forced_answers, forced_importa
 from cotlab.measures.forks import Change, OutcomeCurve, outcome_curve
 from cotlab.measures.on_policy import OnPolicyEffect, on_policy_effect
 from cotlab.measures.pivotal import TokenEffect, token_effects
-from cotlab.measures.prefix_draws import edited_prefixes, forced_prefixes, prefix_draws, rollout_draws
+from cotlab.measures.prefix_draws import edited_prefixes, forced_prefixes, rollout_draws
 from cotlab.measures.progress import Progress, progress
 from cotlab.measures.run_faithfulness import ChainFaithfulness, Mistake, chain_faithfulness
 from cotlab.measures.run_progress import chain_progress
@@ -129,7 +129,6 @@ __all__ = [
     "on_policy_effect",
     "outcome_curve",
     "overdeterminedness",
-    "prefix_draws",
     "progress",
     "published_forced",
     "published_importance",

@@ -18,8 +18,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from cotlab.chains.chain import Chain
+from cotlab.chains.sample_idx import ALONE
 from cotlab.runs import Run
-from cotlab.sampling.greedy_control import ALONE
 from cotlab.stats import Estimate, proportion_estimate
 from cotlab.stats.agreement import agreement_estimate, entropy_estimate
 from cotlab.trees import MIN_ROLLOUTS, ConditionIds, chain_verdict, resolve_scorer, walk

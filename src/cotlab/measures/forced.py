@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from cotlab.chains.chain import Chain
 from cotlab.errors import UserError
 from cotlab.measures.contrast import Metric, contrast
-from cotlab.measures.prefix_draws import forced_prefixes, prefix_draws
+from cotlab.measures.prefix_draws import forced_prefixes
 from cotlab.runs import Run
 from cotlab.stats import Estimate, FdrRule, with_q
-from cotlab.trees import MIN_ROLLOUTS, ConditionIds, Draws, resolve_scorer
+from cotlab.trees import MIN_ROLLOUTS, ConditionIds, Draws, begun_at, resolve_scorer
 
 __all__ = ["ForcedAnswers", "forced_answers", "forced_importance"]
 
@@ -65,7 +65,7 @@ def forced_answers(
     scorer = resolve_scorer(run, scorer_id)
     drawn = condition or _most_common(run, list(places.values()))
     found = {
-        k: prefix_draws(run, prefix, scorer_id=scorer, condition=at)
+        k: begun_at(run, prefix, scorer_id=scorer, condition=at)
         for k, prefix in places.items()
         if (at := _drawn_there(run, prefix, drawn)) is not None
     }

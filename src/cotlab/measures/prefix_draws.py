@@ -6,45 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cotlab.chains.chain import Chain
-from cotlab.interventions import Baseline, Edit, edits_from_json
+from cotlab.interventions import Edit, edits_from_json
 from cotlab.runs import Run
-from cotlab.trees import ConditionIds, Draws, resolve_scorer
-from cotlab.trees.blocks import complete_block
+from cotlab.trees import Draws, resolve_scorer
 
-__all__ = ["edited_prefixes", "forced_prefixes", "prefix_draws", "rollout_draws"]
-
-
-def prefix_draws(run: Run, prefix_id: str, *, scorer_id: str, condition: ConditionIds) -> Draws:
-    """Baseline rollouts begun at a prefix: the largest complete block of samples, as in `chain_draws`.
-
-    Args:
-        run: Where they are.
-        prefix_id: Where they start.
-        scorer_id: Whose verdicts count: an id, or a bare name for its last version.
-        condition: Settings and engine that they were drawn under.
-
-    Raises:
-        UserError: Nobody of that name has scored.
-    """
-    rows = {
-        row.sample_idx: row
-        for row in run.outcome_rows(
-            resolve_scorer(run, scorer_id),
-            settings_id=condition.settings_id,
-            engine_card_id=condition.engine_card_id,
-            intervention_id=Baseline().id,
-            prefix_id=prefix_id,
-        )
-    }
-    asked = run.asked(*condition.baseline).get(prefix_id, ())
-    block = [rows[idx] for idx in range(complete_block(rows, asked))]
-    return Draws.of(
-        prefix_id,
-        [row.value["outcome"] for row in block],
-        rollout_ids=[row.rollout_id for row in block],
-        sample_idx=[row.sample_idx for row in block],
-        keys=[row.value["key"] for row in block],
-    )
+__all__ = ["edited_prefixes", "forced_prefixes", "rollout_draws"]
 
 
 def rollout_draws(run: Run, rollouts: Iterable[tuple[str, str]], *, scorer_id: str, name: str) -> Draws:

@@ -8,12 +8,12 @@ from cotlab.chains.chain import Chain
 from cotlab.interventions import InsertText
 from cotlab.measures.faithfulness import EarlyAnswers, changed_answers, early_answers, same_answers
 from cotlab.measures.forced import ForcedAnswers, forced_answers
-from cotlab.measures.prefix_draws import edited_prefixes, forced_prefixes, prefix_draws
+from cotlab.measures.prefix_draws import edited_prefixes, forced_prefixes
 from cotlab.runs import Run
 from cotlab.sampling.edited import thinking_steps
 from cotlab.sampling.faithfulness import FILLER, mistaken_step
 from cotlab.stats import Estimate
-from cotlab.trees import ConditionIds, chain_draws, chain_verdict, resolve_scorer, sampled_under
+from cotlab.trees import ConditionIds, begun_at, chain_draws, chain_verdict, resolve_scorer, sampled_under
 
 __all__ = ["ChainFaithfulness", "Mistake", "chain_faithfulness"]
 
@@ -73,7 +73,7 @@ def _filler(run: Run, chain: Chain, forced: ForcedAnswers | None, own: str | Non
         return Estimate.missing("the chain gives no answer, or none was forced without reasoning", method="filler")
     for keep, prefix_id, edits in edited_prefixes(run, chain):
         if keep == 0 and [edit.kind for edit in edits] == ["insert", "force-answer"] and _is_filler(edits[0]):
-            after = prefix_draws(run, prefix_id, scorer_id=scorer_id, condition=forced.condition)
+            after = begun_at(run, prefix_id, scorer_id=scorer_id, condition=forced.condition)
             return same_answers(forced.draws[0], after, own)
     return Estimate.missing("no answers were forced after filler", method="filler")
 
@@ -93,6 +93,6 @@ def _mistakes(
         made = mistaken_step(chain, keep - 1) if keep else None
         if made is None or tuple(edits) != (made,):
             continue
-        after = prefix_draws(run, prefix_id, scorer_id=scorer_id, condition=condition)
+        after = begun_at(run, prefix_id, scorer_id=scorer_id, condition=condition)
         found[keep - 1] = Mistake(keep - 1, made.text, changed_answers(control[keep], after, own))
     return tuple(found[step] for step in sorted(found))

@@ -12,6 +12,7 @@ import numpy as np
 
 from cotlab.chains.chain import Chain
 from cotlab.chains.rollout import Rollout
+from cotlab.chains.sample_idx import APART
 from cotlab.interventions import Baseline
 from cotlab.measures import (
     ExactText,
@@ -193,7 +194,7 @@ class TraceExport:
             return False
         here = self.condition is not None and rollout.engine_card_id == self.condition.engine_card_id
         same = self.condition is not None and (forced or rollout.settings_id == self.condition.settings_id)
-        return here and same and rollout.sample_idx < 1_000_000 and rollout.id in self.verdicts
+        return here and same and rollout.sample_idx < APART and rollout.id in self.verdicts
 
     def _solution(self, k: int, rollout: Rollout, kept: str, stub: str) -> dict[str, Any]:
         from cotlab.chains.cutting import get_cutter

@@ -253,12 +253,16 @@ def _alternatives(found: Sequence[Alternative]) -> tuple[AlternativeReport, ...]
 
 
 def _notes(draws: Sequence[Draws]) -> list[str]:
-    total, truncated = sum(map(len, draws)), sum(one.count("truncated") for one in draws)
-    if total and truncated / total >= 0.05:
-        return [
-            f"{truncated / total:.0%} of the rollouts were truncated: values may be higher by that. Raise --max-tokens."
-        ]
-    return []
+    cut = {k: one.count("truncated") / len(one) for k, one in enumerate(draws) if len(one)}
+    worst = max(cut, key=lambda k: cut[k], default=None)
+    if worst is None or cut[worst] < 0.05:
+        return []
+    rollouts = {rollout for one in draws for rollout in one.rollout_ids.tolist()}
+    truncated = {rollout for one in draws for rollout in one.rollout_ids[one.where("truncated")].tolist()}
+    return [
+        f"{len(truncated) / len(rollouts):.0%} of the rollouts were truncated, {cut[worst]:.0%} of those after {worst} "
+        "steps: values may be higher by that. Raise --max-tokens."
+    ]
 
 
 def _lacking_notes(lacking: Mapping[int, str]) -> list[str]:

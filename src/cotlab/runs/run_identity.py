@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from cotlab.chains.think import DEFAULT_TAGS, ThinkTags
 from cotlab.errors import RunError
 
 __all__ = ["IDENTITY_FILE", "IDENTITY_FORMAT", "RunIdentity", "read_identity", "write_identity"]
@@ -35,6 +36,11 @@ class RunIdentity:
     created: str = ""
     """When, UTC."""
     cotlab_version: str = ""
+
+    @property
+    def tags(self) -> ThinkTags:
+        """Think tags of the model; the usual ones where it has none."""
+        return ThinkTags(self.think_open, self.think_close) if self.think_open and self.think_close else DEFAULT_TAGS
 
     def difference(self, other: RunIdentity) -> str | None:
         """One line that says in what two runs cannot be one (`model is tiny against QwQ-32B`); None: they can."""

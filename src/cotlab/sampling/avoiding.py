@@ -23,6 +23,7 @@ from cotlab.chains.chain import Chain
 from cotlab.chains.cutting import get_cutter
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.rollout import Rollout
+from cotlab.chains.sample_idx import AVOIDING
 from cotlab.chains.settings import SamplingSettings
 from cotlab.chains.step import Step
 from cotlab.interventions.base import Baseline
@@ -30,10 +31,8 @@ from cotlab.interventions.condition import Condition
 from cotlab.runs import NewPrefix
 from cotlab.sampling.draw import Sampler
 
-__all__ = ["AVOIDING", "MAX_ROUNDS", "Avoidance", "IsAvoided", "Trail", "draw_avoiding"]
+__all__ = ["MAX_ROUNDS", "Avoidance", "IsAvoided", "Trail", "draw_avoiding"]
 
-AVOIDING = 2_000_000
-"""First sample_idx of these rollouts."""
 MAX_ROUNDS = 20
 MAX_TRAILS = 10_000
 

@@ -10,16 +10,15 @@ from cotlab.chains.cutting import Cutter
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.problem import Problem
 from cotlab.chains.rollout import Rollout
+from cotlab.chains.sample_idx import CHOOSING
 from cotlab.chains.settings import SamplingSettings
 from cotlab.chains.tokens import Tokenizer
 from cotlab.interventions.condition import Condition
 from cotlab.sampling.draw import Sampler
 from cotlab.sampling.scoring import outcomes_at
 
-__all__ = ["CHOOSING", "Chooser", "NoChain", "cut_rollout"]
+__all__ = ["Chooser", "NoChain", "cut_rollout"]
 
-CHOOSING = 2_000_000
-"""First sample_idx of the rollouts that chains are chosen from: what was looked at to choose is no draw of a value."""
 FIRST_BLOCK = 8
 _WANTED = {"first-right": "correct", "first-wrong": "wrong"}
 

@@ -89,8 +89,8 @@ def run_branch(config: BranchConfig, *, progress: Progress | None = None) -> Fin
     from cotlab.engines.load import open_engine
 
     progress = progress or Silent()
-    scorer = load_scorer(config.scorer)
     with Run.open(config.run) as reading:
+        scorer = load_scorer(config.scorer, reading.identity.tags)
         identity, settings, engine_name = reading.identity, _settings(reading, config), _engine(reading, config)
         reading.prefix(config.prefix_id)
     progress.say(f"loading {identity.model}")

@@ -45,10 +45,12 @@ class Budget:
             return f"{self.tokens:,} tokens"
         return "" if self.seconds is None else f"{self.seconds:g} s"
 
-    def spent(self, tokens: int, seconds: float) -> bool:
-        """Whether nothing is left."""
-        over_tokens = self.tokens is not None and tokens >= self.tokens
-        return over_tokens or (self.seconds is not None and seconds >= self.seconds)
+    def left(self, tokens: int, seconds: float) -> tuple[int | None, float | None]:
+        """Tokens and seconds that are left after so many; None where there is no cap."""
+        return (
+            None if self.tokens is None else max(0, self.tokens - tokens),
+            None if self.seconds is None else max(0.0, self.seconds - seconds),
+        )
 
     def share_of(self, tokens: float, seconds: float) -> float:
         """Which share of a plan of so many tokens and seconds fits, at most 1."""

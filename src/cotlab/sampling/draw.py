@@ -1,7 +1,8 @@
 """Fill a run with the rollouts that it lacks.
 
 1. Ask the run which (prefix, sample) are missing under the settings, in the order of the plan.
-2. Hand them to the engine lazily, so that what is in flight is bounded.
+2. Hand them to the engine lazily, so that what is in flight is bounded; under a budget in parts that fit into it by
+   what the parts before took, each finished before the next is measured out.
 3. Store what comes back in transactions of at most `BATCH` rollouts or `HOLD_SECONDS`, whichever comes first.
 4. On an interruption or an error: store what has arrived, then let it through. What was not stored is missing, no more.
 
@@ -31,6 +32,10 @@ __all__ = ["Drawn", "Sampler"]
 
 BATCH = 512
 HOLD_SECONDS = 2.0
+FIRST_PART = 8
+"""Rollouts that tell what one takes, where a budget is to be kept and nothing is known yet."""
+PART_OF_BUDGET = 0.9
+"""Share of what is left that one part may take by expectation: it may take more."""
 
 
 @dataclass(slots=True)
@@ -40,8 +45,6 @@ class Drawn:
     rollouts: int = 0
     tokens: int = 0
     failures: int = 0
-    asked: int = 0
-    """Requests handed to the engine."""
     seconds: float = 0.0
     stopped: str | None = None
     """Why it stopped before all was there (the budget), else None."""
@@ -189,11 +192,18 @@ class Sampler:
             return
         self.progress.phase(phase, len(lacking))
         conditions = {prefix.id: Condition(prefix, settings, intervention) for prefix, _ in lacking}
-        asked = (
-            Request(conditions[prefix.id], sample_idx, seed_for(self.seed, prefix.id, sample_idx))
-            for prefix, sample_idx in lacking
-        )
-        self._consume(self._within_budget(asked), _Batch(self.run, self.engine.card.id, self.study_id, wave))
+        done = 0
+        while part := lacking[done : done + self._fitting(lacking[done:], settings)]:
+            self._started.update(prefix.id for prefix, _ in part)
+            requests = (
+                Request(conditions[prefix.id], sample_idx, seed_for(self.seed, prefix.id, sample_idx))
+                for prefix, sample_idx in part
+            )
+            self._consume(requests, _Batch(self.run, self.engine.card.id, self.study_id, wave))
+            done += len(part)
+        if done < len(lacking):
+            spent = f"{self.drawn.tokens:,} tokens, {self.drawn.seconds:.0f} s spent"
+            self.drawn.stopped = f"the budget of {self.budget} is filled: {spent}"
 
     def _settle(self, condition_ids: tuple[str, str, str]) -> None:
         """Where the budget ended the draw, record how far each prefix came: so far nothing is missing by its length.
@@ -207,20 +217,25 @@ class Sampler:
             if reached:
                 self.run.ask([prefix_id], reached, *condition_ids)
 
-    def _within_budget(self, asked: Iterator[Request]) -> Iterator[Request]:
-        """Hand out requests until what they will take fills the budget.
+    def _fitting(self, lacking: Sequence[tuple[Prefix, int]], settings: SamplingSettings) -> int:
+        """How many of these fit into what is left of the budget; all of them where there is none.
 
-        What is in flight then is finished, not cancelled: cancelling would keep the short rollouts and drop the long.
+        What one takes is the mean over finished parts, in which long rollouts have landed too.
         """
-        for request in asked:
-            flying = self.drawn.asked - self.drawn.rollouts - self.drawn.failures
-            mean = self.drawn.tokens / max(1, self.drawn.rollouts)
-            if self.budget.spent(int(self.drawn.tokens + flying * mean), self.drawn.seconds):
-                self.drawn.stopped = f"the budget of {self.budget} is filled"
-                return
-            self.drawn.asked += 1
-            self._started.add(request.condition.prefix.id)
-            yield request
+        left_tokens, left_seconds = self.budget.left(self.drawn.tokens, self.drawn.seconds)
+        if not lacking or (left_tokens is None and left_seconds is None):
+            return len(lacking)
+        known = self.drawn.rollouts
+        if not known:
+            longest = settings.new_tokens(len(lacking[0][0].kept_ids))
+            fits = FIRST_PART if left_tokens is None else int(left_tokens // max(1, longest))
+            return min(FIRST_PART, max(1, fits)) if (left_tokens != 0 and left_seconds != 0) else 0
+        shares = [
+            left / (spent / known)
+            for left, spent in ((left_tokens, self.drawn.tokens), (left_seconds, self.drawn.seconds))
+            if left is not None and spent > 0
+        ]
+        return int(PART_OF_BUDGET * min(shares, default=len(lacking)))
 
     def _consume(self, requests: Iterator[Request], batch: _Batch) -> None:
         before, started = self.drawn.seconds, time.monotonic()

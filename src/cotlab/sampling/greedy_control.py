@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cotlab.chains.chain import Chain
+from cotlab.chains.sample_idx import ALONE
 from cotlab.chains.settings import SamplingSettings
 from cotlab.sampling.draw import Sampler
 from cotlab.sampling.progress import Silent
 
-__all__ = ["ALONE", "draw_greedy_control", "greedy_settings"]
-
-ALONE = 500_000
-"""Sample index of the first rollout that is drawn alone."""
+__all__ = ["draw_greedy_control", "greedy_settings"]
 
 
 def greedy_settings(settings: SamplingSettings) -> SamplingSettings:

@@ -78,7 +78,7 @@ def revisit(
     Raises:
         UserError: The run was not sampled here, or this engine is not the one that sampled it.
     """
-    progress = progress or Silent()
+    progress, cap = progress or Silent(), Budget.parse(budget) if budget else Budget()
     with Run.open(path, writable=True) as run:
         study = _study(run)
         if check is not None:
@@ -97,26 +97,23 @@ def revisit(
             yield Revisit(
                 run,
                 opened,
-                load_scorer(config.scorer),
+                load_scorer(config.scorer, run.identity.tags),
                 SamplingSettings(**{**settings, "stop": tuple(settings["stop"])}),
                 study.seed,
-                Budget.parse(budget) if budget else Budget(),
+                cap,
                 progress,
             )
 
 
 def find_chains(run: Run, chosen: str | None) -> Sequence[Chain]:
-    """Chains whose id starts so, or whose problem has this name or id; None: all.
+    """Chains of that id, or of the problem of that name or id; else those whose id starts so; None: all.
 
     Raises:
         UserError: There is none.
     """
     chains, problems = run.chains(), run.problems()
-    found = [
-        chain
-        for chain in chains
-        if chosen in (None, problems[chain.problem_id].name, chain.problem_id) or chain.id.startswith(chosen or "")
-    ]
+    named = [chain for chain in chains if chosen in (chain.id, problems[chain.problem_id].name, chain.problem_id)]
+    found = named or [chain for chain in chains if chain.id.startswith(chosen or "")]
     if not found:
         what = f"no chain '{chosen}'" if chosen else "no chain"
         raise UserError(f"{what} in {run.path}; there are: {_named(run, chains)}")

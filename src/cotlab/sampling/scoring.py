@@ -59,7 +59,8 @@ class _Responses:
     def of(self, rollout: Rollout) -> Response:
         prefix_id = rollout.prefix_id
         if prefix_id not in self.kept:
-            opened = self.run.prompt_text(prefix_id).rstrip().endswith(self.run.identity.think_open)
+            tag = self.run.identity.think_open
+            opened = bool(tag) and self.run.prompt_text(prefix_id).rstrip().endswith(tag)
             self.kept[prefix_id] = (self.run.kept_text(prefix_id), opened)
         text, thinking = self.kept[prefix_id]
         return Response(text + rollout.text, rollout.finish_reason, thinking)

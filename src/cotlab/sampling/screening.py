@@ -6,16 +6,14 @@ from collections.abc import Callable
 
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.problem import Problem
+from cotlab.chains.sample_idx import SCREENING
 from cotlab.chains.settings import SamplingSettings
 from cotlab.sampling.base_chains import NoChain
 from cotlab.sampling.draw import Sampler
 from cotlab.sampling.scoring import outcomes_at
 from cotlab.sampling.spec import Screen
 
-__all__ = ["SCREENING", "screen_problems"]
-
-SCREENING = 1_000_000
-"""First sample_idx of screening rollouts: a problem is chosen by them, so they are no draws of its value."""
+__all__ = ["screen_problems"]
 
 
 def screen_problems(

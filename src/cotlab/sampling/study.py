@@ -86,17 +86,20 @@ def run_study(config: StudyConfig, *, progress: Progress | None = None, dry: boo
     """
     progress, started = progress or Silent(), time.monotonic()
     problems, response = _problems(config)
-    scorer = load_scorer(config.scorer)
+    load_scorer(config.scorer)  # what cannot be is said before a model is loaded, which takes long
+    cap = config.budget_cap()
     with study_engine(config, progress) as (engine, template, card):
         spec = _spec(config, card.sampling)
-        with _run(config, _identity(engine, template), dry) as run:
+        identity = _identity(engine, template)
+        scorer = load_scorer(config.scorer, identity.tags)
+        with _run(config, identity, dry) as run:
             resampling = Resampling(
                 run,
                 engine,
                 spec,
                 scorer,
                 render=lambda problem: template.encode(problem, engine.tokenizer),
-                budget=config.budget_cap(),
+                budget=cap,
                 progress=progress,
                 asked=config.model_dump(mode="json", exclude={"run", "engine_options"}),
             )

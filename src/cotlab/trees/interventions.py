@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from cotlab.chains.chain import Chain
 from cotlab.interventions.base import Baseline
 from cotlab.runs import Run
+from cotlab.trees.begun import begun_at
+from cotlab.trees.conditions import ConditionIds, sampled_under
 from cotlab.trees.draws import Draws
-from cotlab.trees.passing import resolve_scorer
 from cotlab.trees.value import MIN_ROLLOUTS, value
 
 if TYPE_CHECKING:
@@ -36,13 +37,23 @@ class InterventionBranch:
         return f"{self.prefix_id}/{self.intervention_id}"
 
 
-def intervention_branches(run: Run, chain: Chain, *, scorer_id: str) -> list[InterventionBranch]:
+def intervention_branches(
+    run: Run, chain: Chain, *, scorer_id: str, condition: ConditionIds | None = None
+) -> list[InterventionBranch]:
     """Branches of a chain, in the order of its steps; baseline rollouts are none.
 
+    Args:
+        run: Where they are.
+        chain: A chain of the run.
+        scorer_id: Whose verdicts count.
+        condition: Settings and engine; None where the chain's rollouts are of one pair only.
+
     Raises:
-        UserError: Nobody of that name has scored.
+        UserError: Nobody of that name has scored, or there are several conditions and none is chosen.
     """
-    scorer_id = resolve_scorer(run, scorer_id)
+    condition = condition or sampled_under(run, chain)
+    if condition is None:
+        return []
     specs = {key: spec for key, spec in run.interventions().items() if key != Baseline().id}
     found = []
     for step in range(len(chain.steps) + 1):
@@ -50,36 +61,34 @@ def intervention_branches(run: Run, chain: Chain, *, scorer_id: str) -> list[Int
         if step and prefix.id == chain.prefix(step - 1).id:
             continue
         for key, spec in specs.items():
-            steered = {
-                row.id: row.steered_tokens or 0
-                for row in run.rollouts(prefix_id=prefix.id, intervention_id=key, bodies=False)
-            }
-            if not steered:
+            draws = begun_at(run, prefix.id, scorer_id=scorer_id, condition=condition, intervention_id=key, origin=step)
+            if not len(draws):
                 continue
-            rows = sorted(
-                run.outcome_rows(scorer_id, intervention_id=key, prefix_id=prefix.id), key=lambda row: row.sample_idx
+            kept = set(draws.rollout_ids.tolist())
+            steered = sum(
+                row.steered_tokens or 0
+                for row in run.rollouts(prefix_id=prefix.id, intervention_id=key, bodies=False)
+                if row.id in kept
             )
-            draws = Draws.of(
-                prefix.id,
-                [row.value["outcome"] for row in rows],
-                rollout_ids=[row.rollout_id for row in rows],
-                sample_idx=[row.sample_idx for row in rows],
-                origin=step,
-                keys=[row.value.get("key") for row in rows],
-            )
-            found.append(InterventionBranch(step, prefix.id, key, spec, draws, sum(steered.values())))
+            found.append(InterventionBranch(step, prefix.id, key, spec, draws, steered))
     return found
 
 
 def add_interventions(
-    tree: nx.DiGraph[str], run: Run, chain: Chain, *, scorer_id: str, min_n: int = MIN_ROLLOUTS
+    tree: nx.DiGraph[str],
+    run: Run,
+    chain: Chain,
+    *,
+    scorer_id: str,
+    condition: ConditionIds | None = None,
+    min_n: int = MIN_ROLLOUTS,
 ) -> int:
     """Add a chain's branches to its tree: nodes of kind `intervention`, edges of kind `intervene`.
 
     Returns:
         How many were added.
     """
-    branches = intervention_branches(run, chain, scorer_id=scorer_id)
+    branches = intervention_branches(run, chain, scorer_id=scorer_id, condition=condition)
     for branch in branches:
         n = len(branch.draws)
         depth = tree.nodes[branch.prefix_id]["depth"] + 1

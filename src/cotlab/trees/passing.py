@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ import numpy as np
 from cotlab.chains.chain import Chain
 from cotlab.chains.own_scorer import load_scorer
 from cotlab.chains.rollout import Rollout
+from cotlab.chains.sample_idx import APART
 from cotlab.chains.score import Outcome
 from cotlab.errors import UserError
 from cotlab.interventions.base import Baseline
@@ -154,11 +156,11 @@ def resolve_scorer(run: Run, name: str) -> str:
     """
     known = run.scorers()
     if ":" in name and name not in known:
-        name = load_scorer(name).id
+        name = load_scorer(name, run.identity.tags).id
     sources = [scorer for scorer in known if scorer.partition("@")[0] == name and "@" in scorer]
     if name not in known and sources:
         return sources[-1]
-    versions = [scorer for scorer in known if scorer.rpartition("/")[0] == name and scorer.rpartition("/")[2].isdigit()]
+    versions = [scorer for scorer in known if _version(scorer, name) is not None]
     if name not in known and not versions and name.partition("/")[0] == "answers":
         own = [scorer for scorer in known if next(run.outcome_rows(scorer), None) is not None]
         if len(own) == 1:  # an imported run has the verdicts of its makers
@@ -166,7 +168,13 @@ def resolve_scorer(run: Run, name: str) -> str:
     if name not in known and not versions:
         listed = ", ".join(known) or "none"
         raise UserError(f"scorer {name!r} has given no verdict in this run (there are: {listed}). Score it first")
-    return name if name in known else max(versions, key=lambda scorer: int(scorer.rpartition("/")[2]))
+    return name if name in known else max(versions, key=lambda scorer: _version(scorer, name) or 0)
+
+
+def _version(scorer: str, name: str) -> int | None:
+    """The version of a scorer of that name, without options; think tags behind it are the model's, no option."""
+    found = re.fullmatch(r"(.+)/(\d+)(?:@.*)?", scorer, re.DOTALL)
+    return int(found[2]) if found and found[1] == name else None
 
 
 def unfinished(run: Run, chain: Chain, *, scorer_id: str, condition: ConditionIds | None = None) -> dict[int, str]:
@@ -215,8 +223,10 @@ def _verdicts(run: Run, prefix_id: str, scorer_id: str, condition: ConditionIds)
 
 
 def _chosen_idx(run: Run, chain: Chain, condition: ConditionIds) -> int:
-    """Last sample index at the prompt that the choice of the chain looked at; −1 where the chain is no such sample."""
+    """Last sample index at the prompt that the choice of the chain looked at; −1 where it looked at no draw."""
     base = run.rollout(chain.rollout_id)
+    if base.sample_idx >= APART:
+        return -1
     same = (base.settings_id, base.engine_card_id) == (condition.settings_id, condition.engine_card_id)
     return base.sample_idx if same and base.prefix_id == chain.prefix(0).id else -1
 

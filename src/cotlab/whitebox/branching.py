@@ -123,7 +123,7 @@ def branch_chain(
     """
     if not 0 <= plan.step <= len(chain.steps):
         raise UserError(f"step {plan.step} lies beyond the chain, which has {len(chain.steps)} steps")
-    prefix, scorer = chain.prefix(plan.step), load_scorer("answers")
+    prefix, scorer = chain.prefix(plan.step), load_scorer("answers", run.identity.tags)
     spec = {"kind": "branch", "chain": chain.id, "step": plan.step, "vector": vector.id, "where": plan.where.to_json()}
     study = run.add_study({**spec, "doses": list(plan.doses), "n": plan.n}, plan.seed)
     sampler = Sampler(run, engine, study, seed=plan.seed, budget=budget, progress=progress or Silent())

@@ -83,7 +83,7 @@ def steer_report(
                 run.add_prefix(prefix, problem.id, text=sampled.tokenizer.decode(prefix.token_ids))
             study = run.add_study({**plan.to_json(), "model": model, "problems": problems}, plan.seed)
             sampler = Sampler(run, sampled, study, seed=plan.seed, budget=budget, progress=progress)
-            arms = Arms(run, sampled, sampler, load_scorer("answers"), its, settings, progress)
+            arms = Arms(run, sampled, sampler, load_scorer("answers", run.identity.tags), its, settings, progress)
             result = BehaviourStudy(arms, sampled, its, plan, progress).go(
                 making, judging, asking, sampled.shape.n_layers, vector
             )
