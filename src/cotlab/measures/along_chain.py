@@ -81,7 +81,7 @@ def chain_rollouts(
         chain: A chain of the run.
         scorer_id: Whose verdicts count: an id, or a bare name for its last version.
         condition: Settings and engine; None where the run holds rollouts of one pair only.
-        depth: Steps kept of each rollout after it leaves the chain; None: all of them (`sentence_importance`).
+        depth: Steps kept of each rollout after it leaves the chain; 0: none; None: all of them (`sentence_importance`).
         tokenizer: See `cotlab.trees.paths.paths`.
 
     Raises:

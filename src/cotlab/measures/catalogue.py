@@ -82,7 +82,7 @@ def measure_steps(
         chain,
         scorer_id=scorer_id,
         condition=condition,
-        depth=None if measure == "sentence" else 1,
+        depth=None if measure == "sentence" else 0 if measure == "resampling" and variant is None else 1,
         tokenizer=tokenizer,
     )
     similar = similarity or ExactText()

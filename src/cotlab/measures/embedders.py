@@ -25,8 +25,10 @@ from cotlab.errors import UserError
 __all__ = ["EMBEDDERS", "CharNgrams", "Embedder", "HiddenStates", "MiniLM", "embedder_by_name"]
 
 FloatArray = NDArray[np.float64]
-_REMEMBERED = 50_000
-"""Sentences whose vectors are kept: the same ones are compared again and again."""
+_REMEMBERED = 2**25
+"""Numbers in the vectors that are kept (256 MB): the same sentences are compared again and again."""
+_BLOCK = 512
+"""Sentences that are looked at together."""
 
 
 class Embedder:
@@ -48,7 +50,9 @@ class Embedder:
         """Cosines of all pairs, shape (len(left), len(right)), 1 for equal sentences."""
         if not left or not right:
             return np.zeros((len(left), len(right)))
-        cosines: FloatArray = np.clip(self.embed(left) @ self.embed(right).T, -1, 1)
+        others = self.embed(right).T
+        blocks = [left[start : start + _BLOCK] for start in range(0, len(left), _BLOCK)]
+        cosines: FloatArray = np.vstack([np.clip(self.embed(block) @ others, -1, 1) for block in blocks])
         codes = {text: code for code, text in enumerate(dict.fromkeys([*left, *right]))}
         same = np.equal.outer([codes[text] for text in left], [codes[text] for text in right])
         cosines[same] = 1.0
@@ -56,14 +60,17 @@ class Embedder:
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of unit length (zero where a text has nothing), [texts, dimensions]."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        if len(self._known) + len(new) > _REMEMBERED:
-            self._known.clear()
-            new = list(dict.fromkeys(texts))
-        if new:
-            vectors = np.asarray(self.vectors(new), dtype=np.float64)
+        wanted = list(dict.fromkeys(texts))
+        if self._known:
+            room = _REMEMBERED // len(next(iter(self._known.values())))
+            if len(self._known) + sum(text not in self._known for text in wanted) > room:
+                self._known.clear()
+        new = [text for text in wanted if text not in self._known]
+        for start in range(0, len(new), _BLOCK):
+            block = new[start : start + _BLOCK]
+            vectors = np.asarray(self.vectors(block), dtype=np.float64)
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            self._known.update(zip(new, vectors / np.where(lengths > 0, lengths, 1), strict=True))
+            self._known.update(zip(block, vectors / np.where(lengths > 0, lengths, 1), strict=True))
         return np.array([self._known[text] for text in texts])
 
     def vectors(self, texts: Sequence[str]) -> Any:

@@ -110,17 +110,27 @@ SIMILARITIES: dict[str, Callable[[Problem], Similarity]] = {
 """Similarities by the names that the command line takes; made for the problem of a chain."""
 
 
+def similarity_maker(name: str) -> Callable[[Problem], Similarity]:
+    """What makes the similarity of that name for one problem after another; a model is loaded once for all of them.
+
+    Raises:
+        UserError: There is none, or what it needs is not installed.
+    """
+    if name in SIMILARITIES:
+        return SIMILARITIES[name]
+    from cotlab.measures.embedders import embedder_by_name
+
+    embedder = embedder_by_name(name, others=tuple(SIMILARITIES))
+    return lambda problem: embedder
+
+
 def load_similarity(name: str, problem: Problem) -> Similarity:
     """The similarity of that name, for a problem.
 
     Raises:
         UserError: There is none, or it does not fit the problem.
     """
-    if name in SIMILARITIES:
-        return SIMILARITIES[name](problem)
-    from cotlab.measures.embedders import embedder_by_name
-
-    return embedder_by_name(name, others=tuple(SIMILARITIES))
+    return similarity_maker(name)(problem)
 
 
 def alike(similarity: Similarity, left: Sequence[str], right: Sequence[str]) -> NDArray[np.bool_]:

@@ -162,6 +162,8 @@ def _posterior(metric: Divergence, parts: NDArray[np.int64], rng: np.random.Gene
     The first distribution is a mixture: of the second, for the members of both, and of its own; the weight is the
     chance of passing on.
     """
+    if parts.shape[1] == 1:  # an answer that nobody gave yet may be given
+        parts = np.pad(parts, ((0, 0), (0, 1)))
     only1, shared, only2 = parts
     second = rng.dirichlet(shared + only2 + PRIOR, size=DRAWS)
     own = rng.dirichlet(only1 + PRIOR, size=DRAWS)

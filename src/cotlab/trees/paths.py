@@ -19,8 +19,9 @@ from cotlab.trees.passing import Passage, walk
 
 __all__ = ["RolloutPath", "lengthened", "paths", "saying"]
 
-_WINDOW = 4_000
-"""Characters (tokens) of a rollout that are cut at first: enough for one step, where a rollout may have a thousand."""
+_WINDOWS = (600, 4_000)
+"""Characters (tokens) of a rollout that are cut at first, and then: enough for one step, where a rollout may have a
+thousand."""
 
 
 _Cuttable = TypeVar("_Cuttable", str, tuple[int, ...])
@@ -51,7 +52,7 @@ def paths(
         chain: A chain of the run.
         scorer_id: Whose verdicts count.
         condition: Settings and engine; None where the run holds rollouts of one pair only.
-        depth: How many steps after leaving the chain; None: all.
+        depth: How many steps after leaving the chain; 0: none, which cuts nothing; None: all.
         tokenizer: Cuts on token boundaries, as the chain was cut; without one the stored text is cut, which differs
             only where a cut falls inside a token.
 
@@ -59,7 +60,7 @@ def paths(
         UserError: What `chain_draws` raises, or the cutter cuts tokens and there is no tokenizer.
     """
     cutter = get_cutter(chain.cutter_id)
-    if cutter.rule is None and tokenizer is None:
+    if cutter.rule is None and tokenizer is None and depth != 0:
         raise UserError(f"cutter {cutter.id} cuts tokens: load the model's tokenizer to follow rollouts with it")
     for passage, rollout in walk(run, chain, scorer_id=scorer_id, condition=condition):
         yield RolloutPath(
@@ -125,9 +126,10 @@ def _next_steps(
 
 
 def _first(whole: _Cuttable, cut: Callable[[_Cuttable], list[str]], depth: int | None) -> list[str]:
-    """First `depth` steps; the last step of a part may go on beyond it, so one more must have been found."""
-    if depth is not None and len(whole) > _WINDOW:
-        steps = cut(whole[:_WINDOW])
-        if len(steps) > depth:
+    """First `depth` steps; the last ones of a part may go on beyond it, so two more must have been found."""
+    if depth == 0:
+        return []
+    for window in _WINDOWS if depth is not None else ():
+        if len(whole) > window and len(steps := cut(whole[:window])) > depth + 1:
             return steps[:depth]
     return cut(whole)[:depth]
