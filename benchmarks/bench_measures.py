@@ -2,7 +2,7 @@
 
     python benchmarks/bench_measures.py [--rollouts 100000] [--seed 0] [--json]
 
-The run is made with a seed: chains of 50 sentences, 90 rollouts from each of their prefixes and 10 answers forced at it.
+The run is made with a seed: chains of 50 sentences, with 90 rollouts and 10 forced answers from each of their prefixes.
 A rollout says the chain's own sentence with chance 1/2, else goes on by itself, out of 2,000 sentences; right answers
 grow more frequent along the chain. Each family runs over all chains in a process of its own, so that its peak memory is
 its own; the first row opens the run and reads its chains, which all others do too.
@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cotlab.chains.chain import Chain
 from cotlab.chains.cutting import get_cutter
@@ -34,12 +35,15 @@ from cotlab.interventions import Baseline, ForceAnswer
 from cotlab.models.engine_card import EngineCard
 from cotlab.runs import NewPrefix, Run, RunIdentity
 
+if TYPE_CHECKING:
+    from cotlab.measures import Metric
+
 IDENTITY = RunIdentity("bench", "bench", "plain", "<think>", "</think>")
 SETTINGS, BASELINE, SCORER = SamplingSettings(), Baseline(), "answers/1"
 CARD = EngineCard("markov", "bench", "0", "bench", "plain", "float32")
 CUTTER = get_cutter("sentences").id
 STEPS, DRAWN, FORCED, POOL, SAID, TOKENS = 50, 90, 10, 2_000, 12, 12
-"""Sentences of a chain; rollouts and forced answers of a prefix; different sentences; sentences a rollout says; tokens."""
+"""Sentences of a chain; rollouts and forced answers of a prefix; sentences in all, in a rollout; tokens."""
 STUB = ForceAnswer("</think> \\boxed{")
 
 
@@ -128,16 +132,16 @@ def verdict(answer: str) -> dict[str, str]:
     return {"answer": answer, "key": answer, "outcome": "correct" if answer == "7" else "wrong"}
 
 
-def family(measure: str, similarity: str = "text", **asked: str) -> Callable[[Run, Chain], object]:
+def family(
+    measure: str, similarity: str = "text", *, metric: Metric = "delta-v", variant: str | None = None
+) -> Callable[[Run, Chain], object]:
     """One measure of every step."""
 
     def work(run: Run, chain: Chain) -> object:
         from cotlab.measures import load_similarity, measure_steps
 
-        problem = run.problems()[chain.problem_id]
-        return measure_steps(
-            run, chain, measure, scorer_id=SCORER, similarity=load_similarity(similarity, problem), **asked
-        )  # type: ignore[arg-type]  # the metric's name
+        similar = load_similarity(similarity, run.problems()[chain.problem_id])
+        return measure_steps(run, chain, measure, scorer_id=SCORER, metric=metric, variant=variant, similarity=similar)
 
     return work
 
@@ -239,7 +243,9 @@ def main() -> None:
     if options.json:
         print(json.dumps({"rollouts": rollouts, "chains": chains, "families": found}))
         return
-    print(f"## Measures\n\n{rollouts:,} rollouts of {chains} chains of {STEPS} sentences; all chains, one after another\n")
+    print(
+        f"## Measures\n\n{rollouts:,} rollouts of {chains} chains of {STEPS} sentences; all chains, one after another\n"
+    )
     print("| measure | seconds | CPU seconds | peak MB |\n|---|---:|---:|---:|")
     for name, row in found.items():
         print(f"| {name} | {row['seconds']:.2f} | {row['cpu_seconds']:.2f} | {row['peak_mb']:.0f} |")

@@ -1,6 +1,15 @@
 """Coverage, null floor and false positives of KL, TV and counterfactual importance, by simulation; see README.md.
 
 python experiments/divergences/run.py [--studies 100] [--out results.json]
+python experiments/divergences/run.py --fresh 60 --seed 20261122 --studies 50      # fresh.json, and its table
+
+With --fresh the laws are drawn at random:
+
+1. A pair of laws has 2, 3, 5, 10 or 20 answers. Before the step p is from a symmetric Dirichlet whose concentration is
+   log-uniform in [0.1, 3]; after it p is the same (one pair in four), or (1 − w) of it and w of another law of that
+   Dirichlet, w uniform in [0, 1].
+2. Every pair has a cell for 20 and 100 rollouts from either prefix, none or 40% of the first saying the step.
+3. The table groups cells; the lowest cell of each group stands beside its mean.
 """
 
 from __future__ import annotations
@@ -8,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +112,79 @@ def published_null(studies: int, rng: np.random.Generator) -> dict[str, dict[str
     return found
 
 
+ANSWERS = (2, 3, 5, 10, 20)
+EQUAL = 0.25
+"""Share of pairs of which both laws are one."""
+
+
+def drawn_laws(count: int, rng: np.random.Generator) -> list[tuple[Array, Array]]:
+    """Pairs of laws, before the step and after it."""
+    found = []
+    for _ in range(count):
+        concentration = np.full(int(rng.choice(ANSWERS)), np.exp(rng.uniform(np.log(0.1), np.log(3))))
+        before, other = rng.dirichlet(concentration, size=2)
+        weight = 0.0 if rng.random() < EQUAL else rng.uniform()
+        found.append((before, (1 - weight) * before + weight * other))
+    return found
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Coverage by metric, number of rollouts and kind of pair, as Markdown."""
+    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        kind = "equal" if row["equal"] else "2 or 3 answers" if row["answers"] <= 3 else "5 to 20 answers"
+        groups[row["metric"], kind, row["n"]].append(row)
+        groups[row["metric"], "all", row["n"]].append(row)
+    lines = [
+        "| metric | laws | n | cells | coverage | lowest cell | bias | null mean | null q95 | rejected |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for (metric, kind, n), cells in sorted(groups.items()):
+        mean = {name: float(np.mean([one[name] for one in cells])) for name in cells[0] if name != "metric"}
+        lowest = min(one["coverage"] for one in cells)
+        lines.append(
+            f"| {metric} | {kind} | {n} | {len(cells)} | {mean['coverage']:.3f} | {lowest:.2f} | {mean['bias']:+.3f} "
+            f"| {mean['null_mean']:.3f} | {mean['null_q95']:.3f} | {mean['rejected']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def fresh(laws: int, studies: int, seed: int) -> list[dict[str, Any]]:
+    """Cells of pairs of laws that are drawn at random."""
+    rng = np.random.default_rng(seed)
+    return [
+        {
+            "law": number,
+            "answers": len(before),
+            "equal": bool(np.array_equal(before, after)),
+            "n": n,
+            "passing": passing,
+            "metric": metric,
+            **cell(before, after, n, passing, metric, studies, rng),
+        }
+        for number, (before, after) in enumerate(drawn_laws(laws, rng))
+        for n in SIZES
+        for passing in (0.0, 0.4)
+        for metric in METRICS
+    ]
+
+
 def main() -> None:
     """Simulate, write results.json."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--studies", type=int, default=100)
-    parser.add_argument("--out", type=Path, default=HERE / "results.json")
+    parser.add_argument("--out", type=Path, help="default: results.json, or fresh.json, beside this script")
+    parser.add_argument("--fresh", type=int, default=0, help="draw so many pairs of laws instead")
+    parser.add_argument("--seed", type=int, default=0, help="of the laws that are drawn")
     asked = parser.parse_args()
+    out = asked.out or HERE / ("fresh.json" if asked.fresh else "results.json")
+    if asked.fresh:
+        began, rows = time.process_time(), fresh(asked.fresh, asked.studies, asked.seed)
+        seconds = round(time.process_time() - began, 1)
+        told = {"seed": asked.seed, "studies": asked.studies, "divergences": rows, "cpu_seconds": seconds}
+        out.write_text(json.dumps(told, indent=1) + "\n")
+        print(f"{asked.fresh} pairs of laws, {asked.studies} studies a cell, {seconds} CPU seconds\n\n{table(rows)}")
+        return
     started, rng, rows = time.process_time(), np.random.default_rng(0), []
     for name, (own, after) in LAWS.items():
         for n in SIZES:
@@ -127,7 +204,7 @@ def main() -> None:
         "published_null": published_null(asked.studies, rng),
         "cpu_seconds": round(time.process_time() - started, 1),
     }
-    asked.out.write_text(json.dumps(result, indent=1) + "\n")
+    out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -67,10 +67,10 @@ def test_one_condition_must_be_chosen_where_there_are_two(run):
     mixed = cotlab("progress", run)
     assert mixed.returncode == 2 and mixed.stderr.count("\n") == 1 and "Choose one" in mixed.stderr
     wrong = cotlab("progress", run, "--condition", "zz:zz")
-    assert wrong.returncode == 2 and "fits 0 settings and 0 engines" in wrong.stderr
-    settings, engine = wrong.stderr.split("of settings ")[1].strip().split(" and engines ")
-    ok = document("progress", run, "--condition", f"{settings.split(', ')[0]}:{engine.split(', ')[0]}")
-    assert ok["chains"]
+    assert wrong.returncode == 2 and "no rollouts are under condition 'zz:zz'" in wrong.stderr
+    for name in (wrong.stderr.split("--condition: ")[1].split(" ")[0], "top_p=0.9"):
+        for command in ("progress", "determinism"):
+            assert document(command, run, "--condition", name)["chains"]
 
 
 @pytest.mark.parametrize("command", ["forks", "determinism", "progress"])
@@ -78,7 +78,7 @@ def test_faults_are_one_line(run, command, tmp_path: Path):
     for arguments, message in (
         ((str(tmp_path / "none"),), "there is no run"),
         ((run, "--chain", "zz"), "no chain 'zz'"),
-        ((run, "--scorer", "nobody"), "scorer 'nobody' has given no verdict"),
+        ((run, "--scorer", "nobody", "--condition", "top_p=0.9"), "scorer 'nobody' has given no verdict"),
     ):
         done = cotlab(command, *arguments)
         assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1

@@ -139,6 +139,9 @@ def test_avoided_steps(run: Path) -> None:
         (["importance", "--scorer", "nobody"], "nobody"),
         (["importance", "--chain", "zzz"], "'zzz'"),
         (["edit"], "nothing to edit"),
+        (["edit", "--step", "1", "--on-policy"], "--step and --replace"),
+        (["edit", "--step", "1", "--on-policy", "--replace", "a", "--delete"], "not --delete"),
+        (["edit", "--step", "99", "--on-policy", "--replace", "a"], "step 99"),
         (["edit", "--step", "1"], "--step alone"),
         (["edit", "--delete"], "--step with it"),
         (["edit", "--step", "1", "--delete", "--insert", "a"], "use one of"),
@@ -171,7 +174,47 @@ def test_two_conditions_in_one_run_are_one_line(tmp_path: Path) -> None:
     for temperature in ("1.0", "0.8"):
         done = cotlab(*greedy, "-n", "12", "--temperature", temperature, "--run", tmp_path / "run")
         assert done.returncode == 0, done.stderr
-    assert "2 conditions" in one_line("importance", tmp_path / "run")
+    for command in ("importance", "graph", "tree"):
+        assert "2 conditions. Choose one with --condition" in one_line(command, tmp_path / "run")
+    assert "2 conditions" in one_line("export", tmp_path / "run", tmp_path / "out", "--format", "math-rollouts")
+    (chain,) = document("importance", tmp_path / "run", "--condition", "temperature=0.8")["chains"]
+    assert chain["steps"][0]["n1"] == 12
+    assert document("graph", tmp_path / "run", "--condition", "temperature=0.8")["rollouts"] < 120
+    exported = ("export", tmp_path / "run", tmp_path / "out", "--format", "math-rollouts")
+    written = document(*exported, "--condition", "temperature=0.8")["written"]
+    assert any("temperature_0.8" in path for path in written)
+
+
+def test_on_policy_edits_compare_rollouts_that_say_it_of_their_own_accord(run: Path) -> None:
+    asked = ("edit", run, "--step", "1", "--on-policy")
+    step = document("importance", run, "--measure", "counterfactual")["chains"][0]["steps"][1]
+    found = document(*asked, "--replace", step["text"], "-n", "60")
+    assert found["sampled_now"] == 0  # the study drew them
+    assert found["share"]["n"] == 60 and found["effect"]["n2"] == round(60 * found["share"]["value"])
+    assert found["effect"]["method"].endswith("on-policy")
+    assert document(*asked, "--replace", step["text"], "-n", "80")["sampled_now"] == 20
+    never = document(*asked, "--replace", "Never said.", "-n", "60")
+    assert never["effect"]["value"] is None
+    assert never["effect"]["reason"] == f"0 of {never['share']['n']} rollouts say it, at least 10 are needed"
+
+
+def test_categories_stand_beside_the_steps(run: Path) -> None:
+    steps = document("importance", run)["chains"][0]["steps"]
+    assert all(step["category"] for step in steps)  # the run was labelled when it was sampled
+    assert " category " in cotlab("importance", run).stdout.splitlines()[1]
+
+
+def test_a_similarity_groups_alternatives_and_what_is_said_next(run: Path) -> None:
+    def at_step_1(*options: str) -> list[dict]:
+        return document("tree", run, "--step", "1", *options)["steps"][0]["alternatives"]
+
+    def entropy(*options: str) -> float:
+        return document("determinism", run, *options)["chains"][0]["positions"][1]["next_entropy"]["value"]
+
+    apart, merged = at_step_1("--similarity", "text"), at_step_1("--similarity", "chars@-1")
+    assert len(apart) == len(at_step_1()) == 2 and len(merged) == 1  # at cosine -1 all sentences are alike
+    assert merged[0]["n"] == sum(one["n"] for one in apart)
+    assert entropy() > 0.5 and entropy("--similarity", "chars@-1") == 0
 
 
 def test_what_is_exported_can_be_imported(run: Path, tmp_path: Path) -> None:

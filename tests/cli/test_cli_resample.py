@@ -159,14 +159,14 @@ def test_few_rollouts_at_few_positions_are_told_in_words(tmp_path: Path) -> None
     assert re.search(r"^0–\d+ ", few.stdout, re.M)  # all steps as one
 
 
-def test_a_run_of_two_conditions_shows_one_and_names_the_other(tmp_path: Path) -> None:
+def test_a_run_of_two_conditions_lists_them_and_shows_the_one_asked_for(tmp_path: Path) -> None:
     run = str(tmp_path / "run")
     assert cotlab(*STUDY, "--run", run).returncode == 0
     assert cotlab(*STUDY, "--run", run, "--positions", "0", "--temperature", "0.5").returncode == 0
-    shown = cotlab("tree", run)  # of the first chain: only its prompt was sampled at the other temperature
-    assert shown.returncode == 0
-    assert "shown: settings" in shown.stderr and "temperature 0.5" in shown.stderr.partition("also there")[2]
-    chosen = json.loads(cotlab("tree", run, "--json", "--settings", "temperature=0.5").stdout)
+    mixed = cotlab("tree", run)  # of the first chain: only its prompt was sampled at the other temperature
+    assert mixed.returncode == 2 and len(mixed.stderr.splitlines()) == 1
+    assert "Choose one with --condition" in mixed.stderr and "temperature 0.5" in mixed.stderr
+    chosen = json.loads(cotlab("tree", run, "--json", "--condition", "temperature=0.5").stdout)
     assert [step["value_before"]["n"] for step in chosen["steps"]] == [60]
-    wrong = cotlab("export", run, str(tmp_path / "tree.json"), "--settings", "temperature=0.7")
-    assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1 and "there are: settings" in wrong.stderr
+    wrong = cotlab("export", run, str(tmp_path / "tree.json"), "--condition", "temperature=0.7")
+    assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1 and "Choose one with" in wrong.stderr

@@ -24,6 +24,13 @@ def test_members_of_one_problem_count_once():
     assert often.n == 250
 
 
+def test_thousands_of_right_and_wrong_rollouts_are_a_binomial():
+    values = np.arange(40_000) < 10_000
+    found = cluster_mean(values, range(40_000), n_boot=4000)
+    half = 1.96 * np.sqrt(0.25 * 0.75 / 40_000)
+    assert (found.low, found.high) == pytest.approx((0.25 - half, 0.25 + half), abs=half / 10)
+
+
 def test_equal_seeds_give_equal_intervals():
     values, labels = np.arange(12.0) ** 1.7, list("aabbccddeeff")
     assert cluster_mean(values, labels, seed=5) == cluster_mean(values, labels, seed=5)

@@ -54,6 +54,15 @@ def test_a_single_answer_is_no_difference():
     assert (found.value, found.low, found.p, found.null_q95) == (0, 0, 1, 0)
 
 
+@pytest.mark.parametrize("metric", ["kl", "tv"])
+def test_an_answer_that_nobody_gave_yet_is_not_ruled_out(metric):
+    """95% of studies of 20 rollouts see one answer only where the other has probability 0.0025."""
+    before, after = [0.9975, 0.0025], [1.0, 0.0]
+    truth = float(total_variation(before, after)) if metric == "tv" else float(kl_divergence(before, [0.999, 0.001]))
+    small, large = (divergence_estimate([n], [n], metric=metric) for n in (20, 200))
+    assert small.high > truth and 0 < large.high < small.high
+
+
 def test_too_few_give_a_reason_and_wrong_counts_are_refused():
     few = divergence_estimate([3, 4], [30, 2], min_n=10)
     assert few.value is None and "7 rollouts in the first sample" in few.reason

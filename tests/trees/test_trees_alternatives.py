@@ -1,3 +1,4 @@
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -89,3 +90,22 @@ def test_tiny_states_join_different_words():
     assert max(len(texts) for texts in said.values()) > 3
     with pytest.raises(UserError, match="no exact states"):
         by_tiny_state(Problem("What is 6 x 7?"))
+
+
+def test_first_steps_are_those_of_the_whole_however_little_is_cut():
+    from cotlab.chains.cutting import get_cutter
+    from cotlab.trees.paths import _first
+
+    cutter, rng, asked = get_cutter("sentences"), Random(4), []
+    sayings = ["So 3 + 4 = 7.", "Wait.", "Hmm, no.", "\\[ x^2 = 4. \\]", "1. Let k be 2, e.g. even.\n\n", "Is it? Yes!"]
+
+    def cut(part: str) -> list[str]:
+        asked.append(len(part))
+        return [part[start:end] for start, end in pairwise((0, *cutter.cut_text(part)))]
+
+    for _ in range(60):
+        text = " ".join(rng.choices(sayings, k=400))
+        whole = cut(text)
+        asked.clear()
+        assert [_first(text, cut, depth) for depth in (0, 1, 3)] == [[], whole[:1], whole[:3]]
+        assert max(asked) < len(text) / 4

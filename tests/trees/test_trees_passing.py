@@ -124,20 +124,23 @@ def test_an_unknown_scorer_is_named(study):
 def test_a_condition_is_chosen_by_a_short_name(study):
     problem, prompt = study.problem("Q")
     chain = study.main_path(problem, prompt)
-    assert choose_condition(study.run, [chain]) == (None, None)
+    assert choose_condition(study.run, [chain]) is None
     study.draw(prompt, range(3))
-    assert choose_condition(study.run, [chain]) == (None, None)
+    assert choose_condition(study.run, [chain]) is None
     other = SamplingSettings(temperature=0.5, max_tokens=64)
     study.draw(prompt, range(4), settings=other)
     card_id = study.engine.card.id
-    last, told = choose_condition(study.run, [chain])
-    assert last == ConditionIds(other.id, card_id)
-    assert told.startswith(f"shown: settings {other.id[:6]} (temperature 0.5, top_p 0.95), engine card {card_id[:6]}")
-    assert f"also there: settings {SETTINGS.id[:6]} (temperature 1.0, top_p 1.0)" in told and "3 rollouts" in told
-    for name in (SETTINGS.id[:4], "temperature=1", "temperature=1.0,top_p=1"):
-        assert choose_condition(study.run, [chain], settings=name) == (ConditionIds(SETTINGS.id, card_id), None)
-    assert choose_condition(study.run, [chain], settings="top_p=1", engine="markov")[0].settings_id == SETTINGS.id
-    for asked in ({"settings": "temperature=0.7"}, {"settings": "zzz"}, {"engine": "vllm"}, {"settings": "colour=1"}):
-        with pytest.raises(UserError, match=f"no rollouts under .*; there are: settings {SETTINGS.id[:6]}") as caught:
-            choose_condition(study.run, [chain], **asked)
+    here, there = (f"{one.id[:6]}:{card_id[:6]}" for one in (SETTINGS, other))
+    with pytest.raises(UserError, match="rollouts of 2 conditions. Choose one with --condition: ") as caught:
+        choose_condition(study.run, [chain])
+    assert f"{here} (temperature 1.0, top_p 1.0, markov, 3 rollouts)" in str(caught.value)
+    assert f"{there} (temperature 0.5, top_p 0.95, markov, 4 rollouts)" in str(caught.value)
+    for name in (SETTINGS.id[:4], here, "temperature=1", "temperature=1.0,top_p=1", "top_p=1:markov"):
+        assert choose_condition(study.run, [chain], name) == ConditionIds(SETTINGS.id, card_id)
+    assert choose_condition(study.run, [chain], there) == ConditionIds(other.id, card_id)
+    for asked in ("temperature=0.7", "zzz", ":vllm", "colour=1"):
+        with pytest.raises(UserError, match=f"no rollouts are under condition '{asked}' .*{here}") as caught:
+            choose_condition(study.run, [chain], asked)
         assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="rollouts of 2 conditions are under condition ':markov'"):
+        choose_condition(study.run, [chain], ":markov")

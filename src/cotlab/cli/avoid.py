@@ -31,10 +31,5 @@ def avoid(
     """Resample wherever these steps come up: resilience, counterfactual++, and what several steps do together."""
     from cotlab.cli.avoiding import AvoidRequest, carry_out
 
-    opening = {
-        "model": model,
-        "engine": engine,
-        "engine_options": options.engine_options(engine_option) or None,
-        "budget": budget,
-    }
+    opening = options.opening(model, engine, engine_option, budget)
     carry_out(AvoidRequest(run, chain, steps, joint, similarity, rounds, rollouts, metric), opening, json=json)

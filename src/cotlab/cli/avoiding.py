@@ -22,6 +22,7 @@ from cotlab.measures import (
     alike,
     avoiding_effect,
     checked_metric,
+    comparable_anywhere,
     interaction,
     load_similarity,
     resilience,
@@ -88,7 +89,8 @@ def carry_out(request: AvoidRequest, opening: Mapping[str, Any], *, json: bool) 
     ):
         chain = find_chain(again.run, request.chain)
         steps = request.chosen(chain)
-        similar = load_similarity(request.similarity, again.run.problems()[chain.problem_id])
+        problem = again.run.problems()[chain.problem_id]
+        similar = comparable_anywhere(load_similarity(request.similarity, problem))
         sampler = again.sampler({"kind": "avoid", "chain": chain.id, "steps": list(steps), "similarity": similar.id})
         parts = subsets(steps) if request.joint else [steps]
         found = {part: _avoided(again, sampler, chain, part, steps[0], similar, request) for part in parts}

@@ -23,9 +23,10 @@ __all__ = ["determinism"]
 @app.command()
 def determinism(
     run: options.RunFolder,
-    chain: Annotated[str | None, typer.Option(help="Id of a chain (or its start); default: all.")] = None,
-    scorer: Annotated[str, typer.Option(help="Whose answers count.")] = "answers",
-    condition: options.ConditionText = None,
+    chain: options.Chains = None,
+    scorer: options.ScorerName = "answers",
+    condition: options.Condition = None,
+    similarity: options.SimilarityName = "text",
     control: Annotated[
         int, typer.Option(help="Draw so many rollouts at temperature 0, together and alone, at each position.", min=0)
     ] = 0,
@@ -37,24 +38,28 @@ def determinism(
     json: options.Json = False,
 ) -> None:
     """How alike what follows is, by steps kept; --control tells the engine's own part."""
-    from cotlab.cli.chosen import chosen_condition
     from cotlab.cli.output import print_json
-    from cotlab.measures import chain_determinism
+    from cotlab.measures import chain_determinism, similarity_maker
     from cotlab.runs import Run
     from cotlab.sampling import find_chains
+    from cotlab.trees import choose_condition
 
     if control:
-        _draw(run, chain, control, positions, model, engine, options.engine_options(engine_option), budget)
+        _draw(run, chain, control, positions, options.opening(model, engine, engine_option, budget))
+    similar = similarity_maker(similarity)
     with Run.open(run) as store:
-        ids = chosen_condition(store, condition)
-        found = [
-            (one, chain_determinism(store, one, scorer_id=scorer, condition=ids), _controls(store, one))
-            for one in find_chains(store, chain)
-        ]
+        chains, problems = find_chains(store, chain), store.problems()
+        ids = choose_condition(store, chains, condition)
+        found = []
+        for one in chains:
+            alike = similar(problems[one.problem_id])
+            rows = chain_determinism(store, one, scorer_id=scorer, condition=ids, similarity=alike)
+            found.append((one, rows, _controls(store, one)))
     if json:
         print_json(
             {
                 "run": str(run),
+                "similarity": similarity,
                 "chains": [
                     {
                         "chain": one.id,
@@ -67,19 +72,10 @@ def determinism(
         )
         return
     for one, rows, controls in found:
-        _print(one, rows, controls)
+        _print(one, rows, controls, similar(problems[one.problem_id]).id)
 
 
-def _draw(
-    path: Path,
-    chain: str | None,
-    repeats: int,
-    positions: str,
-    model: str | None,
-    engine: str | None,
-    engine_options: dict[str, Any],
-    budget: str | None,
-) -> None:
+def _draw(path: Path, chain: str | None, repeats: int, positions: str, opening: dict[str, Any]) -> None:
     from cotlab.cli.progress import Bar
     from cotlab.sampling import Positions, draw_greedy_control, find_chains, revisit
 
@@ -87,15 +83,7 @@ def _draw(
     with (
         Bar() as bar,
         contextlib.redirect_stdout(sys.stderr),
-        revisit(
-            path,
-            engine=engine,
-            engine_options=engine_options or None,
-            model=model,
-            budget=budget,
-            progress=bar,
-            check=lambda found: find_chains(found, chain),
-        ) as again,
+        revisit(path, progress=bar, check=lambda found: find_chains(found, chain), **opening) as again,
     ):
         sampler = again.sampler({"kind": "determinism control", "positions": positions, "repeats": repeats})
         for one in find_chains(again.run, chain):
@@ -117,14 +105,28 @@ def _controls(store: Any, chain: Chain) -> tuple[Control, ...]:
     )
 
 
-def _print(chain: Chain, rows: tuple[Determinism, ...], controls: tuple[Control, ...]) -> None:
+def _print(chain: Chain, rows: tuple[Determinism, ...], controls: tuple[Control, ...], alike: str) -> None:
+    from rich.text import Text
+
     from cotlab.cli.chosen import number, step_text
-    from cotlab.cli.output import print_table
+    from cotlab.cli.output import out, print_table
     from cotlab.cli.results import interval, plain
 
     print_table(
-        f"chain {chain.id}: what follows the first K steps (shares in percent, entropies in nats, 95% intervals)",
-        [">K", ">n", ">answered", ">agreement", ">as the chain", ">exact text", ">H answers", ">H texts", "next step"],
+        f"chain {chain.id}: what follows the first K steps (shares in percent, entropies in nats, 95% intervals; "
+        f"next: {alike})",
+        [
+            ">K",
+            ">n",
+            ">answered",
+            ">agreement",
+            ">as the chain",
+            ">exact text",
+            ">H answers",
+            ">H next",
+            ">H texts",
+            "next",
+        ],
         [
             [
                 str(row.position),
@@ -134,13 +136,16 @@ def _print(chain: Chain, rows: tuple[Determinism, ...], controls: tuple[Control,
                 interval(row.same_as_chain),
                 interval(row.exact_text),
                 number(row.answer_entropy),
+                number(row.next_entropy),
                 number(row.text_entropy),
                 plain(step_text(chain, row.position)),
             ]
             for row in rows
         ],
-        wide=8,
+        wide=9,
     )
+    for reason in _reasons(rows):
+        out().print(Text(f"– stands where there is no number: {reason}", style="dim"))
     if not controls:
         return
     print_table(
@@ -157,3 +162,14 @@ def _print(chain: Chain, rows: tuple[Determinism, ...], controls: tuple[Control,
             for row in controls
         ],
     )
+
+
+def _reasons(rows: tuple[Determinism, ...]) -> list[str]:
+    """Why numbers are missing, each reason once, those that concern the most first."""
+    from collections import Counter
+
+    from cotlab.stats import Estimate
+
+    found = (getattr(row, name) for row in rows for name in row.__slots__)
+    reasons = Counter(str(one.reason) for one in found if isinstance(one, Estimate) and one.value is None)
+    return [reason for reason, _ in reasons.most_common(4)]

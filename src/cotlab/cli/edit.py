@@ -20,6 +20,10 @@ def edit(  # one parameter an option: that is what typer reads
     step: Annotated[int | None, typer.Option(help="The edited step, or before which text is put.", min=0)] = None,
     insert: Annotated[str | None, typer.Option(help="Put this text before the step.")] = None,
     replace: Annotated[str | None, typer.Option(help="Say this in the place of the step.")] = None,
+    on_policy: Annotated[
+        bool, typer.Option("--on-policy", help="With --replace: of rollouts that say it of their own accord.")
+    ] = False,
+    similarity: options.SimilarityName = "text",
     delete: Annotated[bool, typer.Option("--delete", help="Leave the step out.")] = False,
     keep: Annotated[int | None, typer.Option(help="Steps kept; default: up to the edited one.", min=0)] = None,
     hint: Annotated[str | None, typer.Option(help="Put this text behind the question in the prompt.")] = None,
@@ -42,6 +46,8 @@ def edit(  # one parameter an option: that is what typer reads
         "step": step,
         "insert": insert,
         "replace": replace,
+        "on_policy": on_policy,
+        "similarity": similarity,
         "delete": delete,
         "keep": keep,
         "hint": hint,
@@ -49,10 +55,5 @@ def edit(  # one parameter an option: that is what typer reads
         "force_answer": force_answer,
         "stub": stub,
     }
-    opening = {
-        "model": model,
-        "engine": engine,
-        "engine_options": options.engine_options(engine_option) or None,
-        "budget": budget,
-    }
+    opening = options.opening(model, engine, engine_option, budget)
     carry_out(EditRequest(run, chain, rollouts, metric, **asked), opening, dry=dry_run, json=json)

@@ -7,6 +7,7 @@ import json as json_
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,21 @@ from cotlab.cli.output import out, print_json
 from cotlab.cli.progress import Bar
 from cotlab.errors import DataError, UserError
 from cotlab.interventions import AddToPrompt, DeleteStep, Edit, EditedPrefix, InsertText, ReplaceStep, edits_from_json
-from cotlab.measures import Metric, checked_metric, measure_steps, step_effect
+from cotlab.measures import (
+    Metric,
+    chain_rollouts,
+    checked_metric,
+    load_similarity,
+    measure_steps,
+    on_policy_effect,
+    step_effect,
+)
+from cotlab.reports.labels import step_labels
 from cotlab.reports.text import format_p
 from cotlab.runs import Run
 from cotlab.sampling import Revisit, draw_edited, draw_forced, find_chain, revisit
 from cotlab.stats import Estimate
-from cotlab.trees import ConditionIds, begun_at, chain_draws
+from cotlab.trees import MIN_ROLLOUTS, ConditionIds, begun_at, chain_draws
 
 __all__ = ["EditRequest", "carry_out"]
 
@@ -40,6 +50,8 @@ class EditRequest:
     step: int | None
     insert: str | None
     replace: str | None
+    on_policy: bool
+    similarity: str
     delete: bool
     keep: int | None
     hint: str | None
@@ -54,7 +66,9 @@ class EditRequest:
             UserError: There is no such chain, or `made` says what does not go together.
         """
         chain = find_chain(run, self.chain)
-        if not self.force_answer:
+        if self.on_policy:
+            self.wanted(chain)
+        elif not self.force_answer:
             self.made(chain, run.problems()[chain.problem_id].question)
 
     def made(self, chain: Chain, question: str) -> tuple[int, list[Edit]]:
@@ -77,6 +91,24 @@ class EditRequest:
         if keep > len(chain.steps):
             raise UserError(f"--keep {keep} lies beyond the chain, which has {len(chain.steps)} steps")
         return keep, found
+
+    def wanted(self, chain: Chain) -> tuple[int, str]:
+        """With --on-policy: steps kept, and what is to be said next.
+
+        Raises:
+            UserError: --on-policy does not go with what else is asked for, or there is no such step.
+        """
+        others = {"insert": self.insert, "hint": self.hint, "edits": self.edits, "keep": self.keep}
+        given = [name for name, value in others.items() if value is not None]
+        given += ["delete"] * self.delete + ["force-answer"] * self.force_answer
+        if self.step is None or self.replace is None or given:
+            with_ = f", not --{given[0]}" if given else ""
+            raise UserError(
+                f"--on-policy takes --step and --replace{with_}: what the model is to say in the step's place"
+            )
+        if self.step >= len(chain.steps):
+            raise UserError(f"step {self.step} lies beyond the chain, which has {len(chain.steps)} steps")
+        return self.step, self.replace
 
     def _at_step(self, chain: Chain) -> list[Edit]:
         asked = [name for name in ("insert", "replace") if getattr(self, name) is not None] + ["delete"] * self.delete
@@ -122,15 +154,17 @@ def carry_out(request: EditRequest, opening: Mapping[str, Any], *, dry: bool, js
         revisit(request.run, progress=bar, check=request.check, **opening) as again,
     ):
         chain = find_chain(again.run, request.chain)
-        if request.force_answer:
+        if request.on_policy:
+            document = _on_policy(again, chain, request, metric, dry)
+        elif request.force_answer:
             document = _forced(again, chain, request, metric, dry)
         else:
             document = _edited(again, chain, request, metric, dry)
-    steps = document.pop("_steps", None)
+    steps, named = document.pop("_steps", (None, {}))
     if json:
         print_json({"run": str(request.run), "chain": chain.id, **document})
     elif steps is not None:
-        print_steps(f"forced-answer importance of chain {chain.id}", steps, metric)
+        print_steps(f"forced-answer importance of chain {chain.id}", steps, metric, named)
     else:
         out().print(document["line"], markup=False)
 
@@ -144,7 +178,8 @@ def _forced(again: Revisit, chain: Chain, request: EditRequest, metric: Metric, 
     again.score()
     steps = measure_steps(again.run, chain, "forced-answer", scorer_id=again.scorer.id, metric=metric)
     told = {"sampled_now": sampler.drawn.rollouts, "failures": sampler.drawn.failures, "stopped": sampler.drawn.stopped}
-    return {**told, "steps": [step_json(step) for step in steps], "_steps": steps}
+    named = {idx: str(label.get("category", "")) for idx, label in step_labels(again.run, chain).items()}
+    return {**told, "steps": [step_json(step, named) for step in steps], "_steps": (steps, named)}
 
 
 def _edited(again: Revisit, chain: Chain, request: EditRequest, metric: Metric, dry: bool) -> dict[str, Any]:
@@ -176,6 +211,37 @@ def _edited(again: Revisit, chain: Chain, request: EditRequest, metric: Metric, 
         "edits": [one.to_json() for one in edits],
         "prefix": made.prefix.id,
         "kept_text": made.kept_text,
+        "effect": effect.to_json(),
+        "line": f"{line}; {sampler.drawn.rollouts} rollouts sampled now",
+    }
+
+
+def _on_policy(again: Revisit, chain: Chain, request: EditRequest, metric: Metric, dry: bool) -> dict[str, Any]:
+    """Rollouts from the step's prefix, until there are as many as asked for; those that say it against the others."""
+    step, wanted = request.wanted(chain)
+    similar = load_similarity(request.similarity, again.run.problems()[chain.problem_id])
+    if dry:
+        return _planned(request.rollouts)
+    spec = {"kind": "on-policy", "chain": chain.id, "keep": step, "wanted": wanted, "n": request.rollouts}
+    sampler = again.sampler(spec)
+    sampler.draw([chain.prefix(step)], request.rollouts, again.settings, phase="on-policy edit")
+    again.score()
+    condition = ConditionIds(again.settings.id, again.engine.card.id)
+    data = chain_rollouts(again.run, chain, scorer_id=again.scorer.id, condition=condition)
+    found = on_policy_effect(data, step, wanted, similar, metric=metric)
+    effect, share = found.effect, found.share
+    says = f"{share.value:.0%} of {share.n} rollouts say it" if share.value is not None else str(share.reason)
+    line = f"on-policy after {step} steps: {metric} {shown(effect, metric)} of saying it, {says} ({similar.id})"
+    if effect.value is None:
+        needed = f": try -n {ceil(1.5 * MIN_ROLLOUTS / share.value):,}" if share.value and share.value < 0.5 else ""
+        line = f"on-policy after {step} steps: no effect to tell: {effect.reason}{needed} ({similar.id})"
+    told = {"sampled_now": sampler.drawn.rollouts, "failures": sampler.drawn.failures, "stopped": sampler.drawn.stopped}
+    return {
+        **told,
+        "keep": step,
+        "wanted": wanted,
+        "similarity": similar.id,
+        "share": share.to_json(),
         "effect": effect.to_json(),
         "line": f"{line}; {sampler.drawn.rollouts} rollouts sampled now",
     }

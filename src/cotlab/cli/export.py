@@ -9,7 +9,7 @@ import typer
 
 from cotlab.cli import options
 from cotlab.cli.app import app
-from cotlab.cli.output import err, out, print_json
+from cotlab.cli.output import out, print_json
 
 if TYPE_CHECKING:
     from cotlab.runs import Run
@@ -27,31 +27,31 @@ def export(
     layout: Annotated[str, typer.Option(help="Of math-rollouts: local, web or parquet.")] = "local",
     similarity: options.SimilarityName = "text",
     scorer: options.ScorerName = "answers",
-    settings: options.SettingsName = None,
-    engine_card: options.EngineCardName = None,
+    condition: options.Condition = None,
     json: options.Json = False,
 ) -> None:
     """Write a run out: a folder gets tables or traces, a .graphml or .json file gets the tree."""
     from cotlab.errors import UserError
     from cotlab.runs import Run
+    from cotlab.trees import choose_condition
 
     if format_name not in FORMATS:
         raise UserError(f"no export format is named '{format_name}'. Choose one of {', '.join(FORMATS)}")
     with Run.open(run) as store:
         if format_name == "parquet":
-            written = _tables_or_tree(store, to, scorer, settings, engine_card)
+            written = _tables_or_tree(store, to, scorer, condition)
         elif format_name == "math-rollouts":
-            from cotlab.measures import load_similarity
+            from cotlab.measures import similarity_maker
             from cotlab.reports import export_math_rollouts
 
-            chains = store.chains()
-            problem = store.problems()[chains[0].problem_id] if chains else None
-            similar = load_similarity(similarity, problem) if problem else None
-            written = export_math_rollouts(store, to, layout=layout, similarity=similar, scorer_id=scorer)
+            ids = choose_condition(store, store.chains(), condition)
+            alike = similarity_maker(similarity)
+            written = export_math_rollouts(store, to, layout=layout, similarity=alike, scorer_id=scorer, condition=ids)
         else:
             from cotlab.reports import export_pivotal_tokens
 
-            written = [export_pivotal_tokens(store, to, scorer_id=scorer)]
+            ids = choose_condition(store, store.chains(), condition)
+            written = [export_pivotal_tokens(store, to, scorer_id=scorer, condition=ids)]
     if json:
         print_json({"run": str(run), "written": [str(path) for path in written]})
         return
@@ -61,18 +61,16 @@ def export(
         out().print(f"… {len(written) - 20} more", markup=False)
 
 
-def _tables_or_tree(store: Run, to: Path, scorer: str, settings: str | None, engine_card: str | None) -> list[Path]:
+def _tables_or_tree(store: Run, to: Path, scorer: str, condition: str | None) -> list[Path]:
     from cotlab.runs import export_run
 
     if to.suffix not in (".graphml", ".json"):
         return list(export_run(store, to))
     from cotlab.trees import add_interventions, build_tree, choose_condition, write_graphml, write_json
 
-    condition, told = choose_condition(store, store.chains(), settings=settings, engine=engine_card)
-    if told:
-        err().print(told, markup=False, style="dim")
-    tree = build_tree(store, scorer_id=scorer, condition=condition)
-    for chain in store.chains():
-        add_interventions(tree, store, chain, scorer_id=scorer, condition=condition)
+    ids, chains = choose_condition(store, store.chains(), condition), store.chains()
+    tree = build_tree(store, scorer_id=scorer, condition=ids)
+    for chain in chains:
+        add_interventions(tree, store, chain, scorer_id=scorer, condition=ids)
     (write_graphml if to.suffix == ".graphml" else write_json)(tree, to)
     return [to]

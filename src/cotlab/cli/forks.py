@@ -26,9 +26,9 @@ LONGEST_TEXT = 90
 @app.command()
 def forks(
     run: options.RunFolder,
-    chain: Annotated[str | None, typer.Option(help="Id of a chain (or its start); default: all.")] = None,
-    scorer: Annotated[str, typer.Option(help="Whose answers count.")] = "answers",
-    condition: options.ConditionText = None,
+    chain: options.Chains = None,
+    scorer: options.ScorerName = "answers",
+    condition: options.Condition = None,
     threshold: Annotated[
         float, typer.Option(help="Total variation above which a change is a fork.", min=0, max=1)
     ] = 0.1,
@@ -45,23 +45,23 @@ def forks(
     json: options.Json = False,
 ) -> None:
     """Smooth the outcome curve of each chain, find where it changes, and say which next tokens are pivotal."""
-    from cotlab.cli.chosen import chosen_condition
     from cotlab.cli.output import out, print_json
     from cotlab.measures import chain_curve, token_effects
     from cotlab.runs import Run
     from cotlab.sampling import find_chains
+    from cotlab.trees import choose_condition
 
     if branches:
-        plan = _draw(
-            run, chain, branches, positions, model, engine, options.engine_options(engine_option), budget, dry_run
-        )
+        again = options.opening(model, engine, engine_option, budget)
+        plan = _draw(run, chain, branches, positions, again, dry_run)
         if dry_run:
             print_json({"dry_run": True, **plan}) if json else out().print(plan["cost"], markup=False)
             return
     found = []
     with Run.open(run) as store:
-        ids = chosen_condition(store, condition)
-        for one in find_chains(store, chain):
+        chains = find_chains(store, chain)
+        ids = choose_condition(store, chains, condition)
+        for one in chains:
             places, curve = chain_curve(store, one, scorer_id=scorer, condition=ids, threshold=threshold, fdr=fdr)
             found.append((one, places, curve, token_effects(places)))
     if json:
@@ -71,17 +71,7 @@ def forks(
         _print(*measured, threshold=threshold)
 
 
-def _draw(
-    path: Path,
-    chain: str | None,
-    n: int,
-    positions: str,
-    model: str | None,
-    engine: str | None,
-    engine_options: dict[str, Any],
-    budget: str | None,
-    dry: bool,
-) -> dict[str, Any]:
+def _draw(path: Path, chain: str | None, n: int, positions: str, opening: dict[str, Any], dry: bool) -> dict[str, Any]:
     """Draw branches, or tell what that takes; asking the engine for probabilities draws nothing."""
     from cotlab.cli.progress import Bar
     from cotlab.sampling import Positions, branch_cost, draw_branches, find_chains, revisit
@@ -91,15 +81,7 @@ def _draw(
         Bar() as bar,
         contextlib.redirect_stdout(sys.stderr),
         _scratch(path, dry) as folder,
-        revisit(
-            folder,
-            engine=engine,
-            engine_options=engine_options or None,
-            model=model,
-            budget=budget,
-            progress=bar,
-            check=lambda found: find_chains(found, chain),
-        ) as again,
+        revisit(folder, progress=bar, check=lambda found: find_chains(found, chain), **opening) as again,
     ):
         sampler = again.sampler({"kind": "branches", "positions": positions, "n": n})
         chains = [(one, wanted.first_wave(len(one.steps))) for one in find_chains(again.run, chain)]

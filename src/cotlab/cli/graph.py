@@ -24,9 +24,15 @@ def graph(
     run: options.RunFolder,
     problem: Annotated[str | None, typer.Option(help="Name or id (or its start); default: of the first chain.")] = None,
     states: Annotated[
-        str, typer.Option(help="exact (tiny reasoner), text, chars, minilm, hidden:FOLDER:LAYER; auto chooses.")
+        str,
+        typer.Option(
+            "--similarity",
+            "--states",
+            help="tiny-state (exact), text, chars, minilm, hidden:FOLDER[:LAYER]; auto chooses.",
+        ),
     ] = "auto",
     scorer: options.ScorerName = "answers",
+    condition: options.Condition = None,
     most: Annotated[int, typer.Option(help="States shown, the most visited first.", min=1)] = 20,
     to: Annotated[Path | None, typer.Option("--export", help="Write the graph: .graphml or .json.")] = None,
     json: options.Json = False,
@@ -36,13 +42,14 @@ def graph(
     from cotlab.errors import UserError
     from cotlab.reports.search import search_report
     from cotlab.runs import Run
-    from cotlab.trees import write_graphml, write_json
+    from cotlab.trees import choose_condition, write_graphml, write_json
 
     if to is not None and to.suffix not in (".graphml", ".json"):
         raise UserError(f"cannot write {to}: name a file that ends in .graphml or .json")
     with Run.open(run) as store:
         chains, found = _chosen(store, problem)
-        report = search_report(store, chains, found, states=states, scorer_id=scorer)
+        ids = choose_condition(store, chains, condition)
+        report = search_report(store, chains, found, states=states, scorer_id=scorer, condition=ids)
     if to is not None:
         (write_graphml if to.suffix == ".graphml" else write_json)(report.graph, to)
     if json:

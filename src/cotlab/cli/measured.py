@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cotlab.chains.chain import Chain
 from cotlab.cli.output import out, print_table
-from cotlab.cli.results import plain
-from cotlab.errors import UserError
+from cotlab.cli.results import SHORT, plain
 from cotlab.measures import MeasuredStep, Metric
-from cotlab.runs import Run
 from cotlab.stats import Estimate
 
-__all__ = ["chains_of", "print_steps", "shown", "step_json"]
-
-
-def chains_of(run: Run, chain: str | None) -> list[Chain]:
-    """Chains whose id starts so; None: all.
-
-    Raises:
-        UserError: There is none.
-    """
-    known = run.chains()
-    found = [one for one in known if one.id.startswith(chain or "")]
-    if not found:
-        listed = ", ".join(one.id for one in known[:5]) or "none"
-        raise UserError(f"no chain '{chain or ''}' in {run.path}; there are: {listed}")
-    return found
+__all__ = ["print_steps", "shown", "step_json"]
 
 
 def shown(estimate: Estimate, metric: Metric = "delta-v") -> str:
@@ -41,14 +24,17 @@ def shown(estimate: Estimate, metric: Metric = "delta-v") -> str:
     return f"{value} ({format(scale * estimate.low, form)}, {format(scale * estimate.high, form)})"
 
 
-def step_json(step: MeasuredStep) -> dict[str, Any]:
-    """One row of `cotlab importance --json`."""
+def step_json(step: MeasuredStep, categories: Mapping[int, str]) -> dict[str, Any]:
+    """One row of `cotlab importance --json`; `categories` by step, as far as there are labels."""
     target = {} if step.target is None else {"target": step.target}
-    return {"step": step.step, "until": step.until, **target, "text": step.text, **step.estimate.to_json()}
+    row = {"step": step.step, "until": step.until, **target, "text": step.text}
+    return {**row, "category": categories.get(step.until - 1), **step.estimate.to_json()}
 
 
-def print_steps(title: str, steps: Sequence[MeasuredStep], metric: Metric, *, most: int | None = None) -> None:
-    """A table; with `most`, the largest by absolute value."""
+def print_steps(
+    title: str, steps: Sequence[MeasuredStep], metric: Metric, categories: Mapping[int, str], *, most: int | None = None
+) -> None:
+    """A table; with `most`, the largest by absolute value. Of several steps in one row the last one's category."""
     kept = list(steps)
     if most is not None:
         kept = sorted(kept, key=lambda one: -abs(one.estimate.value or 0.0))[:most]
@@ -57,6 +43,7 @@ def print_steps(title: str, steps: Sequence[MeasuredStep], metric: Metric, *, mo
         [
             str(step.step) if step.until == step.step + 1 else f"{step.step}–{step.until - 1}",
             plain(step.text),
+            *([SHORT.get(categories.get(step.until - 1, ""), "")] if categories else []),
             *([str(step.target)] if targets else []),
             shown(step.estimate, metric) + ("*" if step.estimate.q is not None and step.estimate.q < 0.05 else " "),
             "" if step.estimate.null_q95 is None else _floor(step.estimate.null_q95, metric),
@@ -67,7 +54,8 @@ def print_steps(title: str, steps: Sequence[MeasuredStep], metric: Metric, *, mo
         ]
         for step in kept
     ]
-    heads = [">", "step", *([">target"] if targets else []), ">importance", ">null", ">q", ">n1", ">n", "reason"]
+    extra = [*(["category"] if categories else []), *([">target"] if targets else [])]
+    heads = [">", "step", *extra, ">importance", ">null", ">q", ">n1", ">n", "reason"]
     if not any(row[-1] for row in rows):
         heads, rows = heads[:-1], [row[:-1] for row in rows]
     print_table(title, heads, rows, wide=1)

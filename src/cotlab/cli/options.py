@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 __all__ = [
+    "Alternatives",
     "Base",
     "BudgetText",
-    "ConditionText",
+    "Chains",
+    "Condition",
     "Cutter",
     "DryRun",
-    "EngineCardName",
     "EngineName",
     "EngineNow",
     "EngineOption",
@@ -30,10 +31,10 @@ __all__ = [
     "RunFolder",
     "ScorerName",
     "Seed",
-    "SettingsName",
     "SimilarityName",
     "Template",
     "engine_options",
+    "opening",
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; talk goes to stderr.")]
@@ -62,13 +63,7 @@ Cutter = Annotated[str, typer.Option(help="How chains are cut into steps: senten
 ScorerName = Annotated[
     str, typer.Option("--scorer", help="answers, or your own as package.module:name or file.py:name.")
 ]
-SettingsName = Annotated[
-    str | None,
-    typer.Option("--settings", help="Where a run holds several: start of a settings id, or temperature=0.6."),
-]
-EngineCardName = Annotated[
-    str | None, typer.Option("--engine-card", help="Likewise: start of an engine card's id, or vllm, transformers, …")
-]
+Chains = Annotated[str | None, typer.Option("--chain", help="Id of a chain (or its start); default: all.")]
 OneChain = Annotated[
     str | None,
     typer.Option(
@@ -79,11 +74,26 @@ MetricName = Annotated[str, typer.Option("--metric", help="delta-v (signed), kl 
 ModelNow = Annotated[str | None, typer.Option("--model", help="Where the model is now; default: as the run says.")]
 EngineNow = Annotated[str | None, typer.Option("--engine", help="Default: as the run was sampled.")]
 SimilarityName = Annotated[
-    str, typer.Option("--similarity", help="What makes two sentences alike: text, tiny-state, chars, minilm, …")
+    str,
+    typer.Option(
+        "--similarity",
+        help="What makes two sentences alike: text, tiny-state, chars, minilm, hidden:FOLDER[:LAYER]; @0.7 behind it "
+        "sets the threshold.",
+    ),
 ]
-ConditionText = Annotated[
+Alternatives = Annotated[
     str | None,
-    typer.Option("--condition", help="SETTINGS:ENGINE, ids or their starts, where a run holds several conditions."),
+    typer.Option(
+        "--similarity", help="Which alternatives are one: as for importance; default: equal states, or equal text."
+    ),
+]
+Condition = Annotated[
+    str | None,
+    typer.Option(
+        "--condition",
+        help="SETTINGS:ENGINE where a run holds several: starts of ids, temperature=0.6, an engine's name; "
+        "either alone will do (temperature=0.6, :vllm).",
+    ),
 ]
 Template = Annotated[str | None, typer.Option(help="Chat template: r1, qwen3, plain, tokenizer, or a Jinja file.")]
 NoThinkTag = Annotated[bool, typer.Option("--no-think-tag", help="Do not open a think tag in the prompt.")]
@@ -109,6 +119,18 @@ def engine_options(pairs: list[str] | None) -> dict[str, bool | int | float | st
             raise UserError(f"engine option '{pair}' not understood. Use NAME=VALUE, such as max_model_len=8192")
         read[name] = _plain(text)
     return read
+
+
+def opening(
+    model: str | None, engine: str | None, engine_option: list[str] | None, budget: str | None
+) -> dict[str, Any]:
+    """What `cotlab.sampling.revisit` takes, out of the options of a command that samples in a run again.
+
+    Raises:
+        UserError: An engine option is not understood.
+    """
+    options = engine_options(engine_option) or None
+    return {"model": model, "engine": engine, "engine_options": options, "budget": budget}
 
 
 def _plain(text: str) -> bool | int | float | str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from cotlab.cli import options
 from cotlab.cli.app import app
@@ -20,23 +18,22 @@ __all__ = ["progress"]
 @app.command()
 def progress(
     run: options.RunFolder,
-    chain: Annotated[str | None, typer.Option(help="Id of a chain (or its start); default: all.")] = None,
-    scorer: Annotated[str, typer.Option(help="Whose verdicts count.")] = "answers",
-    condition: options.ConditionText = None,
+    chain: options.Chains = None,
+    scorer: options.ScorerName = "answers",
+    condition: options.Condition = None,
     json: options.Json = False,
 ) -> None:
     """Say of each chain whether its value rose by one lucky step or steadily, and how sure that is."""
-    from cotlab.cli.chosen import chosen_condition
     from cotlab.cli.output import print_json
     from cotlab.measures import chain_progress
     from cotlab.runs import Run
     from cotlab.sampling import find_chains
+    from cotlab.trees import choose_condition
 
     with Run.open(run) as store:
-        ids = chosen_condition(store, condition)
-        found = [
-            (one, chain_progress(store, one, scorer_id=scorer, condition=ids)) for one in find_chains(store, chain)
-        ]
+        chains = find_chains(store, chain)
+        ids = choose_condition(store, chains, condition)
+        found = [(one, chain_progress(store, one, scorer_id=scorer, condition=ids)) for one in chains]
     if json:
         print_json({"run": str(run), "chains": [_document(one, measured) for one, measured in found]})
         return

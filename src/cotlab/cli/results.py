@@ -18,7 +18,7 @@ from cotlab.sampling import FinishedStudy
 from cotlab.stats import Estimate
 from cotlab.trees import ConditionIds
 
-__all__ = ["interval", "plain", "show", "view_of"]
+__all__ = ["SHORT", "interval", "plain", "show", "view_of"]
 
 SHORT: dict[str, str] = {
     "problem_setup": "setup",

@@ -17,9 +17,9 @@ def tree(
     run: options.RunFolder,
     chain: Annotated[str | None, typer.Option(help="Id of a chain (or its start); default: the first.")] = None,
     step: Annotated[int | None, typer.Option(help="Only the alternatives at this step.", min=0)] = None,
-    scorer: Annotated[str, typer.Option(help="Whose verdicts count.")] = "answers",
-    settings: options.SettingsName = None,
-    engine_card: options.EngineCardName = None,
+    scorer: options.ScorerName = "answers",
+    condition: options.Condition = None,
+    similarity: options.Alternatives = None,
     most: Annotated[int, typer.Option(help="Alternatives shown at a step.", min=1)] = 4,
     json: options.Json = False,
 ) -> None:
@@ -29,23 +29,23 @@ def tree(
     from rich.text import Text
     from rich.tree import Tree
 
-    from cotlab.cli.output import err, out, print_json
+    from cotlab.cli.output import out, print_json
     from cotlab.cli.results import interval, plain
     from cotlab.errors import UserError
+    from cotlab.measures import load_similarity
     from cotlab.reports.study import StudyView, chain_report
     from cotlab.runs import Run
     from cotlab.sampling import find_chains
     from cotlab.trees import choose_condition
 
     with Run.open(run) as store:
-        found = find_chains(store, chain)
-        condition, told = choose_condition(store, found[:1], settings=settings, engine=engine_card)
-        report = chain_report(store, found[0], StudyView(scorer, condition))
-    if told:
-        err().print(Text(told, style="dim"))
+        first = find_chains(store, chain)[0]
+        alike = load_similarity(similarity, store.problems()[first.problem_id]) if similarity else None
+        ids = choose_condition(store, [first], condition)
+        report = chain_report(store, first, StudyView(scorer, ids, similarity=alike))
     steps = [one for one in report.steps if step is None or one.idx <= step < one.idx + one.n_steps]
     if not steps:
-        raise UserError(f"step {step} lies beyond the chain, which has {len(found[0].steps)} steps")
+        raise UserError(f"step {step} lies beyond the chain, which has {len(first.steps)} steps")
     if json:
         print_json({"chain": report.id, "steps": [asdict(one) for one in steps]})
         return
@@ -62,3 +62,6 @@ def tree(
         if len(others) > most:
             node.add(Text(f"… {len(others) - most} more", style="dim"))
     out().print(spine)
+    lacking = next((one.value_after.reason for one in steps if one.value_after.value is None), None)
+    if lacking:
+        out().print(Text(f"– stands where there is no value: {lacking}", style="dim"))

@@ -25,7 +25,7 @@ from cotlab.measures.along_chain import ChainRollouts, chain_rollouts
 from cotlab.measures.avoided import AvoidedDraws, avoiding_effect, interaction, resilience, subsets
 from cotlab.measures.branches import Branch, Branching, chain_branchings, chain_curve
 from cotlab.measures.catalogue import MEASURES, MeasuredStep, measure_steps
-from cotlab.measures.clusters import Recovery, SimilarStates, best_threshold, recovery
+from cotlab.measures.clusters import Recovery, SimilarStates, best_threshold, recovery, similar_groups
 from cotlab.measures.contrast import METRICS, Metric, checked_metric, contrast
 from cotlab.measures.counterfactual import (
     counterfactual_importance,
@@ -54,7 +54,17 @@ from cotlab.measures.run_faithfulness import ChainFaithfulness, Mistake, chain_f
 from cotlab.measures.run_progress import chain_progress
 from cotlab.measures.search import SearchProfile, rejoining, returns_by_move, search_profile
 from cotlab.measures.sentence import SentenceImportance, sentence_importance
-from cotlab.measures.similarity import ExactKey, ExactState, ExactText, Similarity, alike, in_place, load_similarity
+from cotlab.measures.similarity import (
+    ExactKey,
+    ExactState,
+    ExactText,
+    Similarity,
+    alike,
+    comparable_anywhere,
+    in_place,
+    load_similarity,
+    similarity_maker,
+)
 from cotlab.measures.smoothing import CurvePosterior, curve_paths, curve_posterior, smooth_curve
 from cotlab.measures.thought_anchors import PublishedStep, published_forced, published_importance
 from cotlab.trees import Draws, Value, chain_draws, value
@@ -107,6 +117,7 @@ __all__ = [
     "chain_rollouts",
     "changed_answers",
     "checked_metric",
+    "comparable_anywhere",
     "contrast",
     "counterfactual_importance",
     "curve_paths",
@@ -139,6 +150,8 @@ __all__ = [
     "rollout_draws",
     "same_answers",
     "search_profile",
+    "similar_groups",
+    "similarity_maker",
     "sentence_importance",
     "smooth_curve",
     "step_effect",

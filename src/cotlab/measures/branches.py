@@ -20,7 +20,7 @@ __all__ = ["Branch", "Branching", "chain_branchings", "chain_curve"]
 
 FloatArray = NDArray[np.float64]
 MOST_ANSWERS = 9
-OTHER = "(other answers)"
+OTHER, NONE = "(other answers)", "(no answer)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def _names(draws: Draws) -> Counter[str]:
             named[f"({outcome})"] += n
             left -= n
     if left:
-        named["(no answer)"] += left
+        named[NONE] += left
     return named
 
 
@@ -162,11 +162,13 @@ def chain_curve(
     """Outcome curve of a chain with its forks, and the positions that it stands on.
 
     Raises:
-        UserError: There are no rollouts, or what `chain_branchings` raises.
+        UserError: There are no rollouts, their answers are unknown, or what `chain_branchings` raises.
     """
     branchings = chain_branchings(run, chain, scorer_id=scorer_id, condition=condition)
     if not branchings:
         raise UserError(f"chain {chain.id} has no rollouts that {scorer_id} has judged. Use `cotlab resample` first")
     categories, shares = answer_table(branchings)
+    if categories == (NONE,):
+        raise UserError(f"no answer of a rollout of chain {chain.id} is known, so its outcome curve is not either")
     worth = np.array([branching.worth for branching in branchings])
     return branchings, outcome_curve(shares, worth, categories=categories, threshold=threshold, fdr=fdr, level=level)

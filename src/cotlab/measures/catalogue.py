@@ -76,7 +76,9 @@ def measure_steps(
     """
     _check(measure, variant, metric)
     if measure == "forced-answer":
-        return _forced(run, chain, forced_answers(run, chain, scorer_id=scorer_id), metric, variant)
+        return _forced(
+            run, chain, forced_answers(run, chain, scorer_id=scorer_id, condition=condition), metric, variant
+        )
     data = chain_rollouts(
         run,
         chain,

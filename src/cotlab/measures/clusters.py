@@ -11,7 +11,7 @@ import numpy as np
 from cotlab.measures.similarity import Similarity
 from cotlab.trees import START, SaidRollout
 
-__all__ = ["Recovery", "SimilarStates", "best_threshold", "recovery"]
+__all__ = ["Recovery", "SimilarStates", "best_threshold", "recovery", "similar_groups"]
 
 _BLOCK = 512
 
@@ -60,6 +60,11 @@ class SimilarStates:
                     fresh.append(row)
             leaders += [block[place] for place in fresh]
         return found
+
+
+def similar_groups(similarity: Similarity, texts: Sequence[str]) -> dict[str, str]:
+    """The leader of each text's group of alike ones, as in `SimilarStates`; the most frequent texts lead."""
+    return SimilarStates(similarity).leaders([text for text, _ in Counter(texts).most_common()])
 
 
 @dataclass(frozen=True, slots=True)

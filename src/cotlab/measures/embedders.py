@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotlab.errors import UserError
+from cotlab.tiny import model_path
 
 __all__ = ["EMBEDDERS", "CharNgrams", "Embedder", "HiddenStates", "MiniLM", "embedder_by_name"]
 
@@ -191,7 +192,8 @@ def embedder_by_name(name: str, *, others: Sequence[str] = ()) -> Embedder:
     """An embedder as a command line names it.
 
     Args:
-        name: chars, minilm, or `hidden:FOLDER[:LAYER]`; with `@0.75` behind it, another threshold.
+        name: chars, minilm, or `hidden:FOLDER[:LAYER]` (tiny: the tiny reasoner); with `@0.75` behind
+            it, another threshold.
         others: Names that an error message tells as well.
 
     Raises:
@@ -210,5 +212,5 @@ def embedder_by_name(name: str, *, others: Sequence[str] = ()) -> Embedder:
         folder, _, layer = kind.removeprefix("hidden:").rpartition(":") if kind.count(":") > 1 else (kind[7:], "", "")
         if layer and not layer.isdigit():
             raise UserError(f"layer '{layer}' of similarity '{name}' is no number. Write hidden:FOLDER:LAYER")
-        return HiddenStates(folder, int(layer) if layer else None, **options)
+        return HiddenStates(model_path() if folder == "tiny" else folder, int(layer) if layer else None, **options)
     raise UserError(f"no similarity is named '{name}'. Choose one of {', '.join((*others, *EMBEDDERS))}")

@@ -51,10 +51,11 @@ def forced_answers(
         chain: A chain of the run.
         scorer_id: Whose verdicts count.
         text: What was appended; None: what was appended at most positions.
-        condition: Settings and engine; None: those of most rollouts.
+        condition: Settings (what ends a rollout aside: forced answers stop at the end of the line) and engine; None:
+            those of most forced answers.
 
     Raises:
-        UserError: No answers were forced along this chain, or not with this text.
+        UserError: No answers were forced along this chain, or not with this text or under this condition.
     """
     known = forced_prefixes(run, chain)
     if not known or (text is not None and text not in known):
@@ -63,7 +64,12 @@ def forced_answers(
     stub = text if text is not None else max(known, key=lambda one: len(known[one]))
     places = dict(sorted(known[stub].items()))
     scorer = resolve_scorer(run, scorer_id)
-    drawn = condition or _most_common(run, list(places.values()))
+    drawn = _most_common(run, list(places.values()), condition)
+    if condition is not None and drawn is None:
+        raise UserError(
+            f"no answers were forced under condition {condition.settings_id[:6]}:{condition.engine_card_id[:6]} along "
+            f"chain {chain.id}. Leave --condition out, or force them there"
+        )
     found = {
         k: begun_at(run, prefix, scorer_id=scorer, condition=at)
         for k, prefix in places.items()
@@ -104,10 +110,20 @@ def _drawn_there(run: Run, prefix_id: str, condition: ConditionIds | None) -> Co
     return condition if condition in here or not here else here.most_common(1)[0][0]
 
 
-def _most_common(run: Run, prefix_ids: list[str]) -> ConditionIds | None:
-    """Settings and engine of most rollouts from these prefixes."""
+def _most_common(run: Run, prefix_ids: list[str], like: ConditionIds | None) -> ConditionIds | None:
+    """Settings and engine of most rollouts from these prefixes; of those that differ from `like` in what ends them."""
     counts = sum((_pairs(run, prefix_id) for prefix_id in prefix_ids), Counter[ConditionIds]())
-    return counts.most_common(1)[0][0] if counts else None
+    settings = run.settings()
+    fitting = [
+        pair
+        for pair, _ in counts.most_common()
+        if like is None
+        or (
+            pair.engine_card_id == like.engine_card_id
+            and replace(settings[pair.settings_id], stop=()) == replace(settings[like.settings_id], stop=())
+        )
+    ]
+    return next(iter(fitting), None)
 
 
 def _pairs(run: Run, prefix_id: str) -> Counter[ConditionIds]:

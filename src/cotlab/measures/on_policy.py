@@ -56,7 +56,16 @@ def on_policy_effect(
         raise ValueError(f"k is {k}, expected 0..{len(data.steps) - 1}")
     draws, said = data.draws(k), data.said(k)
     says = alike(in_place(similarity or ExactText(), data.kept(k)), [wanted], said)[0]
+    n, n_says = len(says), int(says.sum())
+    share = proportion_estimate(n_says, n, level=level, min_n=min_n)
+    if min(n_says, n - n_says) < min_n:
+        few = (
+            f"{n_says} of {n} rollouts say it" if n_says < min_n else f"{n - n_says} of {n} rollouts say something else"
+        )
+        effect = Estimate.missing(f"{few}, at least {min_n} are needed", method=metric, n=n)
+        return OnPolicyEffect(
+            replace(effect, n1=n - n_says, n2=n_says, level=level, method=f"{metric}, on-policy"), share
+        )
     names = ("rollouts that say something else", "rollouts that say it")
     effect = contrast(draws.select(~says), draws.select(says), metric, level=level, min_n=min_n, names=names)
-    share = proportion_estimate(int(says.sum()), len(says), level=level, min_n=min_n)
     return OnPolicyEffect(replace(effect, method=f"{effect.method}, on-policy"), share)

@@ -178,7 +178,8 @@ def _lacking(draws: Sequence[Draws], usable: int, min_n: int) -> str | None:
     if not draws or not any(len(one) for one in draws):
         return "no rollouts at any position of the chain"
     if any(one.count("unjudged") for one in draws):
-        return "the problem has no gold answer"
+        known = any(one.answers() for one in draws)
+        return "the problem has no gold answer" if known else "no gold answer, or rollouts whose answers are unknown"
     if usable < MIN_POSITIONS:
         truncated = sum(one.count("truncated") == len(one) > 0 for one in draws)
         if truncated == len(draws):

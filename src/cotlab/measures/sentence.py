@@ -9,13 +9,13 @@ they say after it counts for both, so that the two rates differ only by the othe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cotlab.measures.along_chain import ChainRollouts
-from cotlab.measures.similarity import ExactText, Similarity, alike
+from cotlab.measures.similarity import ExactText, Similarity, alike, comparable_anywhere
 from cotlab.stats import Estimate, FdrRule, difference_estimate, with_q
 from cotlab.trees import MIN_ROLLOUTS
 
@@ -50,11 +50,16 @@ def sentence_importance(
 
     Returns:
         One for each source (a sampled position whose next position is sampled) and each later step.
+
+    Raises:
+        UserError: The similarity compares sentences of one place only.
     """
-    said, n_steps = _Said(data, similarity or ExactText()), len(data.steps)
+    similar = comparable_anywhere(similarity or ExactText())
+    said, n_steps = _Said(data, similar), len(data.steps)
     rates = {i: _rates(said, i, n_steps) for i, after in data.pairs() if after == i + 1}
     pairs = [(i, j) for i in rates for j in range(i + 1, n_steps)]
     found = [rates[i].estimate(j, level, min_n) for i, j in pairs]
+    found = [replace(one, method=f"{one.method}, {similar.id}") for one in found]
     return tuple(SentenceImportance(i, j, e) for (i, j), e in zip(pairs, with_q(found, fdr), strict=True))
 
 

@@ -9,13 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotlab.chains.problem import Problem
+from cotlab.errors import UserError
 from cotlab.trees.grouping import GroupBy, by_tiny_state
 
-__all__ = ["SIMILARITIES", "ExactKey", "ExactState", "ExactText", "Similarity", "alike", "in_place", "load_similarity"]
+__all__ = [
+    "SIMILARITIES",
+    "ExactKey",
+    "ExactState",
+    "ExactText",
+    "Similarity",
+    "alike",
+    "comparable_anywhere",
+    "in_place",
+    "load_similarity",
+    "similarity_maker",
+]
 
 FloatArray = NDArray[np.float64]
 
 
+@runtime_checkable
 class Similarity(Protocol):
     """Pairwise similarity of sentences, with the threshold that belongs to it."""
 
@@ -101,6 +114,20 @@ class InPlace(Protocol):
 def in_place(similarity: Similarity, kept: str) -> Similarity:
     """The similarity for sentences that follow `kept`, where that makes a difference to it."""
     return similarity.after(kept) if isinstance(similarity, InPlace) else similarity
+
+
+def comparable_anywhere(similarity: Similarity) -> Similarity:
+    """The same, for measures that compare sentences of different places.
+
+    Raises:
+        UserError: It compares sentences of one place only, as exact states do.
+    """
+    if isinstance(similarity, InPlace):
+        raise UserError(
+            f"similarity '{similarity.id}' compares sentences of one place, and these stand in different places. "
+            "Choose text, chars, minilm or hidden:FOLDER"
+        )
+    return similarity
 
 
 SIMILARITIES: dict[str, Callable[[Problem], Similarity]] = {

@@ -15,17 +15,17 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from cotlab.chains.chain import Chain
+from cotlab.chains.problem import Problem
 from cotlab.errors import UserError
-from cotlab.measures import Similarity
+from cotlab.measures import ExactText, Similarity
 from cotlab.reports.math_rollouts_trace import TraceExport
 from cotlab.runs import Run
 from cotlab.runs.faults import disk_explained
-from cotlab.trees import resolve_scorer
+from cotlab.trees import ConditionIds, resolve_scorer
 
 __all__ = ["LAYOUTS", "Layout", "export_math_rollouts"]
 
@@ -38,8 +38,9 @@ def export_math_rollouts(
     out: Path | str,
     *,
     layout: str = "local",
-    similarity: Similarity | None = None,
+    similarity: Similarity | Callable[[Problem], Similarity] | None = None,
     scorer_id: str = "answers",
+    condition: ConditionIds | None = None,
 ) -> list[Path]:
     """Write every chain of a run with its rollouts.
 
@@ -49,8 +50,9 @@ def export_math_rollouts(
         run: The run.
         out: Folder that does not exist yet or is empty.
         layout: One of `LAYOUTS`.
-        similarity: For their counterfactual columns; default: equal texts.
+        similarity: For their counterfactual columns, or what makes it for a problem; default: equal texts.
         scorer_id: Whose verdicts are written: an id, or a bare name for its last version.
+        condition: Settings and engine; None where the run holds rollouts of one pair only.
 
     Returns:
         The files.
@@ -70,7 +72,18 @@ def export_math_rollouts(
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            files = _files(run, chains, layout, similarity, scorer)
+            made, problems = similarity or ExactText(), run.problems()
+            traces = (
+                TraceExport(
+                    run,
+                    one,
+                    scorer,
+                    made if isinstance(made, Similarity) else made(problems[one.problem_id]),
+                    condition,
+                )
+                for one in chains
+            )
+            files = _files(traces, web=layout == "web")
             names = _write_parquet(files, work) if layout == "parquet" else _write_folder(files, work)
             os.chmod(work, 0o755)
             os.rename(work, folder)
@@ -79,14 +92,11 @@ def export_math_rollouts(
     return [folder / name for name in names]
 
 
-def _files(
-    run: Run, chains: list[Chain], layout: str, similarity: Similarity | None, scorer_id: str
-) -> Iterator[tuple[str, Any]]:
+def _files(traces: Iterable[TraceExport], *, web: bool) -> Iterator[tuple[str, Any]]:
     """Relative name and content of every file."""
     taken: set[str] = set()
-    for chain in chains:
-        trace = TraceExport(run, chain, scorer_id, similarity)
-        yield from trace.files(_free(trace.folder(), taken), web=layout == "web")
+    for trace in traces:
+        yield from trace.files(_free(trace.folder(), taken), web=web)
 
 
 def _free(folder: str, taken: set[str]) -> str:

@@ -15,7 +15,6 @@ from cotlab.chains.rollout import Rollout
 from cotlab.chains.sample_idx import APART
 from cotlab.interventions import Baseline
 from cotlab.measures import (
-    ExactText,
     PublishedStep,
     Similarity,
     chain_rollouts,
@@ -24,7 +23,7 @@ from cotlab.measures import (
     sentence_importance,
 )
 from cotlab.runs import Run
-from cotlab.trees import sampled_under
+from cotlab.trees import ConditionIds, sampled_under
 
 __all__ = ["TraceExport"]
 
@@ -36,11 +35,12 @@ IMPORTED = "given:math-rollouts"
 class TraceExport:
     """A chain of a run, on its way out."""
 
-    def __init__(self, run: Run, chain: Chain, scorer_id: str, similarity: Similarity | None) -> None:
-        self.run, self.chain, self.scorer_id = run, chain, scorer_id
-        self.similarity = similarity or ExactText()
+    def __init__(
+        self, run: Run, chain: Chain, scorer_id: str, similarity: Similarity, condition: ConditionIds | None = None
+    ) -> None:
+        self.run, self.chain, self.scorer_id, self.similarity = run, chain, scorer_id, similarity
         self.problem = run.problems()[chain.problem_id]
-        self.condition = sampled_under(run, chain)
+        self.condition = condition or sampled_under(run, chain)
         self.prompt = run.prompt_text(chain.prefix(0).id)
         self.chunks = [step.text.strip() for step in chain.steps]
         self.labels = self._labels()

@@ -12,6 +12,7 @@ from cotlab.errors import UserError
 from cotlab.measures import chain_rollouts, importance, value
 from cotlab.runs import Run
 from cotlab.runs.faults import disk_explained
+from cotlab.trees import ConditionIds
 
 __all__ = ["PIVOTAL", "export_pivotal_tokens"]
 
@@ -20,7 +21,14 @@ PIVOTAL = 0.2
 IMPORTED = "pivotal-tokens/1"
 
 
-def export_pivotal_tokens(run: Run, out: Path | str, *, scorer_id: str = "answers", threshold: float = PIVOTAL) -> Path:
+def export_pivotal_tokens(
+    run: Run,
+    out: Path | str,
+    *,
+    scorer_id: str = "answers",
+    threshold: float = PIVOTAL,
+    condition: ConditionIds | None = None,
+) -> Path:
     """Write the steps that move the chance of a right answer by `threshold` or more; imported ones as they came.
 
     Interval, p, q and the numbers of rollouts are in `metadata`.
@@ -30,6 +38,7 @@ def export_pivotal_tokens(run: Run, out: Path | str, *, scorer_id: str = "answer
         out: File that does not exist yet.
         scorer_id: Whose verdicts count.
         threshold: Smallest absolute difference.
+        condition: Settings and engine; None where the run holds rollouts of one pair only.
 
     Raises:
         UserError: The file is there, or the run has no chain.
@@ -41,7 +50,7 @@ def export_pivotal_tokens(run: Run, out: Path | str, *, scorer_id: str = "answer
     if not chains:
         raise UserError(f"{run.path} has no chain to export. Make one with `cotlab resample`")
     imported = {score.subject_id: score.value for score in run.scores("step", IMPORTED)}
-    rows = [row for chain in chains for row in _rows(run, chain, imported, scorer_id, threshold)]
+    rows = [row for chain in chains for row in _rows(run, chain, imported, scorer_id, threshold, condition)]
     with disk_explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows), encoding="utf-8")
@@ -49,14 +58,19 @@ def export_pivotal_tokens(run: Run, out: Path | str, *, scorer_id: str = "answer
 
 
 def _rows(
-    run: Run, chain: Chain, imported: dict[str, dict[str, Any]], scorer_id: str, threshold: float
+    run: Run,
+    chain: Chain,
+    imported: dict[str, dict[str, Any]],
+    scorer_id: str,
+    threshold: float,
+    condition: ConditionIds | None,
 ) -> Iterator[dict[str, Any]]:
     prompt = run.prompt_text(chain.prefix(0).id)
     known = imported.get(f"{chain.id}/0")
     if known is not None:
         yield {"label": chain.steps[0].text, "context": prompt, **known}
         return
-    data = chain_rollouts(run, chain, scorer_id=scorer_id)
+    data = chain_rollouts(run, chain, scorer_id=scorer_id, condition=condition, depth=0)
     draws = [data.draws(k) for k in data.sampled()]
     for (k, after), effect, before, later in zip(data.pairs(), importance(draws), draws, draws[1:], strict=False):
         if effect.value is None or abs(effect.value) < threshold:

@@ -15,6 +15,7 @@ from cotlab.runs import Run
 from cotlab.stats import Estimate
 from cotlab.tiny import problem_from_question
 from cotlab.trees import (
+    ConditionIds,
     SaidRollout,
     SaidStates,
     SearchTruth,
@@ -30,6 +31,9 @@ from cotlab.trees import (
 )
 
 __all__ = ["SearchReport", "reader_of", "search_report"]
+
+EXACT = ("tiny-state", "exact")
+"""Names of the oracle's states: as a similarity, and as they were named first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +96,13 @@ class SearchReport:
 
 
 def search_report(
-    run: Run, chains: Sequence[Chain], problem: Problem, *, states: str = "auto", scorer_id: str = "answers"
+    run: Run,
+    chains: Sequence[Chain],
+    problem: Problem,
+    *,
+    states: str = "auto",
+    scorer_id: str = "answers",
+    condition: ConditionIds | None = None,
 ) -> SearchReport:
     """Build the state graph of one problem and measure it.
 
@@ -100,15 +110,16 @@ def search_report(
         run: Where the rollouts are.
         chains: Chains of the problem.
         problem: The problem.
-        states: Who reads the states: exact, text, or a similarity (`embedder_by_name`); auto: exact where there is
-            an oracle, else text.
+        states: Who reads the states: tiny-state (or exact), text, or a similarity (`embedder_by_name`); auto: exact
+            where there is an oracle, else text.
         scorer_id: Whose verdicts count.
+        condition: Settings and engine; None where the run holds rollouts of one pair only.
 
     Raises:
         UserError: There are no rollouts, several conditions, or no such reader.
     """
     reader = reader_of(states, problem)
-    rollouts = said_by(run, chains, scorer_id=resolve_scorer(run, scorer_id))
+    rollouts = said_by(run, chains, scorer_id=resolve_scorer(run, scorer_id), condition=condition)
     if not rollouts:
         raise UserError(f"problem {problem.name or problem.id} has no rollouts in {run.path}. Resample it first")
     # The chains are read with the rollouts: similar states are groups of everything that is said.
@@ -139,8 +150,8 @@ def reader_of(states: str, problem: Problem) -> StateReader:
     Raises:
         UserError: There is none, or the problem has no exact states.
     """
-    if states == "exact" or (states == "auto" and problem_from_question(problem.question) is not None):
+    if states in EXACT or (states == "auto" and problem_from_question(problem.question) is not None):
         return TinyStates(problem)
     if states in ("auto", "text"):
         return SaidStates()
-    return SimilarStates(embedder_by_name(states))
+    return SimilarStates(embedder_by_name(states, others=("auto", "text", *EXACT)))

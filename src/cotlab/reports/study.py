@@ -8,18 +8,18 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from cotlab.categories import MODEL_ID
 from cotlab.chains.chain import Chain
 from cotlab.chains.cutting import get_cutter
+from cotlab.chains.problem import Problem
 from cotlab.chains.score import Outcome
-from cotlab.measures import Draws, importance, value
+from cotlab.measures import Draws, Similarity, importance, in_place, similar_groups, value
 from cotlab.reports.data import AlternativeReport, ChainReport, ReportData, StepReport
+from cotlab.reports.labels import CATEGORY_SCORERS, step_labels
 from cotlab.runs import Run
-from cotlab.sampling import ORACLE_ID
 from cotlab.stats import Estimate
 from cotlab.trees import (
-    Alternative,
     ConditionIds,
+    GroupBy,
     RolloutPath,
     alternatives_at,
     by_position,
@@ -29,6 +29,7 @@ from cotlab.trees import (
     draws_at,
     paths,
     resolve_scorer,
+    said_next,
     unfinished,
     walk,
 )
@@ -46,8 +47,6 @@ LIMITS = (
     "ΔV says what a step did to the chance of a right answer of this model, not why.",
     "A base chain is one of many; its own outcome is never counted as a sample of a prefix it runs through.",
 )
-IMPORTED_LABELS = ("math-rollouts/1",)
-"""Scorers whose categories came with an import."""
 KNOWN_END = "known: the chain ends here"
 SHOWN_ALTERNATIVES = 8
 
@@ -59,8 +58,16 @@ class StudyView:
     scorer_id: str
     condition: ConditionIds | None = None
     """Settings and engine; None where the run holds rollouts of one pair only."""
-    category_scorer_ids: tuple[str, ...] = (ORACLE_ID, *IMPORTED_LABELS, MODEL_ID)
+    category_scorer_ids: tuple[str, ...] = CATEGORY_SCORERS
     """Whose categories are shown: the first of these that has said any of a chain."""
+    similarity: Similarity | None = None
+    """Which alternatives are one; None: those of equal states where an oracle reads them, else of equal text."""
+
+    def grouping(self, problem: Problem, labels: Mapping[int, Mapping[str, Any]]) -> GroupBy | Similarity:
+        """What tells which alternatives are one, for a chain with these labels."""
+        if self.similarity is not None:
+            return self.similarity
+        return by_tiny_state(problem) if any("state" in label for label in labels.values()) else by_text
 
 
 def chain_report(run: Run, chain: Chain, view: StudyView, *, found: Sequence[RolloutPath] | None = None) -> ChainReport:
@@ -88,30 +95,19 @@ def chain_report(run: Run, chain: Chain, view: StudyView, *, found: Sequence[Rol
     ends = _shown_positions([*(passage.origin for passage in passages), *lacking], len(chain.steps))
     curve = [value(draws[k]).estimate for k in ends[:-1]] + [_known_end(verdict["outcome"])]
     effects = [*importance([draws[k] for k in ends[:-1]]), _last_effect(curve)]
-    labels = _labels(run, chain, view.category_scorer_ids)
-    group = by_tiny_state(problem) if any("state" in label for label in labels.values()) else by_text
-    cut_as_text = get_cutter(chain.cutter_id).rule is not None
-    steps = []
-    for i, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
-        label = labels.get(end - 1, {})
-        steps.append(
-            StepReport(
-                idx=start,
-                n_steps=end - start,
-                text="".join(step.text for step in chain.steps[start:end]),
-                category=label.get("category"),
-                backtracks=label.get("backtracks"),
-                value_before=curve[i],
-                value_after=curve[i + 1],
-                importance=effects[i],
-                outcome_shares=_shares(draws[start]),
-                alternatives=_alternatives(
-                    alternatives_at(chain, start, here[start], group=group, most=SHOWN_ALTERNATIVES)
-                )
-                if cut_as_text and len(draws[start])
-                else (),
-            )
+    labels = step_labels(run, chain, view.category_scorer_ids)
+    group = view.grouping(problem, labels)
+    steps = [
+        _step(
+            chain,
+            (start, end),
+            (curve[i], curve[i + 1], effects[i]),
+            labels.get(end - 1, {}),
+            draws[start],
+            _alternatives(chain, start, here[start], group),
         )
+        for i, (start, end) in enumerate(zip(ends, ends[1:], strict=False))
+    ]
     return ChainReport(
         id=chain.id,
         problem_id=problem.id,
@@ -224,20 +220,45 @@ def _last_effect(curve: Sequence[Estimate]) -> Estimate:
     )
 
 
-def _labels(run: Run, chain: Chain, scorer_ids: Sequence[str]) -> dict[int, dict[str, Any]]:
-    prefix, found = f"{chain.id}/", dict[int, dict[str, Any]]()
-    for name in scorer_ids:
-        for score in run.scores("step", name) if not found else ():
-            if score.subject_id.startswith(prefix):
-                found[int(score.subject_id.removeprefix(prefix))] = score.value
-    return found
-
-
 def _shares(draws: Draws) -> dict[Outcome, float]:
     return {outcome: count / len(draws) for outcome, count in draws.outcome_counts().items()} if len(draws) else {}
 
 
-def _alternatives(found: Sequence[Alternative]) -> tuple[AlternativeReport, ...]:
+def _step(
+    chain: Chain,
+    span: tuple[int, int],
+    values: tuple[Estimate, Estimate, Estimate],
+    label: Mapping[str, Any],
+    draws: Draws,
+    others: tuple[AlternativeReport, ...],
+) -> StepReport:
+    """Steps `span` of a chain as one; `values` are before, after and importance."""
+    return StepReport(
+        idx=span[0],
+        n_steps=span[1] - span[0],
+        text="".join(step.text for step in chain.steps[span[0] : span[1]]),
+        category=label.get("category"),
+        backtracks=label.get("backtracks"),
+        value_before=values[0],
+        value_after=values[1],
+        importance=values[2],
+        outcome_shares=_shares(draws),
+        alternatives=others,
+    )
+
+
+def _alternatives(
+    chain: Chain, k: int, here: Sequence[RolloutPath], group: GroupBy | Similarity
+) -> tuple[AlternativeReport, ...]:
+    """What is said in the place of step k; none where steps are tokens, which text alone does not tell."""
+    if not here or get_cutter(chain.cutter_id).rule is None:
+        return ()
+    if isinstance(group, Similarity):
+        similar = in_place(group, "".join(step.text for step in chain.steps[:k]))
+        leader = similar_groups(similar, [chain.steps[k].text, *said_next(chain, k, here)])
+        found = alternatives_at(chain, k, here, group=lambda kept, text: leader[text], most=SHOWN_ALTERNATIVES)
+    else:
+        found = alternatives_at(chain, k, here, group=group, most=SHOWN_ALTERNATIVES)
     return tuple(
         AlternativeReport(
             text=one.text,

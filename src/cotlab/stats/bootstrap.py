@@ -56,7 +56,7 @@ def cluster_mean(
         return Estimate.missing(
             f"{c} clusters, at least {max(min_clusters, 2)} are needed", method=_METHOD, n=len(label)
         )
-    clusters_of = np.stack([np.bincount(label, weights=numbers), np.bincount(label)])
+    clusters_of = np.stack([np.bincount(label, weights=numbers), np.bincount(label).astype(float)])
     tail = expanded_tail(c, level)
     low, high = np.quantile(_drawn_means(clusters_of, n_boot, np.random.default_rng(seed)), [tail, 1 - tail])
     return Estimate(float(numbers.mean()), float(low), float(high), n=len(label), level=level, method=_METHOD)

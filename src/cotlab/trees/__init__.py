@@ -13,7 +13,7 @@ Each of these reads the rollouts once. Where several are wanted of one chain, re
 `alternatives_at`, and their passages to `draws_at`.
 """
 
-from cotlab.trees.alternative import Alternative, alternatives, alternatives_at
+from cotlab.trees.alternative import Alternative, alternatives, alternatives_at, said_next
 from cotlab.trees.begun import begun_at, chain_verdict
 from cotlab.trees.build import Tree, build_tree
 from cotlab.trees.conditions import ConditionIds, choose_condition, conditions_of, sampled_under
@@ -24,7 +24,7 @@ from cotlab.trees.grouping import GroupBy, by_text, by_tiny_state
 from cotlab.trees.interventions import InterventionBranch, add_interventions, intervention_branches
 from cotlab.trees.layout import layout
 from cotlab.trees.passing import Passage, by_position, chain_draws, draws_at, resolve_scorer, unfinished, walk
-from cotlab.trees.paths import RolloutPath, lengthened, paths, saying
+from cotlab.trees.paths import RolloutPath, lengthened, next_step, paths, saying
 from cotlab.trees.state_graph import StateGraph, build_state_graph
 from cotlab.trees.states import START, SaidRollout, SaidStates, StatePath, StateReader, TinyStates, said_by, state_paths
 from cotlab.trees.value import MIN_ROLLOUTS, Value, unusable, value
@@ -66,9 +66,11 @@ __all__ = [
     "intervention_branches",
     "layout",
     "lengthened",
+    "next_step",
     "paths",
     "resolve_scorer",
     "said_by",
+    "said_next",
     "sampled_under",
     "saying",
     "search_truth",

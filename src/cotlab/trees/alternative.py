@@ -17,7 +17,7 @@ from cotlab.trees.passing import Passage, by_position
 from cotlab.trees.paths import RolloutPath, paths
 from cotlab.trees.value import MIN_ROLLOUTS, value
 
-__all__ = ["Alternative", "alternatives", "alternatives_at"]
+__all__ = ["Alternative", "alternatives", "alternatives_at", "said_next"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,11 @@ def alternatives_at(
         _alternative(members[key], prefix_id, len(said), base if key == key_of[base] else None, min_n) for key in wanted
     ]
     return sorted(result, key=lambda found: (-found.n, found.text))
+
+
+def said_next(chain: Chain, k: int, found: Sequence[RolloutPath]) -> list[str]:
+    """What those of the rollouts that are samples at prefix k say next; empty text where they end there."""
+    return [_next(path, k, chain.steps[k].text) for path in found if path.passage.counts_at(k)]
 
 
 def _next(path: RolloutPath, k: int, base: str) -> str:

@@ -1,11 +1,12 @@
 """Under which settings and on which engine the rollouts of a view were drawn.
 
-A run may hold several such pairs: another temperature, another engine. They are never mixed. A view takes one, by
-default the one with most rollouts (`choose_condition`).
+A run may hold several such pairs: another temperature, another engine. They are never mixed, and which one is meant is
+not guessed (`choose_condition`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,46 +67,48 @@ def conditions_of(run: Run, chain: Chain) -> dict[ConditionIds, int]:
     return {pair: n for pair, n in counts.items() if settings[pair.settings_id].temperature > 0} or counts
 
 
-def choose_condition(
-    run: Run, chains: Sequence[Chain], *, settings: str | None = None, engine: str | None = None
-) -> tuple[ConditionIds | None, str | None]:
+def choose_condition(run: Run, chains: Sequence[Chain], asked: str | None = None) -> ConditionIds | None:
     """The condition that a person means.
 
     Args:
         run: Where the rollouts are.
         chains: Chains that are to be shown.
-        settings: Start of a settings id, or NAME=VALUE pairs with commas (`temperature=0.6`).
-        engine: Start of an engine card's id, or the name of an engine.
+        asked: `SETTINGS:ENGINE`, either of which may be left out: the start of a settings id, or NAME=VALUE pairs with
+            commas (`temperature=0.6`); the start of an engine card's id, or the name of an engine.
 
     Returns:
-        The condition; of several that fit the one with most rollouts, with a line that says so and names the others.
-        None where no chain has rollouts of several, so that there is nothing to choose.
+        The condition; None where nothing is asked for and no chain has rollouts of several.
 
     Raises:
-        UserError: Nothing that is there fits.
+        UserError: Nothing that is there fits, or several do; the line lists what there is, as it can be asked for.
     """
     found = [conditions_of(run, chain) for chain in chains]
-    if settings is None and engine is None and all(len(pairs) < 2 for pairs in found):
-        return None, None
+    if asked is None and all(len(pairs) < 2 for pairs in found):
+        return None
     counts: dict[ConditionIds, int] = {}
     for pair, n in (item for pairs in found for item in pairs.items()):
         counts[pair] = counts.pop(pair, 0) + n
-    described = _described(run, counts)
-    fitting = [pair for pair in counts if _fits_settings(run, pair, settings) and _fits_engine(run, pair, engine)]
-    if not fitting:
-        there = "; ".join(described.values()) or "none"
-        asked = {"settings": settings, "engine card": engine}
-        wanted = " and ".join(f"{name} '{value}'" for name, value in asked.items() if value is not None)
-        raise UserError(f"no rollouts under {wanted} in {run.path}; there are: {there}")
-    chosen = max(reversed(fitting), key=lambda pair: counts[pair])
+    counts = counts or _conditions_of_problems(run, {chain.problem_id for chain in chains})
+    settings, _, engine = (asked or "").partition(":")
+    fitting = {p: n for p, n in counts.items() if _fits_settings(run, p, settings) and _fits_engine(run, p, engine)}
     if len(fitting) == 1:
-        return chosen, None
-    others = "; ".join(described[pair] for pair in fitting if pair != chosen)
-    return chosen, f"shown: {described[chosen]}; also there: {others} (--settings, --engine-card)"
+        return next(iter(fitting))
+    there = "; ".join(_described(run, counts)) or "none"
+    if asked is None:
+        raise UserError(f"{run.path} has rollouts of {len(counts)} conditions. Choose one with --condition: {there}")
+    what = "no rollouts are" if not fitting else f"rollouts of {len(fitting)} conditions are"
+    raise UserError(f"{what} under condition '{asked}' in {run.path}. Choose one with --condition: {there}")
 
 
-def _fits_settings(run: Run, pair: ConditionIds, asked: str | None) -> bool:
-    if asked is None or pair.settings_id.startswith(asked):
+def _conditions_of_problems(run: Run, problem_ids: set[str]) -> dict[ConditionIds, int]:
+    """Conditions of all baseline rollouts, where none was begun on a chain itself (there may be branches)."""
+    rows = (row for one in problem_ids for row in run.rollouts(problem_id=one, bodies=False))
+    sampled = (row for row in rows if not row.provenance.startswith("given") and row.intervention_id == Baseline().id)
+    return dict(Counter(ConditionIds(row.settings_id, row.engine_card_id) for row in sampled))
+
+
+def _fits_settings(run: Run, pair: ConditionIds, asked: str) -> bool:
+    if pair.settings_id.startswith(asked):
         return True
     values = {name: str(value) for name, value in run.settings()[pair.settings_id].to_json().items()}
     wanted = [part.partition("=") for part in asked.split(",")]
@@ -121,29 +124,25 @@ def _same(value: str | None, asked: str) -> bool:
         return False
 
 
-def _fits_engine(run: Run, pair: ConditionIds, asked: str | None) -> bool:
+def _fits_engine(run: Run, pair: ConditionIds, asked: str) -> bool:
     card = run.engine_cards()[pair.engine_card_id]
-    return asked is None or card.id.startswith(asked) or card.engine == asked
+    return card.id.startswith(asked) or card.engine == asked
 
 
-def _described(run: Run, counts: Mapping[ConditionIds, int]) -> dict[ConditionIds, str]:
-    """Each pair in a few words: short ids, what differs between the pairs, the number of rollouts."""
+def _described(run: Run, counts: Mapping[ConditionIds, int]) -> list[str]:
+    """Each pair as it is asked for, with what differs between the pairs and the number of rollouts."""
     settings = {pair: run.settings()[pair.settings_id].to_json() for pair in counts}
     cards = {pair: run.engine_cards()[pair.engine_card_id].to_json() for pair in counts}
-    return {
-        pair: f"settings {pair.settings_id[:SHORT]}{_differing(settings, pair)}, "
-        f"engine card {pair.engine_card_id[:SHORT]} ({cards[pair]['engine']}{_differing(cards, pair, ', ', '')}), "
-        f"{n:,} rollouts"
+    return [
+        f"{pair.settings_id[:SHORT]}:{pair.engine_card_id[:SHORT]} "
+        f"({', '.join([*_differing(settings, pair), cards[pair]['engine'], *_differing(cards, pair)])}, {n:,} rollouts)"
         for pair, n in counts.items()
-    }
+    ]
 
 
-def _differing(
-    specs: Mapping[ConditionIds, Mapping[str, Any]], pair: ConditionIds, before: str = " (", after: str = ")"
-) -> str:
+def _differing(specs: Mapping[ConditionIds, Mapping[str, Any]], pair: ConditionIds) -> list[str]:
     names = [name for name in specs[pair] if name != "engine" and len({str(spec[name]) for spec in specs.values()}) > 1]
-    said = ", ".join(f"{name} {specs[pair][name]}" for name in names)
-    return f"{before}{said}{after}" if said else ""
+    return [f"{name} {specs[pair][name]}" for name in names]
 
 
 def positions_of(chain: Chain) -> dict[str, int]:

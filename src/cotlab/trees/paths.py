@@ -17,7 +17,7 @@ from cotlab.runs import Run
 from cotlab.trees.conditions import ConditionIds
 from cotlab.trees.passing import Passage, walk
 
-__all__ = ["RolloutPath", "lengthened", "paths", "saying"]
+__all__ = ["RolloutPath", "lengthened", "next_step", "paths", "saying"]
 
 _WINDOWS = (600, 4_000)
 """Characters (tokens) of a rollout that are cut at first, and then: enough for one step, where a rollout may have a
@@ -113,6 +113,16 @@ def saying(found: Sequence[RolloutPath], k: int, texts: Sequence[str]) -> list[R
     return [p for p in found if p.passage.last == k and p.passage.counts_at(k) and p.steps[:n] == wanted]
 
 
+def next_step(chain: Chain, passage: Passage, rollout: Rollout) -> str | None:
+    """What a rollout says next where it began; empty where it ends there, None where steps are tokens."""
+    cutter = get_cutter(chain.cutter_id)
+    if cutter.rule is None:
+        return None
+    if passage.last > passage.origin:
+        return chain.steps[passage.origin].text
+    return next(iter(_next_steps(rollout, (), cutter, None, 1)), "")
+
+
 def _next_steps(
     rollout: Rollout, shared: Sequence[Step], cutter: Cutter, tokenizer: Tokenizer | None, depth: int | None
 ) -> tuple[str, ...]:
@@ -129,7 +139,7 @@ def _first(whole: _Cuttable, cut: Callable[[_Cuttable], list[str]], depth: int |
     """First `depth` steps; the last ones of a part may go on beyond it, so two more must have been found."""
     if depth == 0:
         return []
-    for window in _WINDOWS if depth is not None else ():
-        if len(whole) > window and len(steps := cut(whole[:window])) > depth + 1:
+    for window in _WINDOWS:
+        if depth is not None and len(whole) > window and len(steps := cut(whole[:window])) > depth + 1:
             return steps[:depth]
     return cut(whole)[:depth]
