@@ -190,7 +190,8 @@ def test_on_policy_edits_compare_rollouts_that_say_it_of_their_own_accord(run: P
     step = document("importance", run, "--measure", "counterfactual")["chains"][0]["steps"][1]
     found = document(*asked, "--replace", step["text"], "-n", "60")
     assert found["sampled_now"] == 0  # the study drew them
-    assert found["share"]["n"] == 60 and found["effect"]["n2"] == round(60 * found["share"]["value"])
+    n = found["share"]["n"]  # those begun at the prompt that pass through count as well
+    assert n >= 60 and found["effect"]["n2"] == round(n * found["share"]["value"])
     assert found["effect"]["method"].endswith("on-policy")
     assert document(*asked, "--replace", step["text"], "-n", "80")["sampled_now"] == 20
     never = document(*asked, "--replace", "Never said.", "-n", "60")
