@@ -23,7 +23,9 @@ __all__ = ["faithful"]
 @app.command()
 def faithful(
     run: options.RunFolder,
-    chain: Annotated[str | None, typer.Option(help="Id or problem of a chain; default: all of the run.")] = None,
+    chain: Annotated[
+        str | None, typer.Option(help="Id of a chain (or its start), or its problem's name; default: all.")
+    ] = None,
     tests: Annotated[str, typer.Option(help="early, filler, mistakes; several with commas.")] = "early,filler",
     positions: options.Positions = "every",
     rollouts: options.Rollouts = 20,
@@ -41,15 +43,11 @@ def faithful(
     from cotlab.trees import ConditionIds
 
     asked, wanted = chosen_tests(tests), Positions.parse(positions)
-    opening: dict[str, Any] = {
-        "engine": engine,
-        "engine_options": options.engine_options(engine_option) or None,
-        "model": model,
-    }
+    opening = options.opening(model, engine, engine_option, budget)
     with (
         Bar() as bar,
         contextlib.redirect_stdout(sys.stderr),
-        revisit(run, budget=budget, progress=bar, check=lambda found: find_chains(found, chain), **opening) as again,
+        revisit(run, progress=bar, check=lambda found: find_chains(found, chain), **opening) as again,
     ):
         sampler = again.sampler({"kind": "faithfulness", "tests": list(asked), "positions": positions, "n": rollouts})
         chains = find_chains(again.run, chain)
