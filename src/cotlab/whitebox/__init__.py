@@ -3,6 +3,8 @@
 inside = Inside.open("tiny")                        a transformers model whose every activation can be read, changed
 read_lens(inside, ids)                              what each layer would say
 patch_grid(inside, Pair(clean, corrupt, a, b))      which activations carry the difference of two runs
+attribute_edges(inside, pairs)                      which edges of the computational graph carry it (EAP, EAP-IG)
+evaluate_circuit(inside, pairs, circuit)            what the largest of them do alone
 step_attention(inside, ids, spans)                  attention between steps, by head
 suppression_matrix(inside, ids, spans)              what later steps lose when a step is hidden from them
 evaluate_probe(examples)                            how well a direction tells a label on unseen problems
@@ -11,15 +13,18 @@ capture_run(run, engine, ...)                       activations of a whole run, 
 """
 
 from cotlab.whitebox.attention import ReceiverHeads, receiver_heads, step_attention, suppression_matrix
+from cotlab.whitebox.attribution import Attribution, Edge, attribute_edges
 from cotlab.whitebox.behaviour_study import StudyPlan, StudyResult, divergence
 from cotlab.whitebox.behaviours import BEHAVIOURS, Behaviour, behaviour, label_rollout
 from cotlab.whitebox.capture import CapturePlan, capture_run, read_capture
+from cotlab.whitebox.circuits import CircuitReport, evaluate_circuit
 from cotlab.whitebox.directions import METHODS as VECTOR_METHODS
 from cotlab.whitebox.directions import behaviour_vector, measure_norms, text_vector
 from cotlab.whitebox.examples import Examples
 from cotlab.whitebox.inside import Inside
 from cotlab.whitebox.lens import LensReading, TunedLens, read_lens, train_tuned_lens
 from cotlab.whitebox.making import make_vector, with_norms
+from cotlab.whitebox.pairs import chain_pair, other_steps, step_pairs
 from cotlab.whitebox.patching import Pair, PatchGrid, patch_grid, patch_heads
 from cotlab.whitebox.probe import Probe, ProbeCard
 from cotlab.whitebox.probe_fit import METHODS, Method, fit_probe
@@ -33,9 +38,12 @@ __all__ = [
     "LABELS",
     "METHODS",
     "VECTOR_METHODS",
+    "Attribution",
     "Behaviour",
     "Calibration",
     "CapturePlan",
+    "CircuitReport",
+    "Edge",
     "Examples",
     "Inside",
     "LabelledRollout",
@@ -51,16 +59,20 @@ __all__ = [
     "StudyPlan",
     "StudyResult",
     "TunedLens",
+    "attribute_edges",
     "behaviour",
     "behaviour_vector",
     "capture_run",
+    "chain_pair",
     "divergence",
+    "evaluate_circuit",
     "evaluate_probe",
     "fit_probe",
     "label_rollout",
     "labelled_rollouts",
     "make_vector",
     "measure_norms",
+    "other_steps",
     "patch_grid",
     "patch_heads",
     "probe_run",
@@ -70,6 +82,7 @@ __all__ = [
     "receiver_heads",
     "steer_report",
     "step_attention",
+    "step_pairs",
     "suppression_matrix",
     "text_vector",
     "train_tuned_lens",
