@@ -8,6 +8,7 @@ from cotlab.errors import EngineError, ModelError
 from cotlab.identity import content_id
 from cotlab.interventions.base import Baseline, Intervention
 from cotlab.interventions.steering import Steering
+from cotlab.interventions.suppression import AttentionSuppression
 from cotlab.interventions.where import Placement
 
 __all__ = [
@@ -63,6 +64,8 @@ def refuse_intervention(intervention: Intervention, engine: str, capabilities: C
 
 def placement(intervention: Intervention, n_prompt: int, n_prefix: int) -> Placement | None:
     """Where an intervention comes into question in a sequence; None for the baseline."""
+    if isinstance(intervention, AttentionSuppression):
+        return intervention.place(n_prompt, n_prefix)
     return intervention.where.place(n_prompt, n_prefix) if isinstance(intervention, Steering) else None
 
 
