@@ -17,6 +17,7 @@ from cotlab.whitebox.attribution import Attribution, Edge, attribute_edges
 from cotlab.whitebox.behaviour_study import StudyPlan, StudyResult, divergence
 from cotlab.whitebox.behaviours import BEHAVIOURS, Behaviour, behaviour, label_rollout
 from cotlab.whitebox.capture import CapturePlan, capture_run, read_capture
+from cotlab.whitebox.chain_attention import ChainAttention
 from cotlab.whitebox.circuits import CircuitReport, evaluate_circuit
 from cotlab.whitebox.directions import METHODS as VECTOR_METHODS
 from cotlab.whitebox.directions import behaviour_vector, measure_norms, text_vector
@@ -26,12 +27,14 @@ from cotlab.whitebox.lens import LensReading, TunedLens, read_lens, train_tuned_
 from cotlab.whitebox.making import make_vector, with_norms
 from cotlab.whitebox.pairs import chain_pair, other_steps, step_pairs
 from cotlab.whitebox.patching import Pair, PatchGrid, patch_grid, patch_heads
+from cotlab.whitebox.patchscope import Inspection, PatchscopeReading, patchscope
 from cotlab.whitebox.probe import Probe, ProbeCard
 from cotlab.whitebox.probe_fit import METHODS, Method, fit_probe
 from cotlab.whitebox.probe_report import Calibration, ProbeReport, evaluate_probe
 from cotlab.whitebox.probe_study import ProbeStudy, probe_run
 from cotlab.whitebox.run_examples import LABELS, LabelledRollout, labelled_rollouts, read_examples
 from cotlab.whitebox.steering_study import steer_report
+from cotlab.whitebox.suppressing import SuppressionBranch, compare_suppression, suppress_run, suppress_step
 
 __all__ = [
     "BEHAVIOURS",
@@ -42,15 +45,18 @@ __all__ = [
     "Behaviour",
     "Calibration",
     "CapturePlan",
+    "ChainAttention",
     "CircuitReport",
     "Edge",
     "Examples",
     "Inside",
+    "Inspection",
     "LabelledRollout",
     "LensReading",
     "Method",
     "Pair",
     "PatchGrid",
+    "PatchscopeReading",
     "Probe",
     "ProbeCard",
     "ProbeReport",
@@ -58,12 +64,14 @@ __all__ = [
     "ReceiverHeads",
     "StudyPlan",
     "StudyResult",
+    "SuppressionBranch",
     "TunedLens",
     "attribute_edges",
     "behaviour",
     "behaviour_vector",
     "capture_run",
     "chain_pair",
+    "compare_suppression",
     "divergence",
     "evaluate_circuit",
     "evaluate_probe",
@@ -75,6 +83,7 @@ __all__ = [
     "other_steps",
     "patch_grid",
     "patch_heads",
+    "patchscope",
     "probe_run",
     "read_capture",
     "read_examples",
@@ -83,6 +92,8 @@ __all__ = [
     "steer_report",
     "step_attention",
     "step_pairs",
+    "suppress_run",
+    "suppress_step",
     "suppression_matrix",
     "text_vector",
     "train_tuned_lens",
