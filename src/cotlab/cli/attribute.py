@@ -46,10 +46,10 @@ def attribute(
         scores = attribute_edges(
             inside,
             runs,
-            method=method,
-            metric=metric,
+            method=method,  # type: ignore[arg-type]  # checked there
+            metric=metric,  # type: ignore[arg-type]
             steps=steps,
-            progress=looking.told(bar, method),  # type: ignore[arg-type]
+            progress=looking.told(bar, method),
         )
         agreement = report = None
         if exact:

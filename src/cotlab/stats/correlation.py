@@ -61,14 +61,14 @@ def rank_correlation(
     tail = expanded_tail(len(members), level)
     low, high = np.nanquantile([_spearman(x[rows], y[rows]) for rows in drawn], [tail, 1 - tail])
     null = _null(x, y, _grouped(strata or [0] * len(x)), n_null, rng)
-    middle = float(null.mean()) if n_null else None
+    middle = float(null.mean()) if n_null else 0.0
     return Estimate(
         value,
         float(low),
         float(high),
         n=len(x),
         level=level,
-        null_mean=middle,
+        null_mean=middle if n_null else None,
         null_q95=float(np.quantile(np.abs(null), 0.95)) if n_null else None,
         p=float((1 + (np.abs(null - middle) >= abs(value - middle) - 1e-12).sum()) / (1 + n_null)) if n_null else None,
         method=_METHOD,

@@ -16,6 +16,7 @@ from cotlab.whitebox.attention import ReceiverHeads, receiver_heads, step_attent
 from cotlab.whitebox.attribution import Attribution, Edge, attribute_edges
 from cotlab.whitebox.behaviour_study import StudyPlan, StudyResult, divergence
 from cotlab.whitebox.behaviours import BEHAVIOURS, Behaviour, behaviour, label_rollout
+from cotlab.whitebox.bridge import bridge_of, open_bridge, read_bridge
 from cotlab.whitebox.capture import CapturePlan, capture_run, read_capture
 from cotlab.whitebox.chain_attention import ChainAttention
 from cotlab.whitebox.circuits import CircuitReport, evaluate_circuit
@@ -23,11 +24,11 @@ from cotlab.whitebox.directions import METHODS as VECTOR_METHODS
 from cotlab.whitebox.directions import behaviour_vector, measure_norms, text_vector
 from cotlab.whitebox.examples import Examples
 from cotlab.whitebox.inside import Inside
+from cotlab.whitebox.inspecting import Inspection, PatchscopeReading, patchscope
 from cotlab.whitebox.lens import LensReading, TunedLens, read_lens, train_tuned_lens
 from cotlab.whitebox.making import make_vector, with_norms
 from cotlab.whitebox.pairs import chain_pair, other_steps, step_pairs
 from cotlab.whitebox.patching import Pair, PatchGrid, patch_grid, patch_heads
-from cotlab.whitebox.patchscope import Inspection, PatchscopeReading, patchscope
 from cotlab.whitebox.probe import Probe, ProbeCard
 from cotlab.whitebox.probe_fit import METHODS, Method, fit_probe
 from cotlab.whitebox.probe_report import Calibration, ProbeReport, evaluate_probe
@@ -69,6 +70,7 @@ __all__ = [
     "attribute_edges",
     "behaviour",
     "behaviour_vector",
+    "bridge_of",
     "capture_run",
     "chain_pair",
     "compare_suppression",
@@ -80,11 +82,13 @@ __all__ = [
     "labelled_rollouts",
     "make_vector",
     "measure_norms",
+    "open_bridge",
     "other_steps",
     "patch_grid",
     "patch_heads",
     "patchscope",
     "probe_run",
+    "read_bridge",
     "read_capture",
     "read_examples",
     "read_lens",

@@ -169,14 +169,11 @@ def attribute_edges(
         clean.append(float(loss(traces[0].logits)))
         corrupt.append(float(loss(traces[1].logits)))
         if method == "exact":
-            found.append(
-                _exact(
-                    passes, pair, traces, loss, lambda done, of, i=i: _tell(progress, done + i * of, of * len(pairs))
-                )
-            )
+            found.append(_exact(passes, pair, traces, loss, _Progress(progress, i, len(pairs))))
         else:
             found.append(_estimated(passes, pair, traces, loss, steps if method == "eap-ig" else 0))
-            _tell(progress, i + 1, len(pairs))
+            if progress:
+                progress(i + 1, len(pairs))
     graph, m = passes.graph, steps if method == "eap-ig" else 1
     return Attribution(
         graph, method, metric, m, torch.stack(found), torch.tensor(clean), torch.tensor(corrupt), inside.name,
@@ -204,9 +201,17 @@ def _check(pairs: Sequence[Pair], method: str, metric: str, steps: int) -> None:
         raise DataError("no pair of runs is given")
 
 
-def _tell(progress: Told | None, done: int, of: int) -> None:
-    if progress:
-        progress(done, of)
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """Passes of one pair as passes of all pairs."""
+
+    progress: Told | None
+    pair: int
+    of: int
+
+    def __call__(self, done: int, passes: int) -> None:
+        if self.progress:
+            self.progress(done + self.pair * passes, self.of * passes)
 
 
 def _estimated(

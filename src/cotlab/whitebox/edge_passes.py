@@ -48,7 +48,7 @@ class EdgePasses:
         """
         shape, modules = inside.shape, inside.modules
         keys = modules.part(0, modules.paths.attention_inputs[1])
-        n_kv = int(keys.weight.shape[0]) // shape.head_dim  # type: ignore[union-attr, index]  # a linear map
+        n_kv = int(keys.weight.shape[0]) // shape.head_dim  # type: ignore[index]  # a linear map
         return cls(inside, EdgeGraph(shape.n_layers, shape.n_heads, n_kv))
 
     @torch.inference_mode()

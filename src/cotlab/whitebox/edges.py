@@ -57,7 +57,8 @@ class EdgeGraph:
 
     def mlp_reader(self, layer: int) -> int:
         """The MLP of a layer, among the readers."""
-        return self.attention_readers(layer).stop
+        end: int = self.attention_readers(layer).stop
+        return end
 
     def heads_of(self, group: int) -> range:
         """The query heads that share a key-value head."""

@@ -31,7 +31,7 @@ def other_steps(run: Run, chain: Chain, step: int, inside: Inside) -> list[tuple
     cutter = get_cutter(chain.cutter_id.split("/")[0])
     said: Counter[tuple[int, ...]] = Counter()
     for rollout in run.rollouts(prefix_id=kept.id):
-        ids = tuple(rollout.token_ids)
+        ids = tuple(rollout.token_ids or ())
         cut = cutter.cut(ids, inside.tokenizer)
         if cut and cut[0].end == len(own) and ids[: len(own)] != own:
             said[ids[: len(own)]] += 1
