@@ -58,7 +58,10 @@ def refuse_intervention(intervention: Intervention, engine: str, capabilities: C
     kind = intervention.kind
     if kind not in capabilities.interventions:
         known = ", ".join(sorted(capabilities.interventions))
-        why = f" ({capabilities.missing})" if capabilities.missing else ""
+        missing = capabilities.missing
+        if kind == AttentionSuppression.kind:
+            missing = "attention is suppressed by --engine transformers only"
+        why = f" ({missing})" if missing else ""
         raise ModelError(f"the {engine} engine cannot apply an intervention of kind '{kind}'; it knows: {known}{why}")
 
 

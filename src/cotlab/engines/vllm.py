@@ -407,9 +407,7 @@ def _capabilities(config: Any) -> Capabilities:
         missing = "CUDA graphs call no hooks; open the engine with enforce_eager"
     if missing:
         return Capabilities(True, frozenset({Baseline.kind}), missing=missing)
-    missing = "attention is suppressed by --engine transformers only"
-    kinds = frozenset({Baseline.kind, Steering.kind})
-    return Capabilities(True, kinds, reads=frozenset({*STEERABLE, "z"}), missing=missing)
+    return Capabilities(True, frozenset({Baseline.kind, Steering.kind}), reads=frozenset({*STEERABLE, "z"}))
 
 
 def _versions() -> tuple[tuple[str, str], ...]:
