@@ -13,7 +13,7 @@ from cotlab.engines.hf import TransformersEngine
 from cotlab.engines.hf_options import TransformersOptions
 from cotlab.engines.vllm import VllmEngine, VllmOptions
 from cotlab.errors import EngineError, ModelError
-from cotlab.interventions import Baseline, Condition, HookPoint, Steering, Where
+from cotlab.interventions import AttentionSuppression, Baseline, Condition, HookPoint, Steering, Where
 
 pytestmark = needs_vllm
 
@@ -198,3 +198,9 @@ def test_what_does_not_fit_is_refused_in_one_line(engine):
     with pytest.raises(ModelError, match="does not read pattern:0: take --engine transformers"):
         next(engine.read([LONG.token_ids], [HookPoint.parse("pattern:0")]))
     assert rpc(engine, "hooks") == 0
+
+
+def test_hiding_a_step_is_refused_in_one_line(engine):
+    hidden = AttentionSuppression(0, 2)
+    with pytest.raises(ModelError, match="of kind 'attention-suppression'.*by --engine transformers only"):
+        list(engine.sample(ask(PREFIXES[1], hidden)))

@@ -64,3 +64,32 @@ def inside_of(model: Any) -> Inside:
 def tokens(n: int, seed: int = 0) -> list[int]:
     """Random token ids."""
     return torch.randint(2, 80, (n,), generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+CIRCUIT = (("input", "a0.g0.v"), ("a0.h1", "a1.g1.v"), ("a1.h2", "logits"))
+"""Edges of the planted circuit."""
+
+
+def circuit_model() -> Any:
+    """A model with a planted circuit of two heads, the second of which reads the first; the rest does little.
+
+    Tokens 40 to 79 are twins of 0 to 39: their embeddings differ by one direction, as long as an embedding. What tells
+    twins apart reaches the last token by a0.h1 and then a1.h2: other heads and MLPs write a tenth of what they would,
+    and the values of a1.h2 read what a0.h1 writes, not the embedding.
+    """
+    model = random_model("llama", seed=3).double()
+    first, second = model.model.layers
+    with torch.no_grad():
+        for block, head in ((first, 1), (second, 2)):
+            block.mlp.down_proj.weight.mul_(0.1)
+            block.self_attn.q_proj.weight.mul_(0.1)  # looks at all tokens, rather than at one of them
+            keep = torch.full((32,), 0.1, dtype=torch.float64)
+            keep[head * 8 : (head + 1) * 8] = 1
+            block.self_attn.o_proj.weight.mul_(keep)
+        written = first.self_attn.o_proj.weight[:, 8:16]
+        values = second.self_attn.v_proj.weight[8:16]
+        values.copy_(3 * values @ written @ torch.linalg.pinv(written))
+        embeddings = model.model.embed_tokens.weight
+        twin = torch.randn(32, generator=torch.Generator().manual_seed(1)).double()
+        embeddings[40:] = embeddings[:40] + twin / twin.norm() * embeddings[:40].norm(dim=1).mean()
+    return model

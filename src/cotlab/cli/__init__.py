@@ -19,6 +19,8 @@ def main() -> None:
     """Run the command line; a user's fault is one line on stderr and exit code 2."""
     _quiet_torch()
     from cotlab.cli import (  # noqa: F401 - they register commands
+        attention,
+        attribute,
         avoid,
         capture,
         demo,
@@ -31,6 +33,8 @@ def main() -> None:
         graph,
         importance,
         imports,
+        lens,
+        patch,
         probe,
         progress_of,
         resample,

@@ -22,9 +22,10 @@ from cotlab.interventions.base import Intervention
 from cotlab.interventions.hook_points import HookPoint
 from cotlab.interventions.masks import OFF, ON, MaskState, TokenRule
 from cotlab.interventions.steering import Steering
+from cotlab.interventions.suppression import AttentionSuppression
 from cotlab.interventions.where import Placement
 
-__all__ = ["Edit", "Pass", "pack_edit", "unpack_edit"]
+__all__ = ["Edit", "Pass", "hiding_edit", "pack_edit", "unpack_edit"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +38,8 @@ class Edit:
     """What is added at each point, shape (points, d_model)."""
     keep_norm: bool
     rule: TokenRule | None
+    hides: int = 0
+    """So many tokens before the place where it begins are hidden from all tokens from there on."""
 
     def state(self, placement: Placement) -> MaskState:
         """The mask of a sequence of which nothing was read yet."""
@@ -88,6 +91,12 @@ def unpack_edit(packed: dict[str, Any], device: torch.device, dtype: torch.dtype
         keep_norm=packed["keep_norm"],
         rule=None if packed["rule"] is None else TokenRule.from_json(packed["rule"]),
     )
+
+
+def hiding_edit(intervention: AttentionSuppression, device: torch.device) -> Edit:
+    """An edit that changes no activation, only what is attended to."""
+    nothing = torch.empty(0, device=device)
+    return Edit(intervention.id, (), nothing, keep_norm=False, rule=None, hides=intervention.end - intervention.start)
 
 
 @dataclass(slots=True)

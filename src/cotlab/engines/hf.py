@@ -25,7 +25,7 @@ from cotlab.chains.think import DEFAULT_TAGS, ThinkTags
 from cotlab.chains.tokens import Tokenizer
 from cotlab.engines.base import Activations, Capabilities, Engine, EngineStats, Failure, Passage, Request
 from cotlab.engines.draft import Draft
-from cotlab.engines.edits import Edit, pack_edit, unpack_edit
+from cotlab.engines.edits import Edit, hiding_edit, pack_edit, unpack_edit
 from cotlab.engines.hf_batch import Batch
 from cotlab.engines.hf_cache import PrefixReader, row_edit
 from cotlab.engines.hf_model import LoadedModel, RowEdit
@@ -36,6 +36,7 @@ from cotlab.errors import EngineError, ModelError
 from cotlab.interventions.base import Baseline, Intervention
 from cotlab.interventions.hook_points import FAMILIES, KINDS, HookPoint, ModelShape
 from cotlab.interventions.steering import Steering
+from cotlab.interventions.suppression import AttentionSuppression
 from cotlab.models.engine_card import EngineCard
 
 __all__ = ["TransformersEngine"]
@@ -277,6 +278,9 @@ class TransformersEngine(Engine):
 
     def _edit(self, intervention: Intervention) -> Edit | None:
         """An intervention on the device, made once; None for the baseline."""
+        if isinstance(intervention, AttentionSuppression):
+            made = hiding_edit(intervention, self._model.device)
+            return self._edits.setdefault(intervention.id, made)
         if not isinstance(intervention, Steering):
             return None
         if intervention.id not in self._edits:
@@ -313,8 +317,9 @@ def _capabilities(family: str) -> Capabilities:
     """What the engine can do with a model of a family."""
     if family not in FAMILIES:
         missing = f"hook points of the family '{family}' are not known; known: {', '.join(FAMILIES)}"
-        return Capabilities(True, frozenset({Baseline.kind}), missing=missing)
-    return Capabilities(True, frozenset({Baseline.kind, Steering.kind}), reads=frozenset(KINDS))
+        return Capabilities(True, frozenset({Baseline.kind, AttentionSuppression.kind}), missing=missing)
+    applied = frozenset({Baseline.kind, Steering.kind, AttentionSuppression.kind})
+    return Capabilities(True, applied, reads=frozenset(KINDS))
 
 
 def _padded(rows: Tensor, length: int) -> Tensor:

@@ -54,6 +54,7 @@ class LoadedModel:
         self._kv_bytes = 2 * config.num_hidden_layers * heads * dim * model.dtype.itemsize
         self._kv_gib = options.kv_gib
         self._watched: tuple[list[HookPoint], Handler] = ([], lambda point, base, whole: None)
+        self._eager = False
 
     @classmethod
     def load(cls, path: str | Path, options: TransformersOptions) -> LoadedModel:
@@ -110,7 +111,7 @@ class LoadedModel:
                     output: Any = self._model(
                         input_ids=piece,
                         position_ids=positions,
-                        attention_mask=mask,
+                        attention_mask=self._mask(piece, cache, edits, positions, mask),
                         past_key_values=cache,
                         use_cache=True,
                         logits_to_keep=keep,
@@ -118,16 +119,46 @@ class LoadedModel:
                 chunks.append(output.logits)
         return chunks[-1] if keep else torch.cat(chunks, dim=1)
 
+    def _mask(
+        self,
+        ids: Tensor,
+        cache: Cache,
+        edits: Sequence[RowEdit | None],
+        positions: Tensor | None,
+        mask: Tensor | None,
+    ) -> Tensor | None:
+        """The mask, with what edits hide taken away; None: causal."""
+        hiding = [
+            (row, its[0].hides, its[1].start) for row, its in enumerate(edits) if its is not None and its[0].hides
+        ]
+        if not hiding:
+            return mask
+        rows, n = ids.shape
+        if positions is None:
+            past = cache.get_seq_length()
+            positions = torch.arange(past, past + n, device=self.device).expand(rows, n)
+        if mask is None:
+            places = torch.arange(int(positions.max()) + 1, device=self.device)
+            mask = places <= positions[:, None, :, None]
+        mask = mask.clone()
+        for row, hidden, start in hiding:
+            mask[row, :, :, start - hidden : start] &= (positions[row] < start)[:, None]
+        if self._eager:  # adds the mask to scores, where other implementations choose by it
+            bias = torch.zeros(mask.shape, dtype=self.torch_dtype, device=self.device)
+            return bias.masked_fill(~mask, torch.finfo(self.torch_dtype).min)
+        return mask
+
     @contextmanager
     def watched(self, points: Iterable[HookPoint], handler: Handler) -> Iterator[None]:
         """Let `handler` see what passes some points, as long as the block lasts; after what edits change there."""
         self._watched = list(points), handler
-        if any(point.kind == "pattern" for point in self._watched[0]):  # other implementations make no weights
+        self._eager = any(point.kind == "pattern" for point in self._watched[0])
+        if self._eager:  # other implementations make no weights
             self._model.set_attn_implementation("eager")
         try:
             yield
         finally:
-            self._watched = [], handler
+            self._watched, self._eager = ([], handler), False
             self._model.set_attn_implementation(ATTENTION)
 
     @cached_property
@@ -169,7 +200,9 @@ class LoadedModel:
             if its is not None:
                 edit, state = its
                 token_ids = ids[row].tolist() if state.needs_tokens else None
-                step.add(edit, row * tokens, state.read(len(state), tokens, token_ids))
+                held = state.read(len(state), tokens, token_ids)
+                if edit.points:
+                    step.add(edit, row * tokens, held)
         step.prepare()
         # Hooks run in this order: what is read has been changed already.
         handles = self.modules.hook(step.points, step.handle) + self.modules.hook(points, handler)

@@ -183,6 +183,23 @@ class Modules:
         """The attention module of every layer."""
         return [self._find(layer, self.paths.attention) for layer in self._layers]
 
+    def layer(self, index: int) -> torch.nn.Module:
+        """A decoder layer."""
+        return self._layers[index]
+
+    def part(self, index: int, path: str) -> torch.nn.Module:
+        """A module in a layer, by its path there (a field of `paths`).
+
+        Raises:
+            ModelError: It is not there.
+        """
+        return self._find(self._layers[index], path)
+
+    @property
+    def final_norm(self) -> torch.nn.Module:
+        """The norm behind the last layer."""
+        return self._find(self._model, self.paths.norm)
+
     def logits(self, residual: Tensor) -> Tensor:
         """What norm and unembedding make of a residual stream, shape (…, d_model) to (…, vocabulary)."""
         norm, unembedding = (self._find(self._model, path) for path in (self.paths.norm, self.paths.unembedding))

@@ -8,6 +8,7 @@ from cotlab.errors import EngineError, ModelError
 from cotlab.identity import content_id
 from cotlab.interventions.base import Baseline, Intervention
 from cotlab.interventions.steering import Steering
+from cotlab.interventions.suppression import AttentionSuppression
 from cotlab.interventions.where import Placement
 
 __all__ = [
@@ -57,12 +58,17 @@ def refuse_intervention(intervention: Intervention, engine: str, capabilities: C
     kind = intervention.kind
     if kind not in capabilities.interventions:
         known = ", ".join(sorted(capabilities.interventions))
-        why = f" ({capabilities.missing})" if capabilities.missing else ""
+        missing = capabilities.missing
+        if kind == AttentionSuppression.kind:
+            missing = "attention is suppressed by --engine transformers only"
+        why = f" ({missing})" if missing else ""
         raise ModelError(f"the {engine} engine cannot apply an intervention of kind '{kind}'; it knows: {known}{why}")
 
 
 def placement(intervention: Intervention, n_prompt: int, n_prefix: int) -> Placement | None:
     """Where an intervention comes into question in a sequence; None for the baseline."""
+    if isinstance(intervention, AttentionSuppression):
+        return intervention.place(n_prompt, n_prefix)
     return intervention.where.place(n_prompt, n_prefix) if isinstance(intervention, Steering) else None
 
 

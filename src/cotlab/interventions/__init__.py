@@ -23,6 +23,7 @@ from cotlab.interventions.edits import (
     edits_from_json,
 )
 from cotlab.interventions.hook_points import FAMILIES, HookPoint, ModelShape, ModulePaths
+from cotlab.interventions.suppression import AttentionSuppression
 from cotlab.interventions.where import Where
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FAMILIES",
     "AddToPrompt",
+    "AttentionSuppression",
     "Baseline",
     "Condition",
     "DeleteStep",

@@ -50,6 +50,12 @@ class ModulePaths:
     """In a layer; likewise."""
     output_projection: str = "self_attn.o_proj"
     """In a layer; its input is z."""
+    attention_inputs: tuple[str, str, str] = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+    """In a layer; linear maps of the normed residual stream to queries, keys and values."""
+    attention_norm: str = "input_layernorm"
+    """In a layer; before these three."""
+    mlp_norm: str = "post_attention_layernorm"
+    """In a layer; before the MLP, and nothing else reads it."""
     norm: str = "model.norm"
     """After the last layer."""
     unembedding: str = "lm_head"

@@ -8,6 +8,7 @@ from typing import Any
 from cotlab.errors import UserError
 from cotlab.interventions.base import Baseline, Intervention
 from cotlab.interventions.steering import Steering
+from cotlab.interventions.suppression import AttentionSuppression
 
 __all__ = ["load_intervention"]
 
@@ -20,6 +21,8 @@ def load_intervention(spec: dict[str, Any], artifact: Path | None) -> Interventi
     """
     if spec["kind"] == Baseline.kind:
         return Baseline()
+    if spec["kind"] == AttentionSuppression.kind:
+        return AttentionSuppression.from_json(spec)
     if spec["kind"] != Steering.kind:
         raise UserError(f"interventions of kind '{spec['kind']}' are not known; a newer cotlab may have written it")
     if artifact is None:

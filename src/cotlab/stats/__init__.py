@@ -12,12 +12,14 @@ Pure numpy and scipy; nothing here knows of rollouts, models or runs.
     with_q(estimates)                           p adjusted over one family
     cluster_mean(values, clusters)              mean over problems, with a cluster bootstrap
     cluster_auc(scores, labels, clusters)       area under the ROC curve, the same way
+    rank_correlation(first, second, clusters)   Spearman's ρ, the same way
     cluster_kappa(left, right, clusters)        agreement of two labellings beyond chance
     cotlab.stats.simulation                     coverage and false discoveries of simulated studies
 """
 
 from cotlab.stats.bootstrap import cluster_mean
 from cotlab.stats.combination import weighted_sum
+from cotlab.stats.correlation import rank_correlation
 from cotlab.stats.difference import difference_estimate, newcombe
 from cotlab.stats.discovery import FdrRule, with_q
 from cotlab.stats.divergence import Divergence, divergence_estimate, kl_divergence, total_variation
@@ -46,6 +48,7 @@ __all__ = [
     "newcombe",
     "paired_difference",
     "proportion_estimate",
+    "rank_correlation",
     "total_variation",
     "weighted_sum",
     "wilson",

@@ -24,7 +24,7 @@ from cotlab.runs import Run
 from cotlab.sampling import Budget, Progress, Sampler, Silent, score_run
 from cotlab.stats import Estimate, paired_difference
 
-__all__ = ["BranchArm", "BranchPlan", "BranchResult", "branch_chain"]
+__all__ = ["BranchArm", "BranchPlan", "BranchResult", "answer_shift", "branch_chain", "outcomes_of"]
 
 EXCHANGES = 1000
 
@@ -132,7 +132,7 @@ def branch_chain(
     for name, steering in arms:
         sampler.draw([prefix], plan.n, settings, phase=f"step {plan.step}: {name}", intervention=steering)
     score_run(run, scorer)
-    base = _outcomes(run, engine, prefix, settings, scorer.id, Baseline(), plan.n)
+    base = outcomes_of(run, engine, prefix, settings, scorer.id, Baseline(), plan.n)
     return BranchResult(
         chain.id,
         plan.step,
@@ -140,7 +140,7 @@ def branch_chain(
         float(np.mean([outcome == "correct" for outcome, _ in base])),
         plan.n,
         tuple(
-            _arm(run, name, its, base, _outcomes(run, engine, prefix, settings, scorer.id, its, plan.n), prefix)
+            _arm(run, name, its, base, outcomes_of(run, engine, prefix, settings, scorer.id, its, plan.n), prefix)
             for name, its in arms
         ),
     )
@@ -158,7 +158,7 @@ def _arms(vector: SteeringVector, plan: BranchPlan) -> list[tuple[str, Steering]
     return list({its.id: (name, its) for name, its in arms}.values())
 
 
-def _outcomes(
+def outcomes_of(
     run: Run,
     engine: Engine,
     prefix: Prefix,

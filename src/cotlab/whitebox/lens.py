@@ -7,8 +7,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +17,12 @@ from torch import Tensor
 from cotlab.errors import DataError
 from cotlab.interventions.hook_points import HookPoint
 from cotlab.whitebox.inside import Inside
+from cotlab.whitebox.tensor_files import load_tensors, save_tensors
 
 __all__ = ["LensReading", "TunedLens", "read_lens", "train_tuned_lens"]
 
 FORMAT = "cotlab-tuned-lens/1"
+READING = "cotlab-lens-reading/1"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +48,20 @@ class LensReading:
     def share_readable(self) -> Tensor:
         """(layers) share of tokens at which the layer's likeliest token is the model's."""
         return (self.top == self.top[-1]).float().mean(dim=1)
+
+    def save(self, path: Path | str) -> Path:
+        """Write one safetensors file."""
+        return save_tensors(path, READING, {}, {name: getattr(self, name) for name in self.__slots__})
+
+    @classmethod
+    def load(cls, path: Path | str) -> LensReading:
+        """Read one back.
+
+        Raises:
+            DataError: The file is not there, or is something else.
+        """
+        _, tensors = load_tensors(path, READING, dict[str, str], cls.__slots__)
+        return cls(*tensors)
 
 
 @torch.inference_mode()
@@ -122,21 +136,9 @@ class TunedLens:
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file (beside, then renamed)."""
-        from safetensors.torch import save_file
-
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        card = {
-            "model": self.model,
-            "revision": self.revision,
-            "n_tokens": self.n_tokens,
-            "kl_before": self.kl_before,
-            "kl_after": self.kl_after,
-        }
-        tensors = {"weights": self.weights.cpu().contiguous(), "biases": self.biases.cpu().contiguous()}
-        save_file(tensors, unfinished, metadata={"format": FORMAT, "card": json.dumps(card)})
-        unfinished.replace(path)
+        names = ("model", "revision", "n_tokens", "kl_before", "kl_after")
+        card = {name: getattr(self, name) for name in names}
+        save_tensors(path, FORMAT, card, {"weights": self.weights, "biases": self.biases})
 
     @classmethod
     def load(cls, path: Path | str) -> TunedLens:
@@ -145,23 +147,7 @@ class TunedLens:
         Raises:
             DataError: The file is not there, or is no tuned lens.
         """
-        from pydantic import TypeAdapter, ValidationError
-        from safetensors import SafetensorError, safe_open
-
-        path = Path(path)
-        if not path.is_file():
-            raise DataError(f"no tuned lens at {path}")
-        try:
-            with safe_open(path, framework="pt") as file:
-                meta = file.metadata() or {}
-                if meta.get("format") != FORMAT:
-                    raise DataError(f"{path} is no tuned lens: its format is {meta.get('format')!r}, not {FORMAT!r}")
-                weights, biases = file.get_tensor("weights"), file.get_tensor("biases")
-            card = TypeAdapter(_Card).validate_json(meta.get("card", ""))
-        except (SafetensorError, OSError) as error:
-            raise DataError(f"{path} is no tuned lens: {error}") from error
-        except ValidationError as error:
-            raise DataError(f"{path} is no tuned lens: its card says {error.errors()[0]['msg']}") from error
+        card, (weights, biases) = load_tensors(path, FORMAT, _Card, ("weights", "biases"))
         if weights.shape != (*biases.shape, biases.shape[-1]) or not torch.isfinite(weights).all():
             raise DataError(f"{path} is no tuned lens: weights have shape {tuple(weights.shape)}")
         return cls(weights, biases, card.model, card.revision, card.n_tokens, card.kl_before, card.kl_after)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.rollout import Rollout
@@ -21,19 +22,47 @@ from cotlab.whitebox.steering_study import open_steerable, prompts_of
 __all__ = ["make_vector", "with_norms"]
 
 
+class Given(TypedDict, total=False):
+    """Whose chains a vector is made from, or its norms measured on; fields as in `ChainSource`."""
+
+    model: str
+    problems: str
+    n_problems: int
+    n: int
+    engine: str
+    engine_options: Mapping[str, Any] | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSource:
+    """The model's own chains."""
+
+    model: str = "tiny"
+    """Name or folder."""
+    problems: str = "countdown"
+    """Problem set or file."""
+    n_problems: int = 50
+    n: int = 5
+    """Rollouts of each problem."""
+    engine: str = "auto"
+    """auto, vllm or transformers."""
+    engine_options: Mapping[str, Any] | None = None
+    seed: int = 0
+    """Of problems and rollouts."""
+
+    def open(self) -> OpenedEngine:
+        """An engine that can read and steer this model."""
+        return open_steerable(self.model, self.engine, self.engine_options)
+
+
 def make_vector(
     behaviour_name: str,
     hooks: Sequence[str],
     *,
     method: str = "matched",
     texts: tuple[Path | None, Path | None, str] = (None, None, "last"),
-    model: str = "tiny",
-    problems: str = "countdown",
-    n_problems: int = 50,
-    n: int = 5,
-    engine: str = "auto",
-    engine_options: Mapping[str, Any] | None = None,
-    seed: int = 0,
+    **given: Unpack[Given],
 ) -> SteeringVector:
     """Make a vector; nothing is stored.
 
@@ -42,23 +71,18 @@ def make_vector(
         hooks: Hook points; none: resid_post of every layer but the last.
         method: One of `METHODS`.
         texts: Files of texts, parted by blank lines, that the vector leads to and away from; and `last` or `mean`.
-        model: Name or folder.
-        problems: Problem set or file.
-        n_problems: How many.
-        n: Rollouts of each.
-        engine: auto, vllm or transformers.
-        engine_options: Of the engine.
-        seed: Of problems and rollouts.
+        given: Fields of `ChainSource`; by default 5 rollouts of each of 50 problems.
 
     Raises:
         UserError: Something cannot be, one line.
     """
+    source = ChainSource(**given)
     positive, negative, at = texts
     if (positive is None) != (negative is None):
         raise UserError("texts are wanted on both sides: give --positive and --negative")
     if at not in ("last", "mean"):
         raise UserError(f"at '{at}' not understood. Use last or mean")
-    opened = open_steerable(model, engine, engine_options)
+    opened = source.open()
     with opened.engine as read:
         points = [HookPoint.parse(hook) for hook in hooks]
         points = points or [HookPoint("resid_post", layer) for layer in range(read.shape.n_layers - 1)]
@@ -67,44 +91,30 @@ def make_vector(
             data = f"{positive.name} against {negative.name}"
             return text_vector(read, to, away, points, name=behaviour_name, at=at, data=data)  # type: ignore[arg-type]
         its = behaviour(behaviour_name)
-        labelled = _chains(opened, its.name, problems, n_problems, n, seed)
-        data = f"{len(labelled)} unsteered rollouts of {n_problems} problems of {problems}, seed {seed}"
+        labelled = _chains(opened, its.name, source)
+        of = f"{source.n_problems} problems of {source.problems}, seed {source.seed}"
+        data = f"{len(labelled)} unsteered rollouts of {of}"
         return behaviour_vector(read, its, labelled, points, method=method, data=data)  # type: ignore[arg-type]
 
 
-def with_norms(
-    vector: SteeringVector,
-    *,
-    model: str = "tiny",
-    problems: str = "countdown",
-    n_problems: int = 20,
-    n: int = 1,
-    engine: str = "auto",
-    engine_options: Mapping[str, Any] | None = None,
-    seed: int = 0,
-) -> SteeringVector:
+def with_norms(vector: SteeringVector, **given: Unpack[Given]) -> SteeringVector:
     """A vector (of another tool, or of another model) for a model, with the norms that doses are relative to.
 
     Args:
         vector: Any whose width and layers fit.
-        model: The model that it is to be used on.
-        problems: Problem set or file whose chains the norms are measured on.
-        n_problems: How many.
-        n: Rollouts of each.
-        engine: auto, vllm or transformers.
-        engine_options: Of the engine.
-        seed: Of problems and rollouts.
+        given: Fields of `ChainSource`, whose chains the norms are measured on; by default one of each of 20 problems.
 
     Raises:
         UserError: The vector does not fit, or something else cannot be; one line.
     """
-    opened = open_steerable(model, engine, engine_options)
+    source = replace(ChainSource(n_problems=20, n=1), **given)
+    opened = source.open()
     with opened.engine as read:
         card = read.card
         here = (card.model, card.revision)
         fitted = vector if (vector.card.model, vector.card.revision) == here else vector.for_model(*here)
         fitted.check(read.shape, *here)
-        chains = _chains(opened, "backtracking", problems, n_problems, n, seed)
+        chains = _chains(opened, "backtracking", source)
         return measure_norms(read, [chain.passage for chain in chains], fitted)
 
 
@@ -117,17 +127,15 @@ def _passages(path: Path, opened: OpenedEngine) -> list[Passage]:
     return [Passage(Prefix(ids, len(ids))) for ids in encoded if ids]
 
 
-def _chains(
-    opened: OpenedEngine, behaviour_name: str, problems: str, n_problems: int, n: int, seed: int
-) -> list[LabelledRollout]:
+def _chains(opened: OpenedEngine, behaviour_name: str, source: ChainSource) -> list[LabelledRollout]:
     its, engine = behaviour(behaviour_name), opened.engine
-    found = load_problems(problems, n=n_problems, seed=seed)
+    found = load_problems(source.problems, n=source.n_problems, seed=source.seed)
     prompted = prompts_of(found, lambda problem: opened.template.encode(problem, engine.tokenizer))
     of = {prefix.id: (problem, prefix) for problem, prefix in prompted}
     requests = [
-        Request(Condition(prefix, opened.card.sampling), idx, seed_for(seed, prefix.id, idx))
+        Request(Condition(prefix, opened.card.sampling), idx, seed_for(source.seed, prefix.id, idx))
         for _, prefix in prompted
-        for idx in range(n)
+        for idx in range(source.n)
     ]
     rollouts = [result for result in engine.sample(requests) if isinstance(result, Rollout)]
     rollouts.sort(key=lambda rollout: (rollout.prefix_id, rollout.sample_idx))

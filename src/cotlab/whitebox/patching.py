@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -21,10 +22,12 @@ from torch import Tensor
 from cotlab.errors import DataError
 from cotlab.interventions.hook_points import HookKind, HookPoint
 from cotlab.whitebox.inside import Change, Inside
+from cotlab.whitebox.tensor_files import load_tensors, save_tensors
 
 __all__ = ["Pair", "PatchGrid", "patch_grid", "patch_heads"]
 
 Direction = Literal["denoise", "noise"]
+FORMAT = "cotlab-patch-grid/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,31 @@ class PatchGrid:
         """Row and column of the largest share."""
         flat = int(self.share.argmax())
         return flat // self.share.shape[1], flat % self.share.shape[1]
+
+    def save(self, path: Path | str) -> Path:
+        """Write one safetensors file."""
+        names = ("site", "direction", "positions", "clean_difference", "corrupt_difference")
+        card = {name: getattr(self, name) for name in names}
+        return save_tensors(path, FORMAT, card, {"share": self.share, "kl": self.kl})
+
+    @classmethod
+    def load(cls, path: Path | str) -> PatchGrid:
+        """Read one back.
+
+        Raises:
+            DataError: The file is not there, or is something else.
+        """
+        card, (share, kl) = load_tensors(path, FORMAT, _Card, ("share", "kl"))
+        return cls(card.site, card.direction, card.positions, share, kl, card.clean_difference, card.corrupt_difference)
+
+
+@dataclass(frozen=True, slots=True)
+class _Card:
+    site: HookKind
+    direction: Direction
+    positions: tuple[int, ...]
+    clean_difference: float
+    corrupt_difference: float
 
 
 def patch_grid(

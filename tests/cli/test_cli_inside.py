@@ -1,0 +1,130 @@
+"""`cotlab lens`, `patch`, `attribute`, `attention`, `suppress` on the sample run that ships with the workbench."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from cotlab.cli import main
+from cotlab.runs import Run
+from cotlab.whitebox import ChainAttention, LensReading, PatchGrid
+
+SAMPLE = Path(__file__).parents[2] / "apps" / "workbench" / "sample"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "sample"
+    shutil.copytree(SAMPLE, folder)
+    return folder
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    def called(*words, fault=False):
+        monkeypatch.setattr(sys, "argv", ["cotlab", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        assert bool(ended.value.code) == fault, said.err
+        return said.err.strip().splitlines() if fault else said.out
+
+    return called
+
+
+def test_lens(run, call, tmp_path):
+    out, figure = tmp_path / "lens.safetensors", tmp_path / "lens.html"
+    told = json.loads(call("lens", run, "--json", "--save", out, "--figure", figure))
+    assert [row["layer"] for row in told["layers"]] == [0, 1, 2, 3]
+    assert told["layers"][-1]["agrees"] == 1.0 and told["layers"][-1]["kl"] == pytest.approx(0, abs=1e-6)
+    assert told["layers"][0]["kl"] > told["layers"][2]["kl"] > 0
+    again = LensReading.load(out)
+    assert again.kl.shape[0] == 4 and len(told["first_readable"]) < again.kl.shape[1]
+    page = figure.read_text("utf-8")
+    assert page.startswith("<!doctype html>") and "<svg" in page and "http" not in page.replace("http://www.w3.org", "")
+    assert "agrees" in call("lens", run)
+
+
+def test_patch_and_attribute_name_the_same_first_head(run, call, tmp_path):
+    step = replaceable(run)
+    out = tmp_path / "grid.safetensors"
+    told = json.loads(call("patch", run, "--step", step, "--json", "--save", out, "--figure", tmp_path / "grid.svg"))
+    assert told["clean_difference"] > told["corrupt_difference"] and told["answer"] != told["other"]
+    assert PatchGrid.load(out).share.tolist() == told["share"]
+    assert (tmp_path / "grid.svg").read_text("utf-8").startswith("<svg")
+    words = ("attribute", run, "--step", step, "--pairs", 1, "--circuit", 30, "--json")
+    scored = json.loads(call(*words))
+    assert len(scored["edges"]) == 343 and scored["circuit"]["n_all"] == 343
+    assert scored["circuit"]["faithfulness"]["value"] > 0.3 and "1 pairs" in scored["circuit"]["faithfulness"]["reason"]
+    table = call("attribute", run, "--step", step, "--pairs", 1, "--method", "eap", "--edges", 3)
+    assert "logits" in table or "input" in table
+
+
+def replaceable(run):
+    """A step for which some rollout says something else in as many tokens."""
+    from cotlab.whitebox import Inside, other_steps
+
+    inside = Inside.open("tiny")
+    with Run.open(run) as store:
+        chain = store.chains()[0]
+        return next(k for k in range(1, len(chain.steps)) if other_steps(store, chain, k, inside))
+
+
+def test_attention_and_its_agreement_with_resampling(run, call, tmp_path):
+    out = tmp_path / "attention.safetensors"
+    told = json.loads(call("attention", run, "--compare", "text", "--json", "--save", out))
+    n = len(told["steps"])
+    assert all(told["suppression"][i][j] is None for i in range(n) for j in range(i + 1))
+    found = ChainAttention.load(out)
+    assert found.weights.shape == (4, 4, n, n)
+    assert told["resampling"]["low"] <= told["resampling"]["value"] <= told["resampling"]["high"]
+    assert told["resampling"]["null_q95"] is not None
+
+
+def test_suppress_grows_a_branch_beside_its_baseline(run, call):
+    told = json.loads(call("suppress", run, "--step", 2, "-n", 6, "--controls", 1, "--json"))
+    assert told["n"] == 6 and told["kept"] == 3 and told["hidden"]["step"] == 2 and len(told["controls"]) == 1
+    with Run.open(run) as store:
+        cards = store.engine_cards()
+        mine = store.rollouts(prefix_id=told["prefix_id"], intervention_id=told["hidden"]["intervention_id"])
+        mine = list(mine)
+        assert len(mine) == 6 and all(rollout.steered_tokens for rollout in mine)
+        assert {cards[rollout.engine_card_id].engine for rollout in mine} == {"transformers"}
+        assert store.intervention(told["hidden"]["intervention_id"]).kind == "attention-suppression"
+    again = json.loads(call("suppress", run, "--step", 2, "-n", 6, "--controls", 1, "--json"))
+    assert again == told, "everything was there already"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("lens nowhere", "there is no run nowhere"),
+        ("lens {run} --chain zzz", "no chain 'zzz'"),
+        ("lens {run} --tuned nothing.safetensors", "there is no file nothing.safetensors"),
+        ("lens {run} --tuned a --train b", "give one of them"),
+        ("lens {run} --figure figure.png", "must end in .html or .svg"),
+        ("patch {run} --step 999", "step 999 is not in the chain"),
+        ("patch {run} --step 1 --with hello", "aligns runs token by token"),
+        ("patch {run} --step 1 --site nose", "unknown site 'nose'"),
+        ("attribute {run} --step 1 --method magic", "unknown method 'magic'"),
+        ("attention {run} --compare telepathy", "telepathy"),
+        ("suppress {run} --step 999", "there is no step 999"),
+        ("suppress {run} --step 3 --kept 2", "step 3 is hidden only where it is kept"),
+        ("suppress {run} --step 1 --engine vllm", "by the transformers engine only, not by 'vllm'"),
+    ],
+)
+def test_faults_are_one_line(words, told, run, call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = [line for line in call(*words.format(run=run).split(), fault=True) if line.startswith("cotlab: ")]
+    assert len(said) == 1 and told in said[0]
+
+
+def test_files_of_something_else_are_refused(tmp_path, run, call):
+    out = tmp_path / "lens.safetensors"
+    call("lens", run, "--save", out)
+    with safe_open(out, framework="pt") as file:
+        assert file.metadata()["format"] == "cotlab-lens-reading/1"
+    assert "expected 'cotlab-tuned-lens/1'" in call("lens", run, "--tuned", out, fault=True)[-1]
