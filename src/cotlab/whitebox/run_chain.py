@@ -5,21 +5,18 @@ from __future__ import annotations
 from cotlab.chains.chain import Chain
 from cotlab.errors import UserError
 from cotlab.runs import Run
+from cotlab.sampling import find_chains
 
 __all__ = ["chain_of", "chain_spans", "check_step"]
 
 
 def chain_of(run: Run, chain_id: str | None = None) -> Chain:
-    """The chain whose id starts so; the first one by default.
+    """The first of the chains that `find_chains` finds; the first of all by default.
 
     Raises:
         UserError: There is none.
     """
-    found = [chain for chain in run.chains() if chain.id.startswith(chain_id or "")]
-    if found:
-        return found[0]
-    known = ", ".join(chain.id for chain in run.chains()[:5]) or "none"
-    raise UserError(f"no chain '{chain_id or ''}' in {run.path}; there are: {known}")
+    return find_chains(run, chain_id)[0]
 
 
 def chain_spans(chain: Chain) -> list[tuple[int, int]]:
