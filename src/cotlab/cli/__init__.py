@@ -37,6 +37,7 @@ def main() -> None:
         runs,
         score,
         steer,
+        steer_report,
         tree,
         workbench,
     )

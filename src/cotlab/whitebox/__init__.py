@@ -11,17 +11,22 @@ capture_run(run, engine, ...)                       activations of a whole run, 
 """
 
 from cotlab.whitebox.attention import ReceiverHeads, receiver_heads, step_attention, suppression_matrix
-from cotlab.whitebox.behaviour_study import StudyPlan, StudyResult, divergence
+from cotlab.whitebox.behaviour_study import StudyPlan, StudyResult
 from cotlab.whitebox.behaviours import BEHAVIOURS, Behaviour, behaviour, label_rollout
 from cotlab.whitebox.capture import CapturePlan, capture_run, read_capture
 from cotlab.whitebox.directions import METHODS as VECTOR_METHODS
 from cotlab.whitebox.directions import behaviour_vector, measure_norms, text_vector
+from cotlab.whitebox.early_exit import ExitChain, ExitReport, ExitRow, judge_exits
 from cotlab.whitebox.examples import Examples
+from cotlab.whitebox.exit_study import exit_run
 from cotlab.whitebox.inside import Inside
+from cotlab.whitebox.layer_report import LayerReport, steer_layers
+from cotlab.whitebox.layer_study import attribution, divergence
 from cotlab.whitebox.lens import LensReading, TunedLens, read_lens, train_tuned_lens
 from cotlab.whitebox.making import make_vector, with_norms
 from cotlab.whitebox.patching import Pair, PatchGrid, patch_grid, patch_heads
 from cotlab.whitebox.probe import Probe, ProbeCard
+from cotlab.whitebox.probe_curve import ProbeCurve, probe_curve
 from cotlab.whitebox.probe_fit import METHODS, Method, fit_probe
 from cotlab.whitebox.probe_report import Calibration, ProbeReport, evaluate_probe
 from cotlab.whitebox.probe_study import ProbeStudy, probe_run
@@ -29,6 +34,10 @@ from cotlab.whitebox.run_examples import LABELS, LabelledRollout, labelled_rollo
 from cotlab.whitebox.steering_study import steer_report
 
 __all__ = [
+    "ProbeCurve",
+    "ExitRow",
+    "ExitReport",
+    "ExitChain",
     "BEHAVIOURS",
     "LABELS",
     "METHODS",
@@ -39,6 +48,7 @@ __all__ = [
     "Examples",
     "Inside",
     "LabelledRollout",
+    "LayerReport",
     "LensReading",
     "Method",
     "Pair",
@@ -51,6 +61,7 @@ __all__ = [
     "StudyPlan",
     "StudyResult",
     "TunedLens",
+    "attribution",
     "behaviour",
     "behaviour_vector",
     "capture_run",
@@ -68,10 +79,14 @@ __all__ = [
     "read_examples",
     "read_lens",
     "receiver_heads",
+    "steer_layers",
     "steer_report",
     "step_attention",
     "suppression_matrix",
     "text_vector",
     "train_tuned_lens",
     "with_norms",
+    "probe_curve",
+    "exit_run",
+    "judge_exits",
 ]

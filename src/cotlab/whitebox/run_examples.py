@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cotlab.tiny import LabelledStep
     from cotlab.whitebox.inside import Inside
 
-__all__ = ["LABELS", "LabelledRollout", "labelled_rollouts", "read_examples"]
+__all__ = ["LABELS", "LabelledRollout", "chosen_rollouts", "labelled_rollouts", "read_examples"]
 
 LABELS: dict[str, str] = {
     "correct": "the rollout ends with a right answer",
@@ -89,7 +89,7 @@ def labelled_rollouts(
     problems = run.problems()
     owner = {row.id: row.problem_id for row in run.prefixes()}
     found = []
-    for rollout in _chosen(run, owner, n, seed):
+    for rollout in chosen_rollouts(run, owner, n, seed):
         prefix = run.prefix(rollout.prefix_id)
         problem = problems[owner[rollout.prefix_id]]
         response = prefix.kept_ids + (rollout.token_ids or ())
@@ -199,13 +199,41 @@ def _read(label: str, name: str, sentences: Sequence[LabelledStep | None], i: in
     return this.category == name
 
 
-def _chosen(run: Run, owner: Mapping[str, str], n: int, seed: int) -> Iterator[Rollout]:
-    """Baseline rollouts, the same number of each problem as far as there are, chosen by a hash of id and seed."""
+def chosen_rollouts(
+    run: Run,
+    owner: Mapping[str, str],
+    n: int,
+    seed: int,
+    *,
+    whole: bool = False,
+    engine_card_id: str | None = None,
+) -> Iterator[Rollout]:
+    """Baseline rollouts, the same number of each problem as far as there are, chosen by a hash of id and seed.
+
+    Args:
+        run: Where they are.
+        owner: Problem of each prefix.
+        n: How many, of all problems.
+        seed: Of the choice.
+        whole: Only those from prompts.
+        engine_card_id: Only those of one engine.
+
+    Raises:
+        DataError: There are no baseline rollouts.
+    """
+    prompts = (
+        {row.id for row in run.prefixes() if row.kind == "root" and row.n_tokens == row.n_prompt}
+        if whole
+        else owner.keys()
+    )
     by_problem: dict[str, list[str]] = {}
     for row in run.rollouts(intervention_id=Baseline().id, bodies=False):
-        by_problem.setdefault(owner[row.prefix_id], []).append(row.id)
+        if row.prefix_id in prompts and engine_card_id in (None, row.engine_card_id):
+            by_problem.setdefault(owner[row.prefix_id], []).append(row.id)
     if not by_problem:
-        raise DataError(f"{run.path} has no baseline rollouts")
+        raise DataError(
+            f"{run.path} has no such baseline rollouts" if whole else f"{run.path} has no baseline rollouts"
+        )
     each = max(1, -(-n // len(by_problem)))
     for ids in by_problem.values():
         for rollout_id in sorted(ids, key=lambda one: content_id("probe", [seed, one]))[:each]:
