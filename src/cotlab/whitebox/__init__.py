@@ -14,6 +14,7 @@ from cotlab.whitebox.attention import ReceiverHeads, receiver_heads, step_attent
 from cotlab.whitebox.behaviour_study import StudyPlan, StudyResult
 from cotlab.whitebox.behaviours import BEHAVIOURS, Behaviour, behaviour, label_rollout
 from cotlab.whitebox.capture import CapturePlan, capture_run, read_capture
+from cotlab.whitebox.capture_live import capture_live
 from cotlab.whitebox.directions import METHODS as VECTOR_METHODS
 from cotlab.whitebox.directions import behaviour_vector, measure_norms, text_vector
 from cotlab.whitebox.early_exit import ExitChain, ExitReport, ExitRow, judge_exits
@@ -64,6 +65,7 @@ __all__ = [
     "attribution",
     "behaviour",
     "behaviour_vector",
+    "capture_live",
     "capture_run",
     "divergence",
     "evaluate_probe",
