@@ -69,7 +69,10 @@ def test_what_was_sampled_without_it_is_read_afterwards(tmp_path):
     config = StudyConfig.of(**ASKED, run=tmp_path / "run", engine_options=OPTIONS)
     run_study(config)
     run_study(config.model_copy(update={"n": 6}), around=capture_live(PLAN))
-    with open_engine("tiny", "vllm", options=OPTIONS).engine as engine, Run.open(tmp_path / "run", writable=True) as run:
+    with (
+        open_engine("tiny", "vllm", options=OPTIONS).engine as engine,
+        Run.open(tmp_path / "run", writable=True) as run,
+    ):
         (capture_id,) = run.captures()
         held, rollouts = run.captured(capture_id), {r.id for r in run.rollouts()}
         assert len(held) == 4 and held < rollouts
