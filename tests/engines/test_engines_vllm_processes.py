@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from steering_reference import PREFIXES, Steered, holds, small_folder
 from vllm_in_processes import POINT, requests
@@ -16,7 +17,7 @@ from cotlab.engines.hf import TransformersEngine
 from cotlab.engines.hf_options import TransformersOptions
 from cotlab.interventions import Steering
 
-pytestmark = [needs_vllm, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [*needs_vllm, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_interventions_and_reading_go_through_to_workers_in_other_processes(tmp_path):
@@ -50,6 +51,6 @@ def test_interventions_and_reading_go_through_to_workers_in_other_processes(tmp_
                 assert steered == sum(holds(arm.where, whole[:-1], prefix.n_prompt, len(prefix.token_ids)))
             places = range(len(prefix.token_ids), len(whole))
             (there,) = other.read([Passage(prefix, tuple(ids), condition.intervention)], [POINT], [places])
-            assert read == pytest.approx(there[POINT], abs=TOLERANCE)
+            assert np.array(read) == pytest.approx(there[POINT], abs=TOLERANCE)
     plain = reference.logprobs([*PREFIXES[0].token_ids, 65, 66, 67], None, PREFIXES[0])
     assert told["after"] == pytest.approx(plain, abs=1e-5), "steered requests leave the baseline's cache alone"

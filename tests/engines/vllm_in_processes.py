@@ -28,16 +28,9 @@ def main(folder):
         folder, byte_tokenizer(), name="small", revision="random", template_id="plain", options=options
     ) as engine:
         rollouts = [
-            [
-                r.prefix_id,
-                r.intervention_id,
-                r.sample_idx,
-                r.token_ids,
-                r.logprobs,
-                r.steered_tokens,
-                read[POINT].tolist(),
-            ]
+            [r.prefix_id, r.intervention_id, r.sample_idx, r.token_ids, r.logprobs, r.steered_tokens, found.tolist()]
             for r, read in engine.sample_reading(requests(), [POINT])
+            for found in [read[POINT]]
         ]
         (after,) = engine.logprobs([Passage(PREFIXES[0], (65, 66, 67))])
         core = type(engine._llm.llm_engine.engine_core).__name__

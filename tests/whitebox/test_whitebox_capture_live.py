@@ -10,6 +10,7 @@ from cotlab.sampling import StudyConfig, run_study
 from cotlab.whitebox import CapturePlan, capture_live, capture_run, read_capture
 
 pytestmark = [
+    pytest.mark.vllm,
     pytest.mark.timeout(900),
     pytest.mark.skipif(engine_choice().name != "vllm", reason="vLLM is not installed"),
 ]

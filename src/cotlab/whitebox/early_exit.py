@@ -1,6 +1,6 @@
 """Early exit: stop thinking where a probe says that the answer is there, and what that saves and costs.
 
-1. Along chains of a run, an answer is forced at the end of each step (`draw_forced`); whether it is right is the label
+1. Along chains of a run, an answer is forced at the end of each step (`ForceAnswer`); whether it is right is the label
    `ready` of that step end.
 2. A probe for `ready` scores each step end; always one that was fitted on other problems.
 3. The rule: at the first step end with P(ready) at or above a threshold the thoughts are closed and the answer is taken

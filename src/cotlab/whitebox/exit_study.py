@@ -12,14 +12,15 @@ import numpy as np
 from cotlab.chains.chain import Chain
 from cotlab.chains.cutting import get_cutter
 from cotlab.chains.own_scorer import load_scorer
+from cotlab.chains.prefix import Prefix
 from cotlab.chains.settings import SamplingSettings
 from cotlab.engines.base import Engine
 from cotlab.errors import DataError
-from cotlab.interventions import Baseline
+from cotlab.interventions import Baseline, ForceAnswer
 from cotlab.interventions.hook_points import HookPoint
 from cotlab.runs import Run
-from cotlab.sampling import Budget, Progress, Sampler, Silent, draw_forced, score_run
-from cotlab.sampling.edited import answer_settings, thinking_steps
+from cotlab.sampling import Budget, Progress, Sampler, Silent, score_run
+from cotlab.sampling.edited import answer_settings, answer_stub, edit_prefix, thinking_steps
 from cotlab.whitebox.early_exit import ExitChain, ExitReport, judge_exits
 from cotlab.whitebox.examples import Examples
 from cotlab.whitebox.probe_fit import Method
@@ -81,7 +82,7 @@ def exit_run(
         spec = {"kind": "early-exit", "chains": len(chains), "answers": answers, "cutter": cutter}
         study = run.add_study(spec, seed)
         sampler = Sampler(run, sampled, study, seed=seed, budget=budget, progress=teller)
-        forced = [_forced(sampler, chain, settings, answers) for chain, settings in chains]
+        forced = _forced(sampler, chains, answers)
         scorer = load_scorer("answers")
         score_run(run, scorer)
         outcomes = {score.subject_id: score.value["outcome"] for score in run.scores("rollout", scorer.id)}
@@ -135,14 +136,27 @@ def _chains(run: Run, engine: Engine, cutter: str, n: int, seed: int) -> list[tu
 
 
 def _forced(
-    sampler: Sampler, chain: Chain, settings: SamplingSettings, answers: int
-) -> tuple[Chain, dict[int, tuple[str, int]]]:
-    """By steps kept: the prefix that forces an answer there, and how many tokens were put in."""
-    close = sampler.run.identity.think_close
-    wanted = range(1, thinking_steps(chain, close) + 1)
-    edited = draw_forced(sampler, chain, answers, settings, think_close=close, positions=wanted)
-    pairs = zip(wanted, edited, strict=True)
-    return chain, {k: (one.prefix.id, len(one.prefix.token_ids) - len(chain.prefix(k).token_ids)) for k, one in pairs}
+    sampler: Sampler, chains: Sequence[tuple[Chain, SamplingSettings]], answers: int
+) -> list[tuple[Chain, dict[int, tuple[str, int]]]]:
+    """By chain and steps kept: the prefix that forces an answer there, and how many tokens were put in.
+
+    All answers of one settings are drawn together: they are short, and many fit into the engine at once.
+    """
+    close, found = sampler.run.identity.think_close, []
+    room: dict[str, tuple[SamplingSettings, list[Prefix]]] = {}
+    for chain, settings in chains:
+        sampler.run.add_chain_prefixes(chain)
+        force, ending = ForceAnswer(answer_stub(chain, close)), answer_settings(settings)
+        forced = {}
+        for k in range(1, thinking_steps(chain, close) + 1):
+            prefix = edit_prefix(sampler, chain, k, (force,)).prefix
+            forced[k] = prefix.id, len(prefix.token_ids) - len(chain.prefix(k).token_ids)
+            if ending.new_tokens(len(prefix.kept_ids)) > 0:
+                room.setdefault(ending.id, (ending, []))[1].append(prefix)
+        found.append((chain, forced))
+    for ending, prefixes in room.values():
+        sampler.draw(prefixes, answers, ending, phase="forced answers")
+    return found
 
 
 def _places(chain: Chain, forced: Mapping[int, tuple[str, int]]) -> list[int]:
