@@ -26,7 +26,9 @@ app.add_typer(commands, name="probe")
 @commands.command("fit")
 def probe(
     run: options.RunFolder,
-    label: Annotated[str, typer.Option(help="correct, reachable, backtracks-next, slips, truncated, category:NAME.")],
+    label: Annotated[
+        str, typer.Option(help="correct, reachable, reachable-ahead, backtracks-next, slips, truncated, category:NAME.")
+    ],
     hook: Annotated[
         list[str] | None, typer.Option(help="KIND:LAYER, such as resid_post:2; repeatable. Default: every layer.")
     ] = None,

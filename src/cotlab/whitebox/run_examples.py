@@ -36,6 +36,7 @@ LABELS: dict[str, str] = {
     "correct": "the rollout ends with a right answer",
     "truncated": "the rollout runs into the token limit",
     "reachable": "a right answer can still follow without going back (tiny tasks; where an attempt is under way)",
+    "reachable-ahead": "the same, only where a sentence states a new result: no verdict has been said yet (tiny tasks)",
     "backtracks-next": "the next sentence goes back (tiny tasks)",
     "slips": "the sentence states something false (tiny tasks)",
     "category:NAME": f"the sentence is of a category (tiny tasks): {', '.join(CATEGORIES)}",
@@ -161,7 +162,7 @@ def _judge(run: Run, label: str, scorer_id: str) -> Judge:
     kind, _, name = label.partition(":")
     if kind == "category" and name not in CATEGORIES:
         raise UserError(f"unknown category {name!r}: choose one of {', '.join(CATEGORIES)}")
-    if label not in ("reachable", "backtracks-next", "slips") and kind != "category":
+    if label not in ("reachable", "reachable-ahead", "backtracks-next", "slips") and kind != "category":
         raise UserError(f"unknown label {label!r}: choose one of {', '.join(LABELS)}")
 
     def by_oracle(problem: Problem, rollout: Rollout, steps: Sequence[Step]) -> list[bool | None]:
@@ -193,6 +194,8 @@ def _read(label: str, name: str, sentences: Sequence[LabelledStep | None], i: in
         return this.slips > 0 if this.computations else None
     if label == "reachable":
         return this.reachable if this.committed else None
+    if label == "reachable-ahead":
+        return this.reachable if this.committed and this.computations else None
     if label == "backtracks-next":
         following = sentences[i + 1] if i + 1 < len(sentences) else None
         return None if following is None else following.backtracks
