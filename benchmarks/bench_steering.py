@@ -61,8 +61,9 @@ POINT = HookPoint("resid_post", LAYER)
 
 def reading(engine: Any, asked: Sequence[Request]) -> float:
     """CPU seconds a new token of rollouts that are read while they are sampled."""
-    started = time.process_time()
-    tokens = sum(rollout.n_tokens for rollout, _ in engine.sample_reading(asked, [POINT]))
+    tokens, started = 0, time.process_time()
+    for rollout, _ in engine.sample_reading(asked, [POINT]):
+        tokens += rollout.n_tokens
     return (time.process_time() - started) / tokens
 
 
@@ -74,7 +75,8 @@ def reading_after(engine: Any, asked: Sequence[Request]) -> float:
     places = [range(len(one.prefix.token_ids), len(one.token_ids)) for one in passages]
     for _ in engine.read(passages, [POINT], places):
         pass
-    return (time.process_time() - started) / sum(rollout.n_tokens for rollout in rollouts)
+    tokens: int = sum(rollout.n_tokens for rollout in rollouts)
+    return (time.process_time() - started) / tokens
 
 
 def by_hand(model: Any, asked: Sequence[Request]) -> int:
@@ -171,8 +173,8 @@ def main() -> None:
     print(f"| vLLM steered / unsteered throughput | {ratio('steered'):.2f} | ≥ 0.9 |")
     print(f"| vLLM, nine arms mixed / unsteered | {ratio('mixed'):.2f} | |")
     print(f"| vLLM unsteered, hooks gone again / unsteered | {ratio('idle'):.2f} | ≥ 0.98 |")
-    for name, its in (("read while sampled", live), ("sampled and then read", twice)):
-        share = statistics.median(a / b for a, b in zip(took["unsteered"], its, strict=True))
+    for name, seconds_each in (("read while sampled", live), ("sampled and then read", twice)):
+        share = statistics.median(a / b for a, b in zip(took["unsteered"], seconds_each, strict=True))
         print(f"| vLLM, {name} / sampling alone | {share:.2f} | |")
     print(f"| steered tokens a second, vLLM | {rate:,.0f} | |")
     print(

@@ -62,7 +62,8 @@ def test_what_is_captured_while_sampling_is_what_is_captured_afterwards(tmp_path
                     worst = max(worst, float(np.abs(mean - read[point][start:end].mean(0)).max()))
                     start = end
                 assert start == prefix.n_prompt + len(prefix.kept_ids) + rollout.n_tokens
-        assert worst < 1e-3, worst
+        print(f"largest difference {worst:.1e}")
+        assert worst < 1e-3
     assert verify_run(tmp_path / "run") == [] and not list((tmp_path / "run").rglob("*.tmp"))
 
 

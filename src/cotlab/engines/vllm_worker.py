@@ -268,7 +268,7 @@ class Hooking:
     def _watch(self, point: HookPoint, base: Tensor, whole: Sum) -> None:
         if self._wanted:
             # One gather a pass and point, into the host's memory: what is read waits there until its request has ended.
-            parts = whole(base)[self._rows].cpu().split([n for _, n in self._wanted])
+            parts = torch.split(whole(base)[self._rows].cpu(), [n for _, n in self._wanted])
             for (reading, _), part in zip(self._wanted, parts, strict=True):
                 reading.parts.setdefault(str(point), []).append(part)
 

@@ -54,7 +54,7 @@ class Captures:
 
     def stored(self, rollout_ids: Iterable[str]) -> set[str]:
         """Those of some rollouts that the run holds."""
-        found = set()
+        found = set[str]()
         for rollout_id in rollout_ids:
             found.update(row[0] for row in self._db.query("SELECT id FROM rollout WHERE id = ?", (rollout_id,)))
         return found

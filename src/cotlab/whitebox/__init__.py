@@ -10,11 +10,11 @@ make_vector(...), steer_report(...)                 steering vectors, and what t
 capture_run(run, engine, ...)                       activations of a whole run, kept in its folder
 """
 
+from cotlab.whitebox.along_chain import ProbeCurve, probe_curve
 from cotlab.whitebox.attention import ReceiverHeads, receiver_heads, step_attention, suppression_matrix
 from cotlab.whitebox.behaviour_study import StudyPlan, StudyResult
 from cotlab.whitebox.behaviours import BEHAVIOURS, Behaviour, behaviour, label_rollout
 from cotlab.whitebox.capture import CapturePlan, capture_run, read_capture
-from cotlab.whitebox.capture_live import capture_live
 from cotlab.whitebox.directions import METHODS as VECTOR_METHODS
 from cotlab.whitebox.directions import behaviour_vector, measure_norms, text_vector
 from cotlab.whitebox.early_exit import ExitChain, ExitReport, ExitRow, judge_exits
@@ -24,10 +24,10 @@ from cotlab.whitebox.inside import Inside
 from cotlab.whitebox.layer_report import LayerReport, steer_layers
 from cotlab.whitebox.layer_study import attribution, divergence
 from cotlab.whitebox.lens import LensReading, TunedLens, read_lens, train_tuned_lens
+from cotlab.whitebox.live_capture import capture_live
 from cotlab.whitebox.making import make_vector, with_norms
 from cotlab.whitebox.patching import Pair, PatchGrid, patch_grid, patch_heads
 from cotlab.whitebox.probe import Probe, ProbeCard
-from cotlab.whitebox.probe_curve import ProbeCurve, probe_curve
 from cotlab.whitebox.probe_fit import METHODS, Method, fit_probe
 from cotlab.whitebox.probe_report import Calibration, ProbeReport, evaluate_probe
 from cotlab.whitebox.probe_study import ProbeStudy, probe_run
