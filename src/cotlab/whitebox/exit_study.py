@@ -83,7 +83,7 @@ def exit_run(
         study = run.add_study(spec, seed)
         sampler = Sampler(run, sampled, study, seed=seed, budget=budget, progress=teller)
         forced = _forced(sampler, chains, answers)
-        scorer = load_scorer("answers")
+        scorer = load_scorer("answers", run.identity.tags)
         score_run(run, scorer)
         outcomes = {score.subject_id: score.value["outcome"] for score in run.scores("rollout", scorer.id)}
         teller.phase(f"reading {hook}", len(chains))
@@ -146,7 +146,7 @@ def _forced(
     room: dict[str, tuple[SamplingSettings, list[Prefix]]] = {}
     for chain, settings in chains:
         sampler.run.add_chain_prefixes(chain)
-        force, ending = ForceAnswer(answer_stub(chain, close)), answer_settings(settings)
+        force, ending = ForceAnswer(answer_stub(chain, close, sampler.engine.tokenizer)), answer_settings(settings)
         forced = {}
         for k in range(1, thinking_steps(chain, close) + 1):
             prefix = edit_prefix(sampler, chain, k, (force,)).prefix
@@ -172,7 +172,7 @@ def _exit_chain(
     settings: SamplingSettings,
     answers: int,
 ) -> ExitChain | None:
-    scorer, ends, tokens, ready = load_scorer("answers").id, [], [], []
+    scorer, ends, tokens, ready = load_scorer("answers", run.identity.tags).id, [], [], []
     asked = {"settings_id": settings.id, "engine_card_id": engine.card.id, "intervention_id": Baseline().id}
     for k, (prefix_id, put_in) in forced.items():
         rows = [row for row in run.outcome_rows(scorer, **asked, prefix_id=prefix_id) if row.sample_idx < answers]

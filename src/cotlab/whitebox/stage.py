@@ -95,7 +95,8 @@ class Setting:
                 spec = {**plan.to_json(), "model": self.model, "problems": self.problems}
                 study = run.add_study(spec, plan.seed)
                 sampler = Sampler(run, engine, study, seed=plan.seed, budget=self.budget, progress=self.progress)
-                arms = Arms(run, engine, sampler, load_scorer("answers", run.identity.tags), its, settings, self.progress)
+                scorer = load_scorer("answers", run.identity.tags)
+                arms = Arms(run, engine, sampler, scorer, its, settings, self.progress)
                 stage = Stage(arms, engine, opened.template, prompted[:half], prompted[half:])
                 stage.store(prompted)
                 yield stage
