@@ -4,6 +4,8 @@ Arms take turns, and ratios are medians over the rounds of CPU time, so that a b
 
 - steered: every request carries one vector at one layer. mixed: baseline and eight vectors take turns.
 - idle: no request carries anything, after steered ones did: hooks are then gone.
+- reading: nothing is steered, one layer is read at every new token while it is sampled; beside it, the same rollouts
+  sampled and then read in a second pass.
 - hf: `generate` prompt by prompt with a forward hook, the same requests (a part of them; rates compare).
 - capture: `TransformersEngine.read` of one layer at every token against a plain forward with one hook.
 
@@ -23,7 +25,7 @@ import numpy as np
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.rollout import Rollout
 from cotlab.chains.settings import SamplingSettings
-from cotlab.engines.base import Request
+from cotlab.engines.base import Passage, Request
 from cotlab.engines.load import open_engine
 from cotlab.interventions import Baseline, Condition, HookPoint, Intervention, Steering, SteeringVector, VectorCard
 from cotlab.problems import load_problems
@@ -52,6 +54,29 @@ def requests(prefixes: Sequence[Prefix], n: int, arms: Sequence[Intervention], s
         Request(Condition(prefixes[i * len(prefixes) // n], settings, arms[i % len(arms)]), i, 7919 * i + salt + 1)
         for i in range(n)
     ]
+
+
+POINT = HookPoint("resid_post", LAYER)
+
+
+def reading(engine: Any, asked: Sequence[Request]) -> float:
+    """CPU seconds a new token of rollouts that are read while they are sampled."""
+    tokens, started = 0, time.process_time()
+    for rollout, _ in engine.sample_reading(asked, [POINT]):
+        tokens += rollout.n_tokens
+    return (time.process_time() - started) / tokens
+
+
+def reading_after(engine: Any, asked: Sequence[Request]) -> float:
+    """The same of rollouts that are sampled, and then read."""
+    started, known = time.process_time(), {request.condition.prefix.id: request.condition.prefix for request in asked}
+    rollouts = list(engine.sample(asked))
+    passages = [Passage(known[rollout.prefix_id], rollout.token_ids) for rollout in rollouts]
+    places = [range(len(one.prefix.token_ids), len(one.token_ids)) for one in passages]
+    for _ in engine.read(passages, [POINT], places):
+        pass
+    tokens: int = sum(rollout.n_tokens for rollout in rollouts)
+    return (time.process_time() - started) / tokens
 
 
 def by_hand(model: Any, asked: Sequence[Request]) -> int:
@@ -116,6 +141,7 @@ def main() -> None:
             "idle": [Baseline()],
         }
         took: dict[str, list[float]] = {name: [] for name in arms}
+        live, twice = list[float](), list[float]()
         list(engine.sample(requests(prefixes, n, arms["steered"], 0)))  # warm up
         rate = 0.0
         for salt in range(asked.rounds):
@@ -126,6 +152,8 @@ def main() -> None:
                 seconds = time.process_time() - started
                 took[name].append(seconds / tokens)
                 rate = tokens / seconds if name == "steered" else rate
+            live.append(reading(engine, requests(prefixes, n, arms["unsteered"], salt)))
+            twice.append(reading_after(engine, requests(prefixes, n, arms["unsteered"], salt)))
     with open_engine("tiny", "transformers").engine as reader:
         model = reader._model._model  # type: ignore[attr-defined]
         few = requests(prefixes, max(6, n // 6), [steering(0)], 1)
@@ -145,6 +173,9 @@ def main() -> None:
     print(f"| vLLM steered / unsteered throughput | {ratio('steered'):.2f} | ≥ 0.9 |")
     print(f"| vLLM, nine arms mixed / unsteered | {ratio('mixed'):.2f} | |")
     print(f"| vLLM unsteered, hooks gone again / unsteered | {ratio('idle'):.2f} | ≥ 0.98 |")
+    for name, seconds_each in (("read while sampled", live), ("sampled and then read", twice)):
+        share = statistics.median(a / b for a, b in zip(took["unsteered"], seconds_each, strict=True))
+        print(f"| vLLM, {name} / sampling alone | {share:.2f} | |")
     print(f"| steered tokens a second, vLLM | {rate:,.0f} | |")
     print(
         f"| steered rollouts, vLLM / HF generate with a hook | {hand / statistics.median(took['steered']):.1f} | ≥ 5 |"

@@ -64,3 +64,68 @@ def test_faults_are_one_line(sampled, command):
         code, _, err = command("probe", str(sampled), *asked)
         lines = [line for line in err.splitlines() if line.startswith("cotlab: ")]
         assert code == 2 and len(lines) == 1 and said in lines[0], err
+
+
+def test_a_saved_probe_is_followed_along_a_chain(sampled, tmp_path, command):
+    asked = [
+        "--label",
+        "reachable-ahead",
+        "--hook",
+        "resid_post:2",
+        "--shuffles",
+        "0",
+        "--save",
+        str(tmp_path),
+        "--json",
+    ]
+    code, out, err = command("probe", "fit", str(sampled), *asked)
+    assert code == 0, err
+    (saved,) = json.loads(out)["probes"]
+    figure = tmp_path / "figures" / "curve.svg"
+    code, out, err = command("probe", "curve", str(sampled), "--probe", saved, "--out", str(figure), "--json")
+    assert code == 0, err
+    (curve,) = json.loads(out)["curves"]
+    assert curve["seen"] and all(0 <= p <= 1 for p in curve["tokens"])
+    assert [curve["tokens"][step["end"]] for step in curve["steps"]] == [step["p"] for step in curve["steps"]]
+    assert figure.read_text().startswith("<svg") and "reachable-ahead" in figure.read_text()
+    code, out, err = command("probe", "curve", str(sampled), "--probe", saved)
+    assert code == 0 and "probability at the end of each step" in out and "flatters" in err
+
+
+@pytest.mark.slow
+def test_leaving_early_is_judged_and_its_answers_are_drawn_once(sampled, command):
+    asked = [
+        "--hook",
+        "resid_post:2",
+        "--engine",
+        "transformers",
+        "-n",
+        "16",
+        "--shuffles",
+        "2",
+        "--threshold",
+        "0.5,0.99",
+    ]
+    code, out, err = command("probe", "exit", str(sampled), *asked, "--json")
+    assert code == 0, err
+    document = json.loads(out)
+    low, high = document["rows"]
+    assert document["problems"] == 8 and low["saved"]["value"] >= high["saved"]["value"]
+    assert set(low["controls"]) == {"wording", "place", "blind"} and low["lost"]["n"] == document["chains"]
+    with ct.Run.open(sampled) as run:
+        before = run.summary().rollouts
+    assert command("probe", "exit", str(sampled), *asked)[0] == 0
+    with ct.Run.open(sampled) as run:
+        assert run.summary().rollouts == before
+
+
+def test_faults_of_curves_and_exits_are_one_line(sampled, tmp_path, command):
+    for asked, said in (
+        (["curve", str(sampled), "--probe", "nowhere.safetensors"], "no probe at nowhere.safetensors"),
+        (["exit", str(sampled), "--hook", "here"], "not understood"),
+        (["exit", str(sampled), "--hook", "resid_post:2", "--threshold", "high"], "thresholds 'high' not understood"),
+        (["exit", str(sampled), "--hook", "resid_post:9", "--engine", "transformers"], "the model has 4 layers"),
+    ):
+        code, _, err = command("probe", *asked)
+        lines = [line for line in err.splitlines() if line.startswith("cotlab: ")]
+        assert code == 2 and len(lines) == 1 and said in lines[0], err

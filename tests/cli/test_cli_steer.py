@@ -16,8 +16,12 @@ from cotlab.cli import main
         ("steer report --where middle", "part is 'middle'"),
         ("steer report --behaviour joy", "unknown behaviour 'joy'"),
         ("steer report --vector nowhere.safetensors", "there is no vector nowhere.safetensors"),
+        ("steer layers --dose 0", "give numbers above 0"),
+        ("steer layers --hook here", "not understood"),
+        ("steer layers --vector nowhere.safetensors", "there is no vector nowhere.safetensors"),
         ("steer nowhere --vector v.safetensors --from-step 1", "there is no vector v.safetensors"),
         ("capture nowhere --hook resid_post:1", "there is no run nowhere"),
+        ("resample --capture resid_post:1 --capture-at middle", "at 'middle' not understood"),
         ("capture nowhere --hook resid_post:1 --at middle", "at 'middle' not understood"),
     ],
 )

@@ -41,6 +41,7 @@ def main() -> None:
         runs,
         score,
         steer,
+        steer_report,
         tree,
         workbench,
     )

@@ -34,7 +34,7 @@ def capture(
     from cotlab.cli.progress import Bar
     from cotlab.runs import Run
     from cotlab.whitebox.capture import CapturePlan, capture_run
-    from cotlab.whitebox.steering_study import identity_of, open_steerable
+    from cotlab.whitebox.stage import identity_of, open_steerable
 
     plan = CapturePlan(tuple(hook), at, dtype, cutter)  # type: ignore[arg-type]  # the plan checks them
     with Run.open(run) as store:

@@ -40,6 +40,10 @@ def resample(  # one parameter an option: that is what typer reads
     template: options.Template = None,
     no_think_tag: options.NoThinkTag = False,
     engine_option: options.EngineOption = None,
+    capture: Annotated[
+        list[str] | None, typer.Option(help="Keep activations at KIND:LAYER of all that is sampled; may be repeated.")
+    ] = None,
+    capture_at: Annotated[str, typer.Option(help="step-ends, step-starts, step-means or all.")] = "step-ends",
     seed: options.Seed = 0,
     budget: options.BudgetText = None,
     dry_run: options.DryRun = False,
@@ -73,10 +77,24 @@ def resample(  # one parameter an option: that is what typer reads
         "screen_n": screen_n,
         "budget": budget,
     }
-    carry_out(asked, dry=dry_run, json=json)
+    carry_out(asked, dry=dry_run, json=json, around=None if dry_run else _capturing(asked, capture, capture_at))
 
 
-def carry_out(asked: dict[str, Any], *, dry: bool, json: bool, report: bool = False) -> None:
+def _capturing(asked: dict[str, Any], hooks: list[str] | None, at: str) -> Any:
+    """What captures while a study samples; vLLM then goes without CUDA graphs, which call no hooks."""
+    if not hooks:
+        return None
+    from cotlab.engines import engine_choice
+    from cotlab.whitebox import CapturePlan, capture_live
+
+    plan = CapturePlan(tuple(hooks), at, cutter=asked["cutter"])  # type: ignore[arg-type]  # the plan checks it
+    chosen = engine_choice().name if asked["engine"] == "auto" else asked["engine"]
+    if chosen == "vllm":
+        asked["engine_options"] = {"enforce_eager": True, **asked["engine_options"]}
+    return capture_live(plan)
+
+
+def carry_out(asked: dict[str, Any], *, dry: bool, json: bool, report: bool = False, around: Any = None) -> None:
     """Run a study with progress, print its table or JSON, and write its report where wished."""
     from cotlab.cli.progress import Bar
     from cotlab.cli.results import show
@@ -85,7 +103,7 @@ def carry_out(asked: dict[str, Any], *, dry: bool, json: bool, report: bool = Fa
     config = StudyConfig.of(**asked)
     try:
         with Bar() as bar, contextlib.redirect_stdout(sys.stderr):
-            finished = run_study(config, progress=bar, dry=dry)
+            finished = run_study(config, progress=bar, dry=dry, around=around)
     except KeyboardInterrupt:
         typer.echo(
             f"interrupted: what was sampled is in {config.run_folder()}; the same command goes on there", err=True

@@ -1,135 +1,31 @@
-"""`cotlab steer`: make steering vectors, test them, and branch a chain under them."""
+"""`cotlab steer`: make steering vectors, fit them to a model, and branch a chain under them."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from cotlab.cli import options
-from cotlab.cli.app import app
-
-if TYPE_CHECKING:
-    from cotlab.interventions import Where
-
-__all__ = ["branch", "norms", "report", "vector"]
-
-
-class _Steer(TyperGroup):
-    """`cotlab steer RUN …` is `cotlab steer branch RUN …`."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            args = ["branch", *args]
-        return super().resolve_command(ctx, args)
-
-
-steer = typer.Typer(
-    cls=_Steer,
-    help="Steering vectors: make, test, branch. `cotlab steer RUN …` is `cotlab steer branch RUN …`.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+from cotlab.cli.steer_options import (
+    BehaviourName,
+    Doses,
+    Hold,
+    KeepNorm,
+    Method,
+    Part,
+    StepEnds,
+    Trigger,
+    going_on,
+    numbers,
+    place,
+    steer,
 )
-app.add_typer(steer, name="steer")
 
-BehaviourName = Annotated[str, typer.Option("--behaviour", help="backtracking, uncertainty or checking.")]
-Hook = Annotated[
-    str | None, typer.Option("--hook", help="Hook point, KIND:LAYER (resid_post:2); default: chosen by measurement.")
-]
-Method = Annotated[str, typer.Option(help="matched, difference, pca or steering-thinking-llms.")]
-Doses = Annotated[str, typer.Option("--dose", help="Relative doses α‖v‖/mean‖h‖, with commas.")]
-Part = Annotated[str, typer.Option("--where", help="all, prompt, response, think, new or last:N.")]
-StepEnds = Annotated[list[str] | None, typer.Option("--step-ends", help="Only tokens that end in this (\\n).")]
-Trigger = Annotated[list[str] | None, typer.Option("--trigger", help="Only after this text was said …")]
-Hold = Annotated[int, typer.Option("--hold", help="… for so many tokens.", min=1)]
-KeepNorm = Annotated[bool, typer.Option("--keep-norm", help="Keep the norm of each activation.")]
-Random = Annotated[int, typer.Option("--random", help="Norm-matched random vectors beside it.", min=2)]
-
-
-@steer.command()
-def report(  # one parameter an option: that is what typer reads
-    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("runs/steer-report"),
-    behaviour: BehaviourName = "backtracking",
-    vector: Annotated[Path | None, typer.Option(help="A vector that is there (default: one is made).")] = None,
-    hook: Hook = None,
-    method: Method = "matched",
-    dose: Doses = "0.1,0.2,0.3",
-    where: Part = "all",
-    step_ends: StepEnds = None,
-    trigger: Trigger = None,
-    hold: Hold = 1,
-    keep_norm: KeepNorm = False,
-    model: options.Model = "tiny",
-    run: Annotated[Path | None, typer.Option(help="Take the model of this run.")] = None,
-    problems: options.Problems = "countdown",
-    n_problems: Annotated[int, typer.Option(help="Problems that arms are compared on.", min=5)] = 50,
-    rollouts: Annotated[int, typer.Option("--rollouts", "-n", help="Rollouts of each.", min=1)] = 5,
-    random: Random = 3,
-    rank: Annotated[int, typer.Option(help="Rank the largest dose among so many random vectors (200).", min=0)] = 0,
-    max_tokens: options.MaxTokens = None,
-    engine: options.EngineName = "auto",
-    engine_option: options.EngineOption = None,
-    seed: options.Seed = 0,
-    budget: options.BudgetText = None,
-    json: options.Json = False,
-) -> None:
-    """Test a vector: dose curve of a behaviour, accuracy, length and repetition against random, sign and prompt."""
-    from cotlab.cli.output import print_json
-    from cotlab.cli.progress import Bar
-    from cotlab.interventions import load_vector
-    from cotlab.sampling import Budget
-    from cotlab.whitebox import StudyPlan, steer_report
-
-    plan = StudyPlan(
-        behaviour=behaviour,
-        hook=hook,
-        method=method,  # type: ignore[arg-type]  # checked where it is used
-        doses=numbers(dose),
-        where=place(where, step_ends, trigger, hold),
-        keep_norm=keep_norm,
-        n_problems=n_problems,
-        n=rollouts,
-        n_random=random,
-        rank=rank,
-        seed=seed,
-    )
-    with going_on(f"cotlab steer report --out {out}"), Bar() as bar, contextlib.redirect_stdout(sys.stderr):
-        result = steer_report(
-            plan,
-            out,
-            model=model_of(run, model),
-            engine=engine,
-            problems=problems,
-            vector=None if vector is None else load_vector(vector),
-            max_tokens=max_tokens,
-            engine_options=options.engine_options(engine_option),
-            budget=Budget.parse(budget) if budget else None,
-            progress=bar,
-        )
-    if json:
-        print_json(result.to_json())
-        return
-    _show(result, out)
-
-
-def _show(result: Any, out: Path) -> None:
-    from cotlab.cli.output import out as console
-    from cotlab.cli.output import print_table
-    from cotlab.whitebox.arms import MEASURES
-    from cotlab.whitebox.steering_study import cell
-
-    rows = [["no steering", *(cell(result.baseline[name]) for name in MEASURES), ""]]
-    for row in result.doses:
-        measures = [cell(row.measures[name]) for name in MEASURES]
-        rows.append([f"dose {row.dose:g}", *measures, cell(row.beyond_random)])
-    title = f"{result.plan.behaviour} under {result.vector.points[0]}"
-    print_table(title, ["arm", *(f">{name}" for name in MEASURES), ">beyond random"], rows)
-    console().print(result.verdict, markup=False)
-    console().print(f"{out / 'report.md'} holds the controls and texts side by side", markup=False)
+__all__ = ["branch", "norms", "vector"]
 
 
 @steer.command()
@@ -206,59 +102,6 @@ def norms(
         return
     for point, norm in told.items():
         console().print(f"{point}: mean norm {norm:.2f}", markup=False)
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    """Numbers with commas between them.
-
-    Raises:
-        UserError: One is none.
-    """
-    from cotlab.errors import UserError
-
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(f"doses '{text}' not understood. Use numbers with commas, such as 0.1,0.2") from None
-
-
-def place(
-    part: str, step_ends: list[str] | None, trigger: list[str] | None, hold: int, after: int | None = None
-) -> Where:
-    """What `--where` and its companions say.
-
-    Raises:
-        UserError: It cannot be.
-    """
-    from cotlab.errors import UserError
-    from cotlab.interventions import Where
-
-    name, _, count = part.partition(":")
-    if count and not count.isdecimal():
-        raise UserError(f"where '{part}' not understood. Use all, prompt, response, think, new or last:N")
-    ends = tuple(text.replace("\\n", "\n") for text in step_ends or ())
-    n = int(count) if count else None
-    return Where(name, after, n, ends, tuple(trigger or ()), hold)  # type: ignore[arg-type]  # `Where` checks it
-
-
-def model_of(run: Path | None, model: str) -> str:
-    """The model of a run, or the one that is named."""
-    if run is None:
-        return model
-    from cotlab.runs import Run
-
-    with Run.open(run) as store:
-        return store.identity.model
-
-
-@contextlib.contextmanager
-def going_on(command: str) -> Any:
-    """Say after a Ctrl-C that what was sampled is stored."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted: what was sampled is stored; `{command}` goes on there", err=True)
-        raise typer.Exit(130) from None
 
 
 @steer.command()

@@ -177,6 +177,35 @@ class Engine(ABC):
         """
         raise ModelError(f"the {self.card.engine} engine gives no activations; use --engine transformers or vllm")
 
+    def sample_reading(
+        self, requests: Iterable[Request], points: Sequence[HookPoint]
+    ) -> Iterator[tuple[Rollout, Activations] | Failure]:
+        """`sample`, with the activations of every new token of each rollout, shape (new tokens, width).
+
+        Reading changes nothing about what is sampled. An engine that cannot read while it samples, as this default,
+        reads each rollout in a second pass.
+
+        Raises:
+            ModelError: The engine or the model has no such hook point.
+            EngineError: The engine broke.
+        """
+        known: dict[tuple[str, str], Condition] = {}
+
+        def noted() -> Iterator[Request]:
+            for request in requests:
+                known[request.condition.prefix.id, request.condition.intervention.id] = request.condition
+                yield request
+
+        for result in self.sample(noted()):
+            if isinstance(result, Failure):
+                yield result
+                continue
+            condition = known[result.prefix_id, result.intervention_id]
+            passage = Passage(condition.prefix, result.token_ids or (), condition.intervention)
+            first = len(condition.prefix.token_ids)
+            (read,) = self.read([passage], points, [range(first, len(passage.token_ids))])
+            yield result, read
+
     @property
     def shape(self) -> ModelShape:
         """Layers and widths of the model.

@@ -20,8 +20,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.rollout import Rollout
 from cotlab.chains.settings import SamplingSettings
@@ -40,6 +38,7 @@ from cotlab.engines.requests import (
 )
 from cotlab.engines.vllm_calls import Call, Steps
 from cotlab.engines.vllm_hooks import Session, WorkerHooks
+from cotlab.engines.vllm_reading import Reads, Tail
 from cotlab.engines.vllm_settings import VllmOptions, open_llm
 from cotlab.engines.vllm_worker import Marks
 from cotlab.errors import ModelError
@@ -97,6 +96,7 @@ class VllmEngine(Engine):
         vocab_size = int(self._llm.model_config.get_vocab_size())
         self._hooks = WorkerHooks(self._llm, tokenizer, vocab_size, tags, name, revision)
         self.stats = EngineStats()
+        self._reads = Reads(self._hooks, self.capabilities, int(self._llm.model_config.max_model_len))
         self.max_model_len = int(self._llm.model_config.max_model_len)
         self.card = EngineCard(
             engine="vllm",
@@ -196,11 +196,7 @@ class VllmEngine(Engine):
             ModelError: The model has no such hook point, or a sequence is too long.
             EngineError: vLLM broke, or the engine is closed.
         """
-        for point in points:
-            if point.kind not in self.capabilities.reads:
-                why = self.capabilities.missing or "take --engine transformers for it"
-                raise ModelError(f"the vllm engine does not read {point}: {why}")
-            point.check(self._hooks.shape)
+        self._reads.check(points)
         wanted = None if places is None else iter(places)
         source = enumerate(map(Passage.of, sequences))
         ready: dict[int, Activations] = {}
@@ -208,16 +204,60 @@ class VllmEngine(Engine):
         with self._hooks.session() as session, self._steps.call() as call:
             while True:
                 while len(call) + len(ready) < READS_IN_FLIGHT and (item := next(source, None)) is not None:
-                    self._ask_read(call, session, *item, points, None if wanted is None else next(wanted))
+                    place, passage = item
+                    its = self._reads.ask(session, passage, points, None if wanted is None else next(wanted))
+                    call.add(passage.token_ids, its.params, (place, its), its.salt)
                 if not call:
                     return
-                for (place, marks, passage, order), _ in list(call.finished()):
-                    found, n = session.take_read(marks.key), len(passage.token_ids)
-                    check_counted(passage.intervention, passage.prefix, n, *session.end([marks.key], [n]))
-                    ready[place] = {point: found[point][order] for point in points}
+                for (place, its), _ in list(call.finished()):
+                    ready[place] = its.take(session, points)
                 while due in ready:
                     yield ready.pop(due)
                     due += 1
+
+    def sample_reading(
+        self, requests: Iterable[Request], points: Sequence[HookPoint]
+    ) -> Iterator[tuple[Rollout, Activations] | Failure]:
+        """Sample, and read each new token as it is computed. See `Engine.sample_reading`.
+
+        The last token of a rollout is never fed back, so nothing is computed at it: that one is read behind, with the
+        rollout's own keys and values in the cache.
+
+        Raises:
+            ModelError: A request cannot be applied, or the model has no such hook point.
+            EngineError: vLLM broke, or the engine is closed.
+        """
+        self._reads.check(points)
+        source = iter(requests)
+        with self._hooks.session() as session, self._steps.call() as call:
+            while True:
+                yield from self._refill(call, session, source, points)
+                if not call:
+                    return
+                for about, output in list(call.finished()):
+                    if isinstance(about, Tail):
+                        yield about.rollout, about.whole(session, points)
+                        continue
+                    found = self._sampled(session, about, output)
+                    if isinstance(found, Failure):
+                        yield found
+                    elif found.missing:
+                        its = found.ask(session, self._reads, points)
+                        call.add(found.passage.token_ids, its.params, found, its.salt)
+                    else:
+                        yield found.rollout, found.read
+
+    def _sampled(self, session: Session, about: tuple[Request, Marks], output: Any) -> Tail | Failure:
+        """A rollout with what was read while it was sampled."""
+        request, marks = about
+        read = session.take_read(marks.key)
+        n = len(output.prompt_token_ids) + len(output.outputs[0].token_ids) - 1
+        (steered,) = session.end([marks.key], [n])
+        rollout = self._result(request, output, steered if marks.edit else None)
+        if isinstance(rollout, Failure):
+            return rollout
+        condition = request.condition
+        return Tail(rollout, Passage(condition.prefix, rollout.token_ids or (), condition.intervention), read)
 
     @property
     def shape(self) -> ModelShape:
@@ -239,18 +279,20 @@ class VllmEngine(Engine):
         cleanup_dist_env_and_memory()
 
     def _refill(
-        self, call: Call[tuple[Request, Marks | None]], session: Session, source: Iterator[Request]
+        self, call: Call[Any], session: Session, source: Iterator[Request], points: Sequence[HookPoint] = ()
     ) -> Iterator[Failure]:
         """Read requests until the window is full; those that cannot start are failures."""
         while len(call) < self._window and (request := next(source, None)) is not None:
             refuse_unsupported(request, "vllm", self.capabilities)
-            limit = new_token_limit(request, self.max_model_len)
+            # Reading the last token takes room for one more.
+            limit = new_token_limit(request, self.max_model_len - bool(points))
             if limit < 1:
                 yield no_room(request, self.max_model_len)
                 continue
             prefix, intervention = request.condition.prefix, request.condition.intervention
             where = placement(intervention, prefix.n_prompt, len(prefix.token_ids))
-            marks = session.begin(intervention, where)
+            since = len(prefix.token_ids) if points else None
+            marks = session.begin(intervention, where, points, since=since)
             params = self._params(request.condition.settings, request.seed, limit, marks)
             try:
                 call.add(prefix.token_ids, params, (request, marks), cache_salt(intervention, where))
@@ -357,44 +399,6 @@ class VllmEngine(Engine):
             extra_args=marks.to_args() if marks else None,
         )
         call.add(token_ids[:-1], params, (place, marks, passage), cache_salt(passage.intervention, where))
-
-    def _ask_read(
-        self,
-        call: Call[tuple[int, Marks, Passage, Any]],
-        session: Session,
-        place: int,
-        passage: Passage,
-        points: Sequence[HookPoint],
-        places: Sequence[int] | None,
-    ) -> None:
-        """Ask for activations of a sequence. vLLM computes all of it anew: what is cached is not computed."""
-        from vllm.sampling_params import RequestOutputKind, SamplingParams
-
-        ids = passage.token_ids
-        wanted = np.arange(len(ids)) if places is None else np.array(places, dtype=np.int64)
-        if not ids or (len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(ids))):
-            raise ValueError(f"places {list(wanted[:3])}… are asked for of {len(ids)} tokens")
-        if len(ids) >= self.max_model_len:
-            raise ModelError(
-                f"sequence {place} has {len(ids)} tokens, the engine reads fewer than {self.max_model_len}; "
-                "raise max_model_len or cut the sequence"
-            )
-        refuse_intervention(passage.intervention, "vllm", self.capabilities)
-        where = placement(passage.intervention, passage.prefix.n_prompt, len(passage.prefix.token_ids))
-        marks = session.begin(passage.intervention, where, points, np.unique(wanted).tolist())
-        if marks is None:
-            raise ValueError("no hook point is asked for")
-        params = SamplingParams(
-            temperature=0,
-            max_tokens=1,
-            ignore_eos=True,
-            detokenize=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-            skip_reading_prefix_cache=True,
-            extra_args=marks.to_args(),
-        )
-        order = np.searchsorted(np.unique(wanted), wanted)
-        call.add(ids, params, (place, marks, passage, order), cache_salt(passage.intervention, where))
 
 
 def _capabilities(config: Any) -> Capabilities:

@@ -143,6 +143,7 @@ class Session:
         where: Placement | None,
         watched: Sequence[HookPoint] = (),
         places: Sequence[int] = (),
+        since: int | None = None,
     ) -> Marks | None:
         """Count a request in; what it is to carry, None where it needs nothing.
 
@@ -151,13 +152,14 @@ class Session:
             where: Where that comes into question.
             watched: Hook points that are read.
             places: Tokens that are read.
+            since: In place of them: every token from this one on.
         """
         if where is None and not watched:
             return None
         key, edit = self._hooks.key(), self._hooks.use(intervention, watched)
         self._flying[key] = intervention, tuple(watched)
         start, stop = (0, None) if where is None else (where.start, where.stop)
-        return Marks(key, edit, start, stop, sorted(places) if watched else None)
+        return Marks(key, edit, start, stop, sorted(places) if watched and since is None else None, since)
 
     def end(self, keys: list[str], lengths: list[int]) -> list[int]:
         """Count requests out; at how many of their first tokens each was steered."""

@@ -45,7 +45,9 @@ class Marks(NamedTuple):
     start: int
     stop: int | None
     read: list[int] | None
-    """Places that are to be read, ascending; None: nothing is read."""
+    """Places that are to be read, ascending; None: nothing is read, or all from `since` on."""
+    since: int | None = None
+    """Read every token from this place on, as it is computed."""
 
     def to_args(self) -> dict[str, Any]:
         """As `extra_args`."""
@@ -110,8 +112,28 @@ class Runner:
 class Reading:
     """What is kept of a request that is read."""
 
-    places: Tensor
+    places: Tensor | None
+    """What is to be read; None: all from `since` on."""
+    since: int = 0
     parts: dict[str, list[Tensor]] = field(default_factory=dict)
+    seen: list[Tensor] = field(default_factory=list)
+    """Places of the rows of `parts`; a preempted request is computed, and read, again."""
+
+    def here(self, first: int, n: int) -> Tensor:
+        """Places among `first` … `first + n − 1` that are to be read."""
+        if self.places is None:
+            return torch.arange(max(first, self.since), max(first + n, self.since))
+        return self.places[(self.places >= first) & (self.places < first + n)]
+
+    def complete(self, point: str) -> bool:
+        """Whether every place was read at a point."""
+        return sum(map(len, self.parts[point])) == sum(map(len, self.seen))
+
+    def rows(self, point: str) -> Tensor:
+        """What was read at a point, in the order of the places, each once (as it was computed last)."""
+        value, places = torch.cat(self.parts[point]), torch.cat(self.seen).tolist()
+        last = {place: row for row, place in enumerate(places)}
+        return value[[last[place] for place in sorted(last)]]
 
 
 @dataclass(slots=True)
@@ -138,7 +160,9 @@ class Hooking:
         self._points: frozenset[HookPoint] = frozenset()
         self._watched: frozenset[HookPoint] = frozenset()
         self._pass: Pass | None = None
-        self._wanted: list[tuple[Reading, int, Tensor]] = []
+        self._wanted: list[tuple[Reading, int]] = []
+        """What is read of the pass: whose, and how many rows."""
+        self._rows: Tensor | None = None
 
     def add_edit(self, packed: dict[str, Any]) -> None:
         """Take an edit that requests will name."""
@@ -193,15 +217,17 @@ class Hooking:
         """What was read of a request, by hook point: shape, dtype and bytes; it is forgotten."""
         reading = self._read.pop(key)
         taken = {}
-        for point, parts in reading.parts.items():
-            value = torch.cat(parts).float().cpu().contiguous().numpy()
+        for point in reading.parts:
+            if not reading.complete(point):  # another call watches it, since a later pass
+                continue
+            value = reading.rows(point).float().contiguous().numpy()
             taken[point] = (list(value.shape), "float32", value.tobytes())
         return taken
 
     def _begin(self, module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Make the pass of what is about to run."""
         self._settle()
-        self._wanted = []
+        self._wanted, rows = [], list[Tensor]()
         if not self._runner.scheduled():
             return
         input_ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
@@ -218,7 +244,8 @@ class Hooking:
                 else:
                     step.add(flight.edit, span.row, flight.state.read(span.first, span.n))
             if flight.reading is not None:
-                self._want(flight.reading, span)
+                rows.append(self._want(flight.reading, span))
+        self._rows = torch.cat(rows).to(self._runner.device) if rows else None
         step.prepare()
         self._pass = step
 
@@ -228,20 +255,22 @@ class Hooking:
             state.read(len(state), len(gap), gap)
         return state.read(span.first, span.n, seen[span.row : span.row + span.n])
 
-    def _want(self, reading: Reading, span: Span) -> None:
-        places = reading.places
-        here = places[(places >= span.first) & (places < span.first + span.n)]
+    def _want(self, reading: Reading, span: Span) -> Tensor:
+        here = reading.here(span.first, span.n)
         if len(here):
-            self._wanted.append((reading, span.first, (here - span.first + span.row).to(self._runner.device)))
+            self._wanted.append((reading, len(here)))
+            reading.seen.append(here)
+        return here - span.first + span.row
 
     def _change(self, point: HookPoint, base: Tensor, whole: Sum) -> Tensor | None:
         return None if self._pass is None else self._pass.handle(point, base, whole)
 
     def _watch(self, point: HookPoint, base: Tensor, whole: Sum) -> None:
         if self._wanted:
-            value = whole(base)
-            for reading, _, rows in self._wanted:
-                reading.parts.setdefault(str(point), []).append(value[rows])
+            # One gather a pass and point, into the host's memory: what is read waits there until its request has ended.
+            parts = torch.split(whole(base)[self._rows].cpu(), [n for _, n in self._wanted])
+            for (reading, _), part in zip(self._wanted, parts, strict=True):
+                reading.parts.setdefault(str(point), []).append(part)
 
     def _flight(self, request_id: str) -> Flight | None:
         if request_id not in self._flights:
@@ -259,6 +288,8 @@ class Hooking:
         reading = None
         if marks.read is not None:
             reading = self._read[marks.key] = Reading(torch.tensor(marks.read, dtype=torch.long))
+        elif marks.since is not None:
+            reading = self._read[marks.key] = Reading(None, marks.since)
         return Flight(marks, edit, state, reading)
 
     def _settle(self) -> None:

@@ -52,6 +52,13 @@ class Captures:
         )
         return {row[0] for row in rows}
 
+    def stored(self, rollout_ids: Iterable[str]) -> set[str]:
+        """Those of some rollouts that the run holds."""
+        found = set[str]()
+        for rollout_id in rollout_ids:
+            found.update(row[0] for row in self._db.query("SELECT id FROM rollout WHERE id = ?", (rollout_id,)))
+        return found
+
     def n_shards(self, capture_id: str) -> int:
         """Files that each hook point has."""
         ((n,),) = self._db.query(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -72,13 +72,20 @@ class FinishedStudy:
     dry: bool = False
 
 
-def run_study(config: StudyConfig, *, progress: Progress | None = None, dry: bool = False) -> FinishedStudy:
+Around = Callable[[Run, Engine], AbstractContextManager[Engine]]
+"""Stands before the engine of a study while it samples into a run."""
+
+
+def run_study(
+    config: StudyConfig, *, progress: Progress | None = None, dry: bool = False, around: Around | None = None
+) -> FinishedStudy:
     """Carry out a study; asked again it finds everything in its run folder and samples nothing.
 
     Args:
         config: What is asked.
         progress: Told how it goes.
         dry: Only find base chains and tell what the rest will take; nothing is stored.
+        around: Gives the engine that is sampled with in place of the study's own (`whitebox.capture_live`).
 
     Raises:
         UserError: Something about the request cannot be: one line that names the value and the fix.
@@ -92,10 +99,10 @@ def run_study(config: StudyConfig, *, progress: Progress | None = None, dry: boo
         spec = _spec(config, card.sampling)
         identity = _identity(engine, template)
         scorer = load_scorer(config.scorer, identity.tags)
-        with _run(config, identity, dry) as run:
+        with _run(config, identity, dry) as run, (around or _bare)(run, engine) as sampled:
             resampling = Resampling(
                 run,
-                engine,
+                sampled,
                 spec,
                 scorer,
                 render=lambda problem: template.encode(problem, engine.tokenizer),
@@ -115,6 +122,10 @@ def resample(*, progress: Progress | None = None, dry: bool = False, **asked: An
         UserError: A field is unknown or out of range, or what `run_study` raises.
     """
     return run_study(StudyConfig.of(**asked), progress=progress, dry=dry)
+
+
+def _bare(run: Run, engine: Engine) -> AbstractContextManager[Engine]:
+    return nullcontext(engine)
 
 
 @contextmanager

@@ -12,9 +12,10 @@ make_vector(...), steer_report(...)                 steering vectors, and what t
 capture_run(run, engine, ...)                       activations of a whole run, kept in its folder
 """
 
+from cotlab.whitebox.along_chain import ProbeCurve, probe_curve
 from cotlab.whitebox.attention import ReceiverHeads, receiver_heads, step_attention, suppression_matrix
 from cotlab.whitebox.attribution import Attribution, Edge, attribute_edges
-from cotlab.whitebox.behaviour_study import StudyPlan, StudyResult, divergence
+from cotlab.whitebox.behaviour_study import StudyPlan, StudyResult
 from cotlab.whitebox.behaviours import BEHAVIOURS, Behaviour, behaviour, label_rollout
 from cotlab.whitebox.bridge import bridge_of, open_bridge, read_bridge
 from cotlab.whitebox.capture import CapturePlan, capture_run, read_capture
@@ -22,10 +23,15 @@ from cotlab.whitebox.chain_attention import ChainAttention
 from cotlab.whitebox.circuits import CircuitReport, evaluate_circuit
 from cotlab.whitebox.directions import METHODS as VECTOR_METHODS
 from cotlab.whitebox.directions import behaviour_vector, measure_norms, text_vector
+from cotlab.whitebox.early_exit import ExitChain, ExitReport, ExitRow, judge_exits
 from cotlab.whitebox.examples import Examples
+from cotlab.whitebox.exit_study import exit_run
 from cotlab.whitebox.inside import Inside
 from cotlab.whitebox.inspecting import Inspection, PatchscopeReading, patchscope
+from cotlab.whitebox.layer_report import LayerReport, steer_layers
+from cotlab.whitebox.layer_study import divergence, kl_attribution
 from cotlab.whitebox.lens import LensReading, TunedLens, read_lens, train_tuned_lens
+from cotlab.whitebox.live_capture import capture_live
 from cotlab.whitebox.making import make_vector, with_norms
 from cotlab.whitebox.pairs import chain_pair, other_steps, step_pairs
 from cotlab.whitebox.patching import Pair, PatchGrid, patch_grid, patch_heads
@@ -50,9 +56,13 @@ __all__ = [
     "CircuitReport",
     "Edge",
     "Examples",
+    "ExitChain",
+    "ExitReport",
+    "ExitRow",
     "Inside",
     "Inspection",
     "LabelledRollout",
+    "LayerReport",
     "LensReading",
     "Method",
     "Pair",
@@ -60,6 +70,7 @@ __all__ = [
     "PatchscopeReading",
     "Probe",
     "ProbeCard",
+    "ProbeCurve",
     "ProbeReport",
     "ProbeStudy",
     "ReceiverHeads",
@@ -71,13 +82,17 @@ __all__ = [
     "behaviour",
     "behaviour_vector",
     "bridge_of",
+    "capture_live",
     "capture_run",
     "chain_pair",
     "compare_suppression",
     "divergence",
     "evaluate_circuit",
     "evaluate_probe",
+    "exit_run",
     "fit_probe",
+    "judge_exits",
+    "kl_attribution",
     "label_rollout",
     "labelled_rollouts",
     "make_vector",
@@ -87,12 +102,14 @@ __all__ = [
     "patch_grid",
     "patch_heads",
     "patchscope",
+    "probe_curve",
     "probe_run",
     "read_bridge",
     "read_capture",
     "read_examples",
     "read_lens",
     "receiver_heads",
+    "steer_layers",
     "steer_report",
     "step_attention",
     "step_pairs",

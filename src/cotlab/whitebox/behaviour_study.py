@@ -1,9 +1,8 @@
 """What a steering vector does to a behaviour, against its controls.
 
 1. Baseline rollouts of some problems give the vector (`directions`), at every layer where none is asked for.
-2. Without a layer: each is tried at one dose, both signs, on the same problems: the layer that moves the rate most
-   while accuracy holds is taken. KL(p_base ‖ p_steered) per token is told beside (the mean over baseline rollouts of
-   what the steered model finds them less likely by, an unbiased estimate).
+2. Without a layer: each is tried at the middle dose, both signs, on the same problems (`layer_study`): the layer that
+   moves the rate most while accuracy holds is taken.
 3. On other problems, arms with equal seeds: no steering; each dose; the wrong sign; several random vectors of the same
    norm; a prompt that asks for the behaviour. Differences are paired by problem and seed, intervals clustered by
    problem.
@@ -19,20 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from cotlab.engines.base import Engine, Passage
+from cotlab.engines.base import Engine
 from cotlab.errors import UserError
 from cotlab.interventions import HookPoint, Steering, SteeringVector, Where
 from cotlab.sampling import Progress
 from cotlab.stats import Estimate
 from cotlab.whitebox.arms import MEASURES, Arm, Arms, Prompted
-from cotlab.whitebox.behaviours import Behaviour, LabelledRollout
+from cotlab.whitebox.behaviours import Behaviour
 from cotlab.whitebox.directions import VectorMethod, behaviour_vector
+from cotlab.whitebox.layer_study import COST, LayerPlan, LayerRow, best_layer, try_layers
 
-__all__ = ["BehaviourStudy", "DoseRow", "LayerRow", "StudyPlan", "StudyResult", "divergence"]
-
-COST = 0.05
-"""Most accuracy that a dose may cost, at the upper end of its interval."""
-KL_ROLLOUTS = 24
+__all__ = ["BehaviourStudy", "DoseRow", "StudyPlan", "StudyResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +65,6 @@ class StudyPlan:
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return {"kind": "steer-report", **asdict(self), "doses": list(self.doses), "where": self.where.to_json()}
-
-
-@dataclass(frozen=True, slots=True)
-class LayerRow:
-    """What a vector does at one layer, tried on the problems that it was made from."""
-
-    hook: str
-    norm: float
-    """‖v‖ / mean‖h‖ as the vector was found."""
-    kl: float
-    """KL(p_base ‖ p_steered), nats a token, at the trial dose."""
-    shift: Estimate
-    """Rate at the trial dose minus rate at the same dose of the other sign."""
-    accuracy: Estimate
-    """Accuracy at the trial dose minus baseline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +108,7 @@ class StudyResult:
             "card": self.vector.card.to_json(),
             "where": self.plan.where.to_json(),
             "baseline": _json(self.baseline),
-            "layers": [
-                {
-                    "hook": row.hook,
-                    "norm": row.norm,
-                    "kl": row.kl,
-                    **_json({"shift": row.shift, "accuracy": row.accuracy}),
-                }
-                for row in self.layers
-            ],
+            "layers": [row.to_json() for row in self.layers],
             "doses": [
                 {
                     "dose": row.dose,
@@ -223,28 +196,14 @@ class BehaviourStudy:
         whole = behaviour_vector(self.engine, self.its, labelled, points, method=self.plan.method, data=data)
         if len(points) == 1:
             return whole, ()
-        base = self.arms.draw(making, self.plan.n, phase="trying layers: unsteered")
-        rows = tuple(self._try(making, base, labelled, whole.at(point)) for point in points[:-1])
-        best = max(rows, key=lambda row: (_holds(row.accuracy), row.shift.value or 0.0))
+        rows = try_layers(self.arms, self.engine, making, whole.at(*points[:-1]), self._trial())
+        best = best_layer(rows)
         self.progress.say(f"layer chosen by measurement: {best.hook}")
         return whole.at(HookPoint.parse(best.hook)), rows
 
-    def _try(
-        self, making: Sequence[Prompted], base: Arm, labelled: Sequence[LabelledRollout], vector: SteeringVector
-    ) -> LayerRow:
-        dose = float(np.median(self.plan.doses))
-        up, down = (
-            self.arms.draw(making, self.plan.n, self._steer(vector, d), phase=f"trying {vector.points[0]} at {d}")
-            for d in (dose, -dose)
-        )
-        kl = divergence(self.engine, [rollout.passage for rollout in labelled[:KL_ROLLOUTS]], self._steer(vector, dose))
-        return LayerRow(
-            str(vector.points[0]),
-            vector.norms[0] / vector.card.mean_norms[0],
-            kl,
-            up.against(down, "rate"),
-            up.against(base, "accuracy"),
-        )
+    def _trial(self) -> LayerPlan:
+        plan = self.plan
+        return LayerPlan((float(np.median(plan.doses)),), plan.where, plan.keep_norm, plan.n, plan.seed)
 
     def _row(
         self, dose: float, arm: Arm, base: Arm, prompted: Arm, judging: Sequence[Prompted], vector: SteeringVector
@@ -290,20 +249,6 @@ class BehaviourStudy:
         return (1 + larger) / (1 + self.plan.rank)
 
 
-def divergence(engine: Engine, passages: Sequence[Passage], steering: Steering) -> float:
-    """KL(p_base ‖ p_steered), nats a token: how much less likely the steered model finds what the model itself said.
-
-    An unbiased estimate where the passages were sampled at temperature 1 with nothing left out.
-    """
-    steered = [Passage(passage.prefix, passage.new_ids, steering) for passage in passages]
-    total, n = 0.0, 0
-    for passage, plain, moved in zip(passages, engine.logprobs(passages), engine.logprobs(steered), strict=True):
-        first = len(passage.prefix.token_ids) - 1
-        total += float(np.sum(plain[first:]) - np.sum(moved[first:]))
-        n += len(passage.new_ids)
-    return total / n
-
-
 def verdict(behaviour: str, rows: Sequence[DoseRow], safe: float | None, rank_p: float | None, rank_n: int) -> str:
     """One paragraph that says what was found, also where that is nothing."""
     best = max(rows, key=lambda row: row.beyond_random.value or -1.0)
@@ -338,10 +283,6 @@ def _told(estimate: Estimate) -> str:
     if estimate.value is None:
         return f"(not known: {estimate.reason})"
     return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
-
-
-def _holds(accuracy: Estimate) -> bool:
-    return accuracy.value is not None and accuracy.value > -2 * COST
 
 
 def _surely_above(estimate: Estimate, bound: float) -> bool:

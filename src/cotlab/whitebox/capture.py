@@ -11,21 +11,22 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cotlab.chains.cutting import get_cutter
+from cotlab.chains.prefix import Prefix
 from cotlab.chains.rollout import Rollout
-from cotlab.engines.base import Engine, Passage
+from cotlab.engines.base import Activations, Engine, Passage
 from cotlab.errors import UserError
 from cotlab.interventions import HookPoint
 from cotlab.runs import Run
 from cotlab.runs.captures import ActivationRow
 from cotlab.sampling import Progress, Silent
 
-__all__ = ["At", "CapturePlan", "CaptureSize", "capture_run", "read_capture"]
+__all__ = ["At", "CapturePlan", "CaptureSize", "Shard", "capture_run", "means", "places_of", "read_capture"]
 
 At = Literal["step-ends", "step-starts", "step-means", "all"]
 Dtype = Literal["bf16", "f32"]
@@ -54,6 +55,11 @@ class CapturePlan:
         ):
             if not ok:
                 raise UserError(told)
+
+    def spec(self, engine: Engine) -> dict[str, Any]:
+        """What a capture is known by: captures of one spec are one, whenever their rows were taken."""
+        asked = {"hooks": list(self.hooks), "at": self.at, "dtype": self.dtype, "cutter": self.cutter}
+        return {**asked, "engine": engine.card.to_json()}
 
     @property
     def points(self) -> list[HookPoint]:
@@ -100,24 +106,24 @@ def capture_run(
     progress = progress or Silent()
     shape, points = engine.shape, plan.points
     width = sum(point.width(shape) for point in points)
-    card = engine.card.to_json()
-    spec = {"hooks": list(plan.hooks), "at": plan.at, "dtype": plan.dtype, "cutter": plan.cutter, "engine": card}
-    capture_id = run.add_capture(spec)
+    capture_id = run.add_capture(plan.spec(engine))
     done = run.captured(capture_id)
-    cut = _places_of(plan, engine)
+    cut = places_of(plan, engine)
     rollouts = tokens = rows = 0
     for rollout in _readable(run, done):
         rollouts += 1
         tokens += rollout.n_tokens
-        rows += len(cut(run, rollout))
+        rows += len(cut(run.prefix(rollout.prefix_id), rollout))
     size = CaptureSize(capture_id, rollouts, tokens, rows, rows * width * (2 if plan.dtype == "bf16" else 4))
     progress.say(size.line())
     if dry or not rollouts:
         return size
     progress.phase(f"reading {', '.join(plan.hooks)}", rollouts)
-    shard = _Shard(run, capture_id, plan)
+    shard = Shard(run, capture_id, plan)
     for rollout, read, spans in _read(run, engine, points, done, cut):
         shard.add(rollout, read, spans)
+        if shard.full:
+            shard.write()
         progress.advance(1, rollout.n_tokens)
     shard.write()
     return size
@@ -139,11 +145,12 @@ Spans = list[tuple[int, int]]
 """Tokens of the response that each row is of: first, and one past the last."""
 
 
-def _places_of(plan: CapturePlan, engine: Engine) -> Callable[[Run, Rollout], Spans]:
+def places_of(plan: CapturePlan, engine: Engine) -> Callable[[Prefix, Rollout], Spans]:
+    """Gives the tokens that a plan captures of a rollout and its prefix."""
     cutter = get_cutter(plan.cutter)
 
-    def places(run: Run, rollout: Rollout) -> Spans:
-        kept = run.prefix(rollout.prefix_id).kept_ids
+    def places(prefix: Prefix, rollout: Rollout) -> Spans:
+        kept = prefix.kept_ids
         ids = kept + (rollout.token_ids or ())
         if plan.at == "all":
             return [(i, i + 1) for i in range(len(kept), len(ids))]
@@ -167,14 +174,15 @@ def _read(
     engine: Engine,
     points: Sequence[HookPoint],
     done: set[str],
-    cut: Callable[[Run, Rollout], Spans],
+    cut: Callable[[Prefix, Rollout], Spans],
 ) -> Iterator[tuple[Rollout, dict[HookPoint, NDArray[np.float32]], Spans]]:
     waiting: list[tuple[Rollout, Spans]] = []
     interventions = {key: run.intervention(key) for key in run.interventions()}
 
     def passages() -> Iterator[tuple[Passage, list[int]]]:
         for rollout in _readable(run, done):
-            prefix, spans = run.prefix(rollout.prefix_id), cut(run, rollout)
+            prefix = run.prefix(rollout.prefix_id)
+            spans = cut(prefix, rollout)
             waiting.append((rollout, spans))
             places = [prefix.n_prompt + i for first, end in spans for i in range(first, end)]
             yield Passage(prefix, rollout.token_ids or (), interventions[rollout.intervention_id]), places
@@ -194,48 +202,61 @@ def _read(
     for read in engine.read(sequences(), points, wanted()):
         rollout, spans = waiting.pop(0)
         bounds = np.cumsum([end - first for first, end in spans])[:-1]
-        means = {p: np.array([part.mean(0) for part in np.split(value, bounds)]) for p, value in read.items() if spans}
-        yield rollout, means, spans
+        yield rollout, {p: means(np.split(value, bounds)) for p, value in read.items() if spans}, spans
 
 
-class _Shard:
+def means(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The mean over each span, from its rows."""
+    return np.array([part.mean(0) for part in parts])
+
+
+class Shard:
     """Rows that are not written yet."""
 
     def __init__(self, run: Run, capture_id: str, plan: CapturePlan) -> None:
         self.run, self.capture_id, self.plan = run, capture_id, plan
         self.number = run.n_shards(capture_id)
-        self.rows: dict[HookPoint, list[NDArray[np.float32]]] = {point: [] for point in plan.points}
-        self.index: list[tuple[str, int, tuple[int, ...]]] = []
-        self.n = self.n_bytes = 0
+        self.waiting: dict[str, tuple[Activations, tuple[int, ...]]] = {}
+        """By rollout: rows at each hook point, and the token of the response that each is of."""
+        self.n_bytes = 0
 
-    def add(self, rollout: Rollout, read: dict[HookPoint, NDArray[np.float32]], spans: Spans) -> None:
-        if not spans:
-            return
-        for point, values in read.items():
-            self.rows[point].append(values)
-            self.n_bytes += values.nbytes
-        self.index.append((rollout.id, self.n, tuple(end - 1 for _, end in spans)))
-        self.n += len(spans)
-        if self.n_bytes >= SHARD_BYTES:
-            self.write()
+    @property
+    def full(self) -> bool:
+        """Whether it is time to write."""
+        return self.n_bytes >= SHARD_BYTES
+
+    def add(self, rollout: Rollout, rows: Activations, spans: Spans) -> None:
+        """Let rows wait."""
+        if spans:
+            self.waiting[rollout.id] = rows, tuple(end - 1 for _, end in spans)
+            self.n_bytes += sum(values.nbytes for values in rows.values())
 
     def write(self) -> None:
-        if not self.index:
+        """Write the rows of rollouts that the run holds; others go on waiting."""
+        stored = self.run.stored(self.waiting)
+        taken = {key: its for key, its in self.waiting.items() if key in stored}
+        if not taken:
             return
         import torch
         from safetensors.torch import save_file
 
         dtype = torch.bfloat16 if self.plan.dtype == "bf16" else torch.float32
+        firsts = np.cumsum([0, *(len(places) for _, places in taken.values())]).tolist()
         found = []
-        for point, rows in self.rows.items():
+        for point in self.plan.points:
             folder = str(point).replace(":", ".")
             name = f"acts/{folder}/{self.capture_id[:12]}-{self.number:05d}.safetensors"
             target = self.run.path / name
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = Path(f"{target}.tmp")
-            save_file({"activations": torch.from_numpy(np.concatenate(rows)).to(dtype)}, temporary)
+            rows = np.concatenate([values[point] for values, _ in taken.values()])
+            save_file({"activations": torch.from_numpy(rows).to(dtype)}, temporary)
             os.replace(temporary, target)
-            found += [ActivationRow(rollout, str(point), name, first, places) for rollout, first, places in self.index]
+            found += [
+                ActivationRow(rollout, str(point), name, first, places)
+                for (rollout, (_, places)), first in zip(taken.items(), firsts, strict=False)
+            ]
         self.run.add_activations(self.capture_id, found)
-        self.rows = {point: [] for point in self.rows}
-        self.index, self.n, self.n_bytes, self.number = [], 0, 0, self.number + 1
+        self.waiting = {key: its for key, its in self.waiting.items() if key not in taken}
+        self.n_bytes = sum(values.nbytes for rows, _ in self.waiting.values() for values in rows.values())
+        self.number += 1

@@ -17,7 +17,7 @@ from cotlab.interventions import Condition, HookPoint, SteeringVector
 from cotlab.problems import load_problems
 from cotlab.whitebox.behaviours import LabelledRollout, behaviour, label_rollout
 from cotlab.whitebox.directions import behaviour_vector, measure_norms, text_vector
-from cotlab.whitebox.steering_study import open_steerable, prompts_of
+from cotlab.whitebox.stage import open_steerable, prompts_of
 
 __all__ = ["make_vector", "with_norms"]
 

@@ -33,6 +33,8 @@ class ProbeCard:
     """Which tokens it was fitted on."""
     n_examples: int = 0
     n_problems: int = 0
+    problems: tuple[str, ...] = ()
+    """Ids of the problems that it was fitted on: of these it knows more than it should."""
     positive_share: float = 0.0
 
 

@@ -57,6 +57,7 @@ def fit_probe(
         at=given.at,
         n_examples=len(examples),
         n_problems=len(np.unique(examples.problems)),
+        problems=tuple(np.unique(examples.problems).tolist()),
         positive_share=float(examples.y.mean()),
     )
     return Probe(weight, bias, made)

@@ -23,7 +23,7 @@ from cotlab.stats import Estimate, auc, cluster_auc, cluster_auc_difference, clu
 from cotlab.whitebox.examples import Examples
 from cotlab.whitebox.probe_fit import Method, chosen_penalty, fit_rows, problem_folds
 
-__all__ = ["Calibration", "ProbeReport", "evaluate_probe"]
+__all__ = ["Calibration", "HeldOut", "ProbeReport", "evaluate_probe", "held_out_probabilities"]
 
 _Scores = NDArray[np.float64]
 
@@ -116,6 +116,37 @@ def evaluate_probe(
         cluster_auc(wording, y, clusters, n_null=0, seed=seed),
         cluster_auc_difference(wording, scores, y, clusters, seed=seed),
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """What is said of each example by what was fitted on other problems. Arrays are [n]."""
+
+    probe: _Scores
+    """P(label) from the activation."""
+    wording: _Scores
+    """Log odds from the text alone."""
+    place: _Scores
+    """Log odds from tokens and steps before the place alone."""
+
+
+def held_out_probabilities(
+    examples: Examples, method: Method = "logistic", *, n_folds: int = 5, seed: int = 0
+) -> HeldOut:
+    """Score every example by a probe, and by its two baselines, fitted on other problems.
+
+    Raises:
+        DataError: A fold would leave one class.
+    """
+    from scipy.special import expit
+
+    fold = problem_folds(examples.problems, n_folds, seed)
+    x, y, problems = examples.x.astype(float), examples.y, examples.problems
+    penalties = _penalties(x, y, problems, fold, seed) if method == "logistic" else {}
+    logits, _ = _held_out(x, y, problems, fold, method, seed, penalties)
+    loose = dict.fromkeys(np.unique(fold), 1.0)
+    place, _ = _held_out(_places(examples), y, problems, fold, "logistic", seed, loose)
+    return HeldOut(np.asarray(expit(logits), dtype=float), wording_scores(examples, fold, seed), place)
 
 
 def balanced_accuracy(said: NDArray[np.bool_], y: NDArray[np.bool_], clusters: list[str], *, seed: int) -> Estimate:

@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from cotlab.tiny import LabelledStep
     from cotlab.whitebox.inside import Inside
 
-__all__ = ["LABELS", "LabelledRollout", "labelled_rollouts", "read_examples"]
+__all__ = ["LABELS", "LabelledRollout", "chosen_rollouts", "labelled_rollouts", "read_examples"]
 
 LABELS: dict[str, str] = {
     "correct": "the rollout ends with a right answer",
     "truncated": "the rollout runs into the token limit",
     "reachable": "a right answer can still follow without going back (tiny tasks; where an attempt is under way)",
+    "reachable-ahead": "the same, only where a sentence states a new result: no verdict has been said yet (tiny tasks)",
     "backtracks-next": "the next sentence goes back (tiny tasks)",
     "slips": "the sentence states something false (tiny tasks)",
     "category:NAME": f"the sentence is of a category (tiny tasks): {', '.join(CATEGORIES)}",
@@ -89,7 +90,7 @@ def labelled_rollouts(
     problems = run.problems()
     owner = {row.id: row.problem_id for row in run.prefixes()}
     found = []
-    for rollout in _chosen(run, owner, n, seed):
+    for rollout in chosen_rollouts(run, owner, n, seed):
         prefix = run.prefix(rollout.prefix_id)
         problem = problems[owner[rollout.prefix_id]]
         response = prefix.kept_ids + (rollout.token_ids or ())
@@ -161,7 +162,7 @@ def _judge(run: Run, label: str, scorer_id: str) -> Judge:
     kind, _, name = label.partition(":")
     if kind == "category" and name not in CATEGORIES:
         raise UserError(f"unknown category {name!r}: choose one of {', '.join(CATEGORIES)}")
-    if label not in ("reachable", "backtracks-next", "slips") and kind != "category":
+    if label not in ("reachable", "reachable-ahead", "backtracks-next", "slips") and kind != "category":
         raise UserError(f"unknown label {label!r}: choose one of {', '.join(LABELS)}")
 
     def by_oracle(problem: Problem, rollout: Rollout, steps: Sequence[Step]) -> list[bool | None]:
@@ -193,19 +194,49 @@ def _read(label: str, name: str, sentences: Sequence[LabelledStep | None], i: in
         return this.slips > 0 if this.computations else None
     if label == "reachable":
         return this.reachable if this.committed else None
+    if label == "reachable-ahead":
+        return this.reachable if this.committed and this.computations else None
     if label == "backtracks-next":
         following = sentences[i + 1] if i + 1 < len(sentences) else None
         return None if following is None else following.backtracks
     return this.category == name
 
 
-def _chosen(run: Run, owner: Mapping[str, str], n: int, seed: int) -> Iterator[Rollout]:
-    """Baseline rollouts, the same number of each problem as far as there are, chosen by a hash of id and seed."""
+def chosen_rollouts(
+    run: Run,
+    owner: Mapping[str, str],
+    n: int,
+    seed: int,
+    *,
+    whole: bool = False,
+    engine_card_id: str | None = None,
+) -> Iterator[Rollout]:
+    """Baseline rollouts, the same number of each problem as far as there are, chosen by a hash of id and seed.
+
+    Args:
+        run: Where they are.
+        owner: Problem of each prefix.
+        n: How many, of all problems.
+        seed: Of the choice.
+        whole: Only those from prompts.
+        engine_card_id: Only those of one engine.
+
+    Raises:
+        DataError: There are no baseline rollouts.
+    """
+    prompts = (
+        {row.id for row in run.prefixes() if row.kind == "root" and row.n_tokens == row.n_prompt}
+        if whole
+        else owner.keys()
+    )
     by_problem: dict[str, list[str]] = {}
     for row in run.rollouts(intervention_id=Baseline().id, bodies=False):
-        by_problem.setdefault(owner[row.prefix_id], []).append(row.id)
+        if row.prefix_id in prompts and engine_card_id in (None, row.engine_card_id):
+            by_problem.setdefault(owner[row.prefix_id], []).append(row.id)
     if not by_problem:
-        raise DataError(f"{run.path} has no baseline rollouts")
+        raise DataError(
+            f"{run.path} has no such baseline rollouts" if whole else f"{run.path} has no baseline rollouts"
+        )
     each = max(1, -(-n // len(by_problem)))
     for ids in by_problem.values():
         for rollout_id in sorted(ids, key=lambda one: content_id("probe", [seed, one]))[:each]:

@@ -30,7 +30,7 @@ from cotlab.whitebox.attention import suppression_matrix
 from cotlab.whitebox.branching import answer_shift, outcomes_of
 from cotlab.whitebox.inside import Inside
 from cotlab.whitebox.run_chain import chain_of, chain_spans, check_step
-from cotlab.whitebox.steering_study import identity_of
+from cotlab.whitebox.stage import identity_of
 
 __all__ = ["SuppressionArm", "SuppressionBranch", "compare_suppression", "suppress_run", "suppress_step"]
 

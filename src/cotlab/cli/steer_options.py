@@ -1,0 +1,92 @@
+"""What the `cotlab steer` commands share: their group, their options, and how those are read."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cotlab.cli.app import app
+from cotlab.cli.groups import group_with_default
+
+if TYPE_CHECKING:
+    from cotlab.interventions import Where
+
+__all__ = [
+    "BehaviourName", "Doses", "Hold", "Hook", "KeepNorm", "Method", "Part", "Random", "StepEnds", "Trigger", "going_on",
+    "model_of", "numbers", "place", "steer",
+]  # fmt: skip
+
+
+steer = group_with_default(
+    "branch", "Steering vectors: make, test, branch. `cotlab steer RUN …` is `cotlab steer branch RUN …`."
+)
+app.add_typer(steer, name="steer")
+
+BehaviourName = Annotated[str, typer.Option("--behaviour", help="backtracking, uncertainty or checking.")]
+Hook = Annotated[
+    str | None, typer.Option("--hook", help="Hook point, KIND:LAYER (resid_post:2); default: chosen by measurement.")
+]
+Method = Annotated[str, typer.Option(help="matched, difference, pca or steering-thinking-llms.")]
+Doses = Annotated[str, typer.Option("--dose", help="Relative doses α‖v‖/mean‖h‖, with commas.")]
+Part = Annotated[str, typer.Option("--where", help="all, prompt, response, think, new or last:N.")]
+StepEnds = Annotated[list[str] | None, typer.Option("--step-ends", help="Only tokens that end in this (\\n).")]
+Trigger = Annotated[list[str] | None, typer.Option("--trigger", help="Only after this text was said …")]
+Hold = Annotated[int, typer.Option("--hold", help="… for so many tokens.", min=1)]
+KeepNorm = Annotated[bool, typer.Option("--keep-norm", help="Keep the norm of each activation.")]
+Random = Annotated[int, typer.Option("--random", help="Norm-matched random vectors beside it.", min=2)]
+
+
+def numbers(text: str, name: str = "doses") -> tuple[float, ...]:
+    """Numbers with commas between them.
+
+    Raises:
+        UserError: One is none.
+    """
+    from cotlab.errors import UserError
+
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"{name} '{text}' not understood. Use numbers with commas, such as 0.1,0.2") from None
+
+
+def place(
+    part: str, step_ends: list[str] | None, trigger: list[str] | None, hold: int, after: int | None = None
+) -> Where:
+    """What `--where` and its companions say.
+
+    Raises:
+        UserError: It cannot be.
+    """
+    from cotlab.errors import UserError
+    from cotlab.interventions import Where
+
+    name, _, count = part.partition(":")
+    if count and not count.isdecimal():
+        raise UserError(f"where '{part}' not understood. Use all, prompt, response, think, new or last:N")
+    ends = tuple(text.replace("\\n", "\n") for text in step_ends or ())
+    n = int(count) if count else None
+    return Where(name, after, n, ends, tuple(trigger or ()), hold)  # type: ignore[arg-type]  # `Where` checks it
+
+
+def model_of(run: Path | None, model: str) -> str:
+    """The model of a run, or the one that is named."""
+    if run is None:
+        return model
+    from cotlab.runs import Run
+
+    with Run.open(run) as store:
+        return store.identity.model
+
+
+@contextlib.contextmanager
+def going_on(command: str) -> Any:
+    """Say after a Ctrl-C that what was sampled is stored."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted: what was sampled is stored; `{command}` goes on there", err=True)
+        raise typer.Exit(130) from None

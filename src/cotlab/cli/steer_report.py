@@ -1,0 +1,193 @@
+"""`cotlab steer report` and `cotlab steer layers`: what a vector does, and at which layer."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cotlab.cli import options
+from cotlab.cli.steer_options import (
+    BehaviourName,
+    Doses,
+    Hold,
+    Hook,
+    KeepNorm,
+    Method,
+    Part,
+    Random,
+    StepEnds,
+    Trigger,
+    going_on,
+    model_of,
+    numbers,
+    place,
+    steer,
+)
+
+if TYPE_CHECKING:
+    from cotlab.whitebox import LayerReport, StudyPlan, StudyResult
+
+__all__ = ["layers", "report"]
+
+
+@steer.command()
+def report(  # one parameter an option: that is what typer reads
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("runs/steer-report"),
+    behaviour: BehaviourName = "backtracking",
+    vector: Annotated[Path | None, typer.Option(help="A vector that is there (default: one is made).")] = None,
+    hook: Hook = None,
+    method: Method = "matched",
+    dose: Doses = "0.1,0.2,0.3",
+    where: Part = "all",
+    step_ends: StepEnds = None,
+    trigger: Trigger = None,
+    hold: Hold = 1,
+    keep_norm: KeepNorm = False,
+    model: options.Model = "tiny",
+    run: Annotated[Path | None, typer.Option(help="Take the model of this run.")] = None,
+    problems: options.Problems = "countdown",
+    n_problems: Annotated[int, typer.Option(help="Problems that arms are compared on.", min=5)] = 50,
+    rollouts: Annotated[int, typer.Option("--rollouts", "-n", help="Rollouts of each.", min=1)] = 5,
+    random: Random = 3,
+    rank: Annotated[int, typer.Option(help="Rank the largest dose among so many random vectors (200).", min=0)] = 0,
+    max_tokens: options.MaxTokens = None,
+    engine: options.EngineName = "auto",
+    engine_option: options.EngineOption = None,
+    seed: options.Seed = 0,
+    budget: options.BudgetText = None,
+    json: options.Json = False,
+) -> None:
+    """Test a vector: dose curve of a behaviour, accuracy, length and repetition against random, sign and prompt."""
+    from cotlab.cli.output import print_json
+    from cotlab.whitebox import StudyPlan, steer_report
+
+    plan = StudyPlan(
+        behaviour=behaviour,
+        hook=hook,
+        method=method,  # type: ignore[arg-type]  # checked where it is used
+        doses=numbers(dose),
+        where=place(where, step_ends, trigger, hold),
+        keep_norm=keep_norm,
+        n_problems=n_problems,
+        n=rollouts,
+        n_random=random,
+        rank=rank,
+        seed=seed,
+    )
+    named = {
+        "model": model_of(run, model),
+        "engine": engine,
+        "problems": problems,
+        "max_tokens": max_tokens,
+        "engine_options": options.engine_options(engine_option),
+    }
+    result = _carried_out(steer_report, plan, out, f"cotlab steer report --out {out}", vector, budget, named)
+    if json:
+        print_json(result.to_json())
+    else:
+        _show(result, out)
+
+
+@steer.command()
+def layers(  # one parameter an option: that is what typer reads
+    out: Annotated[Path, typer.Option("--out", help="Folder of what is found.")] = Path("runs/steer-layers"),
+    behaviour: BehaviourName = "backtracking",
+    vector: Annotated[Path | None, typer.Option(help="A vector that is there, of several layers.")] = None,
+    hook: Annotated[list[str] | None, typer.Option("--hook", help="Hook point to try; may be repeated.")] = None,
+    method: Method = "matched",
+    dose: Doses = "0.1,0.2,0.3",
+    where: Part = "all",
+    step_ends: StepEnds = None,
+    trigger: Trigger = None,
+    hold: Hold = 1,
+    keep_norm: KeepNorm = False,
+    model: options.Model = "tiny",
+    problems: options.Problems = "countdown",
+    n_problems: Annotated[int, typer.Option(help="Problems that layers are tried on.", min=5)] = 40,
+    rollouts: Annotated[int, typer.Option("--rollouts", "-n", help="Rollouts of each.", min=1)] = 3,
+    max_tokens: options.MaxTokens = None,
+    engine: options.EngineName = "auto",
+    engine_option: options.EngineOption = None,
+    seed: options.Seed = 0,
+    budget: options.BudgetText = None,
+    json: options.Json = False,
+) -> None:
+    """Try a vector at each layer: KL by attribution and as measured, and the behaviour's rate over doses."""
+    from cotlab.cli.output import print_json
+    from cotlab.whitebox import StudyPlan, steer_layers
+
+    plan = StudyPlan(
+        behaviour=behaviour,
+        method=method,  # type: ignore[arg-type]  # checked where it is used
+        doses=numbers(dose),
+        where=place(where, step_ends, trigger, hold),
+        keep_norm=keep_norm,
+        n_problems=n_problems,
+        n=rollouts,
+        seed=seed,
+    )
+    named = {
+        "model": model,
+        "engine": engine,
+        "problems": problems,
+        "hooks": tuple(hook or ()),
+        "max_tokens": max_tokens,
+        "engine_options": options.engine_options(engine_option),
+    }
+    found = _carried_out(steer_layers, plan, out, f"cotlab steer layers --out {out}", vector, budget, named)
+    if json:
+        print_json(found.to_json())
+    else:
+        _show_layers(found, out)
+
+
+def _carried_out(
+    study: Callable[..., Any],
+    plan: StudyPlan,
+    out: Path,
+    command: str,
+    vector: Path | None,
+    budget: str | None,
+    named: dict[str, Any],
+) -> Any:
+    """Run a study with a progress bar; a Ctrl-C says that `command` goes on."""
+    from cotlab.cli.progress import Bar
+    from cotlab.interventions import load_vector
+    from cotlab.sampling import Budget
+
+    with going_on(command), Bar() as bar, contextlib.redirect_stdout(sys.stderr):
+        made = None if vector is None else load_vector(vector)
+        cap = Budget.parse(budget) if budget else None
+        return study(plan, out, vector=made, budget=cap, progress=bar, **named)
+
+
+def _show_layers(found: LayerReport, out: Path) -> None:
+    from cotlab.cli.output import out as console
+    from cotlab.cli.output import print_table
+    from cotlab.whitebox.steering_study import layer_cells
+
+    columns = ["hook point", ">dose", ">KL", ">attributed", ">× random", ">rate, dose − negative", ">accuracy − none"]
+    print_table(f"{found.plan.behaviour} by layer, KL in nats a token", columns, layer_cells(found.rows))
+    best = found.chosen
+    console().print(f"chosen: {best.hook} at dose {best.best.dose:g}; {out / 'vector.safetensors'}", markup=False)
+
+
+def _show(result: StudyResult, out: Path) -> None:
+    from cotlab.cli.output import out as console
+    from cotlab.cli.output import print_table
+    from cotlab.whitebox.arms import MEASURES
+    from cotlab.whitebox.steering_study import cell
+
+    rows = [["no steering", *(cell(result.baseline[name]) for name in MEASURES), ""]]
+    for row in result.doses:
+        measures = [cell(row.measures[name]) for name in MEASURES]
+        rows.append([f"dose {row.dose:g}", *measures, cell(row.beyond_random)])
+    title = f"{result.plan.behaviour} under {result.vector.points[0]}"
+    print_table(title, ["arm", *(f">{name}" for name in MEASURES), ">beyond random"], rows)
+    console().print(result.verdict, markup=False)
+    console().print(f"{out / 'report.md'} holds the controls and texts side by side", markup=False)
