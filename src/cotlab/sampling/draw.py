@@ -161,7 +161,7 @@ class Sampler:
         if first == 0 and not self.drawn.stopped:
             self.run.ask((prefix.id for prefix in prefixes), block or samples, *condition_ids)
         lacking = self.missing(prefixes, samples, settings, intervention, first=first)
-        self._ask(lacking, settings, intervention, phase, wave)
+        self._ask([(Condition(prefix, settings, intervention), idx) for prefix, idx in lacking], phase, wave)
         if lacking and first == 0:
             self._settle(condition_ids)
 
@@ -172,32 +172,48 @@ class Sampler:
             EngineError: The engine broke. What it had yielded is stored.
         """
         self._know(settings, Baseline())
-        self._ask(wanted, settings, Baseline(), phase, 0)
+        self._ask([(Condition(prefix, settings), idx) for prefix, idx in wanted], phase, 0)
+
+    def draw_mixed(
+        self,
+        prefixes: Sequence[Prefix],
+        samples: int,
+        settings: SamplingSettings,
+        interventions: Sequence[Intervention],
+        *,
+        phase: str,
+    ) -> None:
+        """As `draw` for each of these interventions, all in one batch: small arms fill an engine together only.
+
+        Raises:
+            EngineError: The engine broke. What it had yielded is stored.
+        """
+        lacking: list[tuple[Condition, int]] = []
+        for intervention in interventions:
+            self._know(settings, intervention)
+            if not self.drawn.stopped:
+                ids = (settings.id, self.engine.card.id, intervention.id)
+                self.run.ask((prefix.id for prefix in prefixes), samples, *ids)
+            missing = self.missing(prefixes, samples, settings, intervention)
+            lacking += [(Condition(prefix, settings, intervention), idx) for prefix, idx in missing]
+        self._ask(lacking, phase, 0)
 
     def _know(self, settings: SamplingSettings, intervention: Intervention) -> None:
         self.run.add_settings(settings)
         self.run.add_engine_card(self.engine.card)
         self.run.add_intervention(intervention)
 
-    def _ask(
-        self,
-        lacking: Sequence[tuple[Prefix, int]],
-        settings: SamplingSettings,
-        intervention: Intervention,
-        phase: str,
-        wave: int,
-    ) -> None:
+    def _ask(self, lacking: Sequence[tuple[Condition, int]], phase: str, wave: int) -> None:
         self._started.clear()
         if not lacking or self.drawn.stopped:
             return
         self.progress.phase(phase, len(lacking))
-        conditions = {prefix.id: Condition(prefix, settings, intervention) for prefix, _ in lacking}
         done = 0
-        while part := lacking[done : done + self._fitting(lacking[done:], settings)]:
-            self._started.update(prefix.id for prefix, _ in part)
+        while part := lacking[done : done + self._fitting(lacking[done:])]:
+            self._started.update(condition.prefix.id for condition, _ in part)
             requests = (
-                Request(conditions[prefix.id], sample_idx, seed_for(self.seed, prefix.id, sample_idx))
-                for prefix, sample_idx in part
+                Request(condition, sample_idx, seed_for(self.seed, condition.prefix.id, sample_idx))
+                for condition, sample_idx in part
             )
             self._consume(requests, _Batch(self.run, self.engine.card.id, self.study_id, wave))
             done += len(part)
@@ -217,7 +233,7 @@ class Sampler:
             if reached:
                 self.run.ask([prefix_id], reached, *condition_ids)
 
-    def _fitting(self, lacking: Sequence[tuple[Prefix, int]], settings: SamplingSettings) -> int:
+    def _fitting(self, lacking: Sequence[tuple[Condition, int]]) -> int:
         """How many of these fit into what is left of the budget; all of them where there is none.
 
         What one takes is the mean over finished parts, in which long rollouts have landed too.
@@ -227,7 +243,8 @@ class Sampler:
             return len(lacking)
         known = self.drawn.rollouts
         if not known:
-            longest = settings.new_tokens(len(lacking[0][0].kept_ids))
+            first = lacking[0][0]
+            longest = first.settings.new_tokens(len(first.prefix.kept_ids))
             fits = FIRST_PART if left_tokens is None else int(left_tokens // max(1, longest))
             return min(FIRST_PART, max(1, fits)) if (left_tokens != 0 and left_seconds != 0) else 0
         shares = [

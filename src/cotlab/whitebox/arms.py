@@ -111,6 +111,17 @@ class Arms:
         its = intervention or Baseline()
         self.sampler.draw([prefix for _, prefix in prompts], n, self.settings, phase=phase, intervention=its)
         score_run(self.run, self.scorer)
+        return self._measured(prompts, n, its, phase)
+
+    def draw_mixed(
+        self, prompts: Sequence[tuple[Problem, Prefix]], n: int, interventions: Sequence[Intervention], *, phase: str
+    ) -> list[Arm]:
+        """Several arms in one batch; otherwise as `draw`."""
+        self.sampler.draw_mixed([prefix for _, prefix in prompts], n, self.settings, interventions, phase=phase)
+        score_run(self.run, self.scorer)
+        return [self._measured(prompts, n, its, phase) for its in interventions]
+
+    def _measured(self, prompts: Sequence[tuple[Problem, Prefix]], n: int, its: Intervention, phase: str) -> Arm:
         labelled, outcomes = [], []
         steered = 0
         texts = []

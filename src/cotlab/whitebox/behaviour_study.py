@@ -30,6 +30,9 @@ from cotlab.whitebox.layer_study import COST, LayerPlan, LayerRow, best_layer, t
 
 __all__ = ["BehaviourStudy", "DoseRow", "StudyPlan", "StudyResult"]
 
+TOGETHER = 16
+"""Random vectors of the rank test that are sampled in one batch."""
+
 
 @dataclass(frozen=True, slots=True)
 class StudyPlan:
@@ -242,10 +245,12 @@ class BehaviourStudy:
         first = np.arange(len(judging)) * self.plan.n
         effect = _rate(arm, first) - _rate(base, first)
         larger = 0
-        for i in range(self.plan.rank):
-            control = self._steer(vector.random_like(10_000 + self.plan.seed + i), dose)
-            drawn = self.arms.draw(judging, 1, control, phase=f"random vector {i + 1} of {self.plan.rank}")
-            larger += _rate(drawn, np.arange(len(judging))) - _rate(base, first) >= effect
+        for begin in range(0, self.plan.rank, TOGETHER):
+            numbers = range(begin, min(begin + TOGETHER, self.plan.rank))
+            controls = [self._steer(vector.random_like(10_000 + self.plan.seed + i), dose) for i in numbers]
+            told = f"random vectors {begin + 1}–{numbers[-1] + 1} of {self.plan.rank}"
+            for drawn in self.arms.draw_mixed(judging, 1, controls, phase=told):
+                larger += _rate(drawn, np.arange(len(judging))) - _rate(base, first) >= effect
         return (1 + larger) / (1 + self.plan.rank)
 
 
