@@ -10,6 +10,7 @@ if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
 from parts.place import remember  # noqa: E402 - the folder must be on the path first
+from parts.warm import warm  # noqa: E402
 
 st.set_page_config(page_title="cotlab", page_icon=":material/account_tree:", layout="wide")
 st.html(
@@ -29,4 +30,5 @@ PAGES = [
 ]
 page = st.navigation(PAGES, position="top")
 remember()
+warm()
 page.run()

@@ -13,6 +13,7 @@ from parts.notes import show_notes
 from parts.picked import Picked, pick, step_index
 from parts.place import Place, go, here
 from parts.rollouts import show_rollouts
+from parts.study import AT_STEP, EVERYTHING
 from parts.view import view_bytes
 from streamlit.delta_generator import DeltaGenerator
 
@@ -108,6 +109,7 @@ def detail(chosen: Chosen, picked: Picked | None) -> None:
     with left:
         told(picked)
         actions(place, picked)
+        rest(place, picked)
     with right:
         rollouts, answers, notes, export = st.tabs(["Rollouts", "Answers", "Notes", "Export"])
         with rollouts:
@@ -158,6 +160,23 @@ def actions(place: Place, picked: Picked) -> None:
         "Grow branch", icon=":material/park:", width="stretch", help="show this branch to the end of its rollouts"
     ):
         go(grown=place.branch)
+        st.rerun(scope="app")
+
+
+def rest(place: Place, picked: Picked) -> None:
+    """Branches that the tree does not show yet."""
+    left_out, kept = picked.studied.tree.graph["left_out"], picked.studied.kept(picked.step)
+    if not left_out or place.grown == EVERYTHING:
+        return
+    st.caption(f"The tree shows the branches that most rollouts take; {left_out:,} rarer ones are not drawn.")
+    one, two = st.columns(2)
+    if place.grown != f"{AT_STEP}{kept}" and one.button(
+        "All branches at this step", icon=":material/unfold_more:", width="stretch"
+    ):
+        go(grown=f"{AT_STEP}{kept}")
+        st.rerun(scope="app")
+    if two.button("Whole tree", icon=":material/account_tree:", width="stretch", help="takes a while where it is large"):
+        go(grown=EVERYTHING)
         st.rerun(scope="app")
 
 

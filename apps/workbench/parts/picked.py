@@ -60,7 +60,7 @@ def pick(studied: Studied, place: Place) -> Picked | None:
     if place.branch in studied.place:
         kept, texts = studied.way(place.branch)
         subject = place.branch
-    members = tuple(_alike(studied, step, kept, texts) or saying(studied.found, kept, texts))
+    members = tuple(_alike(studied, step, kept, texts) or saying(studied.through(kept), kept, texts))
     if place.branch in studied.place and not members and texts:
         members = tuple(_shallow(studied, kept, texts))
     passages = [member.passage for member in members]
@@ -80,7 +80,7 @@ def _alike(studied: Studied, step: int, kept: int, texts: tuple[str, ...]) -> li
         return []
     same = next((one for one in studied.alternatives[step] if one.text == texts[0]), None)
     wanted = set(same.rollout_ids) if same is not None else set()
-    return [path for path in studied.found if path.passage.rollout_id in wanted]
+    return [path for path in studied.through(kept) if path.passage.rollout_id in wanted]
 
 
 def _shallow(studied: Studied, kept: int, texts: tuple[str, ...]) -> list[RolloutPath]:
@@ -88,7 +88,7 @@ def _shallow(studied: Studied, kept: int, texts: tuple[str, ...]) -> list[Rollou
     from cotlab.runs import Run
     from cotlab.trees import lengthened
 
-    near = saying(studied.found, kept, texts[:1])
+    near = saying(studied.through(kept), kept, texts[:1])
     with Run.open(studied.path) as run:
         longer = lengthened(run, studied.chain, near, {path.passage.rollout_id for path in near})
     return saying(longer, kept, texts)

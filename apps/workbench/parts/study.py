@@ -18,6 +18,7 @@ from cotlab.trees import (
     RolloutPath,
     Tree,
     alternatives_at,
+    bounded,
     build_tree,
     by_position,
     by_text,
@@ -30,9 +31,14 @@ from cotlab.trees import (
     saying,
 )
 
-__all__ = ["Studied", "chains_of", "study"]
+__all__ = ["AT_STEP", "EVERYTHING", "Studied", "chains_of", "study"]
 
 MAX_NODES = 120_000
+FIRST_BRANCHES = 4_000
+"""Branches of the tree that is drawn at first; the rest comes on demand."""
+EVERYTHING = "all"
+AT_STEP = "step:"
+"""What `grown` of a place says besides the id of a branch: the whole tree, or all branches at a step (`step:3`)."""
 LISTED = 30
 """Alternatives listed at a step; the tree has all."""
 
@@ -56,6 +62,12 @@ class Studied:
     positions: dict[str, tuple[float, float]]
     alternatives: tuple[tuple[Alternative, ...], ...]
     """One for each step of the report."""
+    at: list[list[int]]
+    """Which of `found` are samples at each number of steps kept."""
+
+    def through(self, kept: int) -> list[RolloutPath]:
+        """Paths that are samples of what follows a prefix of the chain."""
+        return [self.found[i] for i in self.at[kept]]
 
     def way(self, node: str) -> tuple[int, tuple[str, ...]]:
         """Steps of the chain that a node keeps, and what it says after them."""
@@ -117,13 +129,16 @@ def study(
         found = list(paths(run, chain, scorer_id=scorer_id, condition=condition, depth=depth))
         report = chain_report(run, chain, StudyView(scorer_id, condition), found=found)
         problem = run.problems()[chain.problem_id]
-        tree = _tree(run, chain, scorer_id, found)
+        tree = _tree(run, chain, scorer_id, found, grown)
+        if _is_branch(grown) and grown not in tree and tree.graph["left_out"]:
+            tree = _tree(run, chain, scorer_id, found, EVERYTHING)
         if grown in tree and tree.nodes[grown]["kind"] == "branch":
             tree = _grown(run, chain, scorer_id, found, tree, grown)
     spine = tree.graph["spines"][0]
     on_spine = set(spine)
     ids = [*spine, *(node for node in tree if node not in on_spine)]
     labelled = any(step.category for step in report.steps)
+    here = by_position([path.passage for path in found], len(chain.steps))
     return Studied(
         path,
         chain,
@@ -136,7 +151,8 @@ def study(
         ids,
         {node: place for place, node in enumerate(ids)},
         layout(tree),
-        _alternatives(chain, problem, report, found, labelled),
+        _alternatives(chain, problem, report, found, here, labelled),
+        here,
     )
 
 
@@ -162,8 +178,14 @@ def _default_scorer(run: Run) -> str:
     return (answering or known)[-1]
 
 
-def _tree(run: Run, chain: Chain, scorer_id: str, found: list[RolloutPath]) -> Tree:
-    return build_tree(run, [chain], scorer_id=scorer_id, max_nodes=MAX_NODES, found={chain.id: found})
+def _tree(run: Run, chain: Chain, scorer_id: str, found: list[RolloutPath], grown: str = "") -> Tree:
+    shown, left_out = found, 0
+    if grown != EVERYTHING:
+        whole = grown.removeprefix(AT_STEP) if grown.startswith(AT_STEP) else ""
+        shown, left_out = bounded(found, FIRST_BRANCHES, whole={int(whole)} if whole.isdecimal() else ())
+    tree = build_tree(run, [chain], scorer_id=scorer_id, max_nodes=MAX_NODES, found={chain.id: shown})
+    tree.graph["left_out"] += left_out
+    return tree
 
 
 def _grown(run: Run, chain: Chain, scorer_id: str, found: list[RolloutPath], tree: Tree, node: str) -> Tree:
@@ -175,14 +197,19 @@ def _grown(run: Run, chain: Chain, scorer_id: str, found: list[RolloutPath], tre
         texts.append(tree.edges[parent, at]["text"])
         at = parent
     members = {p.passage.rollout_id for p in saying(found, tree.nodes[at]["step"], texts[::-1])}
-    return _tree(run, chain, scorer_id, lengthened(run, chain, found, members))
+    return _tree(
+        run, chain, scorer_id, lengthened(run, chain, found, members), f"{AT_STEP}{tree.nodes[at]['step']}"
+    )
+
+
+def _is_branch(grown: str) -> bool:
+    return bool(grown) and grown != EVERYTHING and not grown.startswith(AT_STEP)
 
 
 def _alternatives(
-    chain: Chain, problem: Problem, report: ChainReport, found: list[RolloutPath], labelled: bool
+    chain: Chain, problem: Problem, report: ChainReport, found: list[RolloutPath], here: list[list[int]], labelled: bool
 ) -> tuple[tuple[Alternative, ...], ...]:
     group = by_tiny_state(problem) if labelled and _has_states(problem) else by_text
-    here = by_position([path.passage for path in found], len(chain.steps))
     return tuple(
         tuple(alternatives_at(chain, step.idx, [found[i] for i in here[step.idx]], group=group, most=LISTED))
         if step.value_before.n
