@@ -137,6 +137,62 @@ def test_branch_draws_in_its_own_process_and_the_run_has_them(root: Path) -> Non
     assert "What came of it" in shown(at) and "47 rollouts begin here" in shown(at)
 
 
+def branched(root: Path, way: str, step: str, fill: Callable[[AppTest], None]) -> AppTest:
+    """Choose a way to branch, fill its form in, wait for its job, and open the page again."""
+    at = page("branch", run="stairs", step=step)
+    at = at.get("button_group")[0].set_value(way).run()
+    fill(at)
+    at = press(at, "Draw")
+    assert not at.exception and not at.error, shown(at)
+    (job,) = list_jobs(root)
+    until = time.monotonic() + 100
+    while job.alive() and time.monotonic() < until:
+        time.sleep(0.2)
+    assert job.progress().state == "done", job.log()
+    at = page("branch", run="stairs", step=step)
+    return at.get("button_group")[0].set_value(way).run()
+
+
+def fill_replace(at: AppTest) -> None:
+    next(area for area in at.text_area if area.label == "Say this in its place").set_value("Stop here.")
+
+
+def fill_delete(at: AppTest) -> None:
+    assert any(number.label == "Steps kept" for number in at.number_input)
+
+
+@pytest.mark.parametrize(("way", "fill"), [("replace", fill_replace), ("delete", fill_delete)])
+def test_an_edit_ends_with_its_effect_and_lands_in_the_tree(
+    root: Path, way: str, fill: Callable[[AppTest], None]
+) -> None:
+    from cotlab.measures import prefix_draws
+    from cotlab.reports.text import format_estimate
+    from cotlab.trees import ConditionIds
+
+    at = branched(root, way, "1", fill)
+    told, (job,) = shown(at), list_jobs(root)
+    result = job.progress().result
+    with Run.open(root / "stairs") as run:
+        chain = run.chains()[0]
+        condition = ConditionIds(result["settings_id"], result["engine_card_id"])
+        before = chain_draws(run, chain, scorer_id="answers", condition=condition)[job.asked["keep"]]
+        after = prefix_draws(run, result["prefix_id"], scorer_id="answers", condition=condition)
+        effect = step_effect(before, after)
+    assert len(after) == 40 and format_estimate(effect, signed=True) in told
+    assert "effect against control" in told and "effect against unedited" in told
+    at = page("chain", run="stairs", step="1", branch=result["prefix_id"])
+    assert not at.exception and "40 after this change" in shown(at)
+
+
+def test_what_cannot_be_edited_is_one_line_and_starts_nothing(root: Path) -> None:
+    at = page("branch", run="stairs", step="1")
+    at = at.get("button_group")[0].set_value("insert").run()
+    assert "the text is empty" in shown(press(at, "Draw"))
+    at = at.get("button_group")[0].set_value("steer").run()
+    assert "no vector is chosen" in shown(press(at, "Draw"))
+    assert not list_jobs(root)
+
+
 def filled(name: str, n: int) -> AppTest:
     """The page of a new study, filled in."""
     at = page("new")

@@ -128,6 +128,11 @@ def told(picked: Picked) -> None:
     step = picked.studied.report.steps[picked.step]
     n = f"{len(picked.members):,} that keep {picked.kept} steps"
     rows: dict[str, str | Estimate]
+    if picked.changed:
+        st.subheader(f"Changed at step {step.idx}", anchor=False)
+        rows = {"value here": picked.value, "rollouts": f"{len(picked.members):,} after this change"}
+        say(block("".join(picked.texts)), numbers(rows))
+        return
     if picked.texts:
         st.subheader(f"Branch at step {step.idx}", anchor=False)
         rows = {"value here": picked.value, "rollouts": f"{n} and then say this, in these words or others"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import streamlit as st
 from cotlab import Chain, Problem
 from cotlab.chains.cutting import get_cutter
 from cotlab.errors import UserError
+from cotlab.measures import add_edits
 from cotlab.reports import ChainReport, StudyView, chain_report
 from cotlab.runs import Run
 from cotlab.trees import (
@@ -17,6 +21,7 @@ from cotlab.trees import (
     ConditionIds,
     RolloutPath,
     Tree,
+    add_interventions,
     alternatives_at,
     bounded,
     build_tree,
@@ -107,7 +112,48 @@ def chains_of(path: Path, at: tuple[int, ...]) -> list[tuple[str, str, str, str,
     return found
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """What is read of a chain's rollouts, whatever is drawn of it."""
+
+    chain: Chain
+    problem: Problem
+    scorer_id: str
+    condition: ConditionIds | None
+    report: ChainReport
+    found: list[RolloutPath]
+    alternatives: tuple[tuple[Alternative, ...], ...]
+    at: list[list[int]]
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Hundreds of thousands of small objects are made that all stay: looking for garbage takes a fifth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 @st.cache_resource(max_entries=3, show_spinner="reading the rollouts …")
+def _read(
+    path: Path, at: tuple[int, ...], chain_id: str, scorer: str, condition: ConditionIds | None, depth: int | None
+) -> _Read:
+    with Run.open(path) as run, _without_collection():
+        chain = _chain(run, chain_id)
+        scorer_id = resolve_scorer(run, scorer or _default_scorer(run))
+        condition = condition or _most(conditions_of(run, chain))
+        found = list(paths(run, chain, scorer_id=scorer_id, condition=condition, depth=depth))
+        report = chain_report(run, chain, StudyView(scorer_id, condition), found=found)
+        problem = run.problems()[chain.problem_id]
+    labelled = any(step.category for step in report.steps)
+    here = by_position([path.passage for path in found], len(chain.steps))
+    alternatives = _alternatives(chain, problem, report, found, here, labelled)
+    return _Read(chain, problem, scorer_id, condition, report, found, alternatives, here)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
 def study(
     path: Path,
     at: tuple[int, ...],
@@ -117,42 +163,39 @@ def study(
     depth: int | None,
     grown: str,
 ) -> Studied:
-    """Read a chain; the arguments are what it depends on.
+    """Read a chain; the arguments are what it depends on. Another part of the tree is drawn without reading again.
 
     Raises:
         UserError: There is no such chain, nobody has judged its rollouts, or its steps are tokens.
     """
-    with Run.open(path) as run:
-        chain = _chain(run, chain_id)
-        scorer_id = resolve_scorer(run, scorer or _default_scorer(run))
-        condition = condition or _most(conditions_of(run, chain))
-        found = list(paths(run, chain, scorer_id=scorer_id, condition=condition, depth=depth))
-        report = chain_report(run, chain, StudyView(scorer_id, condition), found=found)
-        problem = run.problems()[chain.problem_id]
+    read = _read(path, at, chain_id, scorer, condition, depth)
+    chain, scorer_id, found = read.chain, read.scorer_id, read.found
+    with Run.open(path) as run, _without_collection():
         tree = _tree(run, chain, scorer_id, found, grown)
         if _is_branch(grown) and grown not in tree and tree.graph["left_out"]:
             tree = _tree(run, chain, scorer_id, found, EVERYTHING)
         if grown in tree and tree.nodes[grown]["kind"] == "branch":
             tree = _grown(run, chain, scorer_id, found, tree, grown)
+        add_edits(tree, run, chain, scorer_id=scorer_id)
+        if len(run.interventions()) > 1:
+            add_interventions(tree, run, chain, scorer_id=scorer_id)
     spine = tree.graph["spines"][0]
     on_spine = set(spine)
     ids = [*spine, *(node for node in tree if node not in on_spine)]
-    labelled = any(step.category for step in report.steps)
-    here = by_position([path.passage for path in found], len(chain.steps))
     return Studied(
         path,
         chain,
-        problem,
+        read.problem,
         scorer_id,
-        condition,
-        report,
+        read.condition,
+        read.report,
         found,
         tree,
         ids,
         {node: place for place, node in enumerate(ids)},
         layout(tree),
-        _alternatives(chain, problem, report, found, here, labelled),
-        here,
+        read.alternatives,
+        read.at,
     )
 
 

@@ -25,6 +25,8 @@ __all__ = ["first_bytes", "view_bytes", "view_of"]
 
 LARGE = 10_000
 """Rollouts of a run from which on the chain is shown before they are read."""
+CHANGED = {"edit": 1, "intervention": 2}
+"""How a node came about; 0: it was sampled."""
 NODE_TEXT_BYTES = 8_000_000
 _NAN = float("nan")
 
@@ -145,6 +147,7 @@ def _arrays(studied: Studied, number: dict[int, int]) -> dict[str, NDArray[Any]]
         "kept": np.array([*kept, *([0] * (len(ids) - spine))], np.int32),
         "spine": np.array([1] * spine + [0] * (len(ids) - spine), np.uint8),
         "category": np.array(categories, np.uint8),
+        "made": np.array([CHANGED.get(node["kind"], 0) for node in nodes], np.uint8),
         "text": np.array(index, np.uint32),
         **texts,
     }
@@ -224,6 +227,7 @@ def _bare_spine(n: int) -> dict[str, NDArray[Any]]:
         "kept": line.astype(np.int32),
         "spine": np.ones(n, np.uint8),
         "category": np.full(n, 255, np.uint8),
+        "made": np.zeros(n, np.uint8),
         "text": np.zeros(n, np.uint32),
         "text_bytes": np.zeros(0, np.uint8),
         "text_ends": np.zeros(2, np.uint32),

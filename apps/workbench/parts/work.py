@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import streamlit as st
 
 from cotlab.errors import UserError
 from cotlab.reports.text import one_line
-from cotlab.sampling import BranchConfig, Job, StudyConfig, list_jobs, start_job
+from cotlab.sampling import Job, list_jobs, request_of, start_job
 from parts.chosen import plain
 from parts.html import line, say
 from parts.library import root
@@ -22,8 +23,8 @@ RECENT = 3600.0
 """Seconds for which they are."""
 
 
-def begin(config: StudyConfig | BranchConfig) -> Job:
-    """Start a job under the root.
+def begin(config: Any) -> Job:
+    """Start a job under the root; `config` is a request of one of its kinds.
 
     Raises:
         UserError: It cannot be.
@@ -98,8 +99,7 @@ def _told(job: Job) -> None:
         "Go on", key=f"job-again-{job.id}", help="the same request again: what is there is not sampled again"
     ):
         try:
-            asked = BranchConfig.of(**job.asked) if job.kind == "branch" else StudyConfig.of(**job.asked)
-            begin(asked)
+            begin(request_of(job.kind, job.asked))
         except UserError as error:
             say(line(str(error)))
         else:

@@ -207,6 +207,10 @@ class Rollouts:
         )
         return {(settings, card): n for settings, card, n, _ in rows}
 
+    def newest_rollouts(self, n: int) -> list[str]:
+        """Ids of the rollouts that were stored last, newest first."""
+        return [row[0] for row in self._db.query("SELECT id FROM rollout ORDER BY key DESC LIMIT ?", (n,))]
+
     def rollout(self, rollout_id: str) -> Rollout:
         """One rollout.
 
