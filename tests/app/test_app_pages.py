@@ -264,3 +264,68 @@ def test_hostile_text_is_text(root: Path, hostile: Callable[[Path], None], name:
         assert HOSTILE[0].replace("<", "&lt;").replace(">", "&gt;") in body
     for step in range(len(HOSTILE)):
         assert not page(name, run="a-hostile", step=str(step)).exception if name == "chain" else True
+
+
+def imported(root: Path, kind: str, path: str, name: str) -> AppTest:
+    at = page("runs")
+    next(box for box in at.selectbox if box.label == "Format").set_value(kind)
+    texts = {box.label: box for box in at.text_input}
+    texts["File or folder on this machine"].set_value(path)
+    texts["Name of the new run"].set_value(name)
+    return press(at, "Import")
+
+
+def wait_for(root: Path) -> None:
+    (job,) = list_jobs(root)
+    until = time.monotonic() + 100
+    while job.alive() and time.monotonic() < until:
+        time.sleep(0.2)
+
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "thought-anchors"
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the traces of Thought Anchors are not here")
+def test_published_traces_are_imported_and_shown_with_where_they_came_from(root: Path) -> None:
+    folder = SHARED / "deepseek-r1-distill-llama-8b"
+    at = imported(root, "math-rollouts", str(folder), "anchors")
+    assert not at.exception and not at.error, shown(at)
+    wait_for(root)
+    at = page("runs")
+    assert "anchors: imported" in shown(at) and "only the first sentence" in shown(at)
+    at = page("chain", run="anchors", step="3")
+    assert not at.exception and "text without token ids" in shown(at)
+    at = page("chain", run="anchors", step="3", metric="published-accuracy")
+    assert not at.exception
+
+
+def test_an_import_that_cannot_be_is_one_clear_line(root: Path, tmp_path: Path) -> None:
+    at = imported(root, "forking-fast", str(tmp_path / "nowhere"), "theirs")
+    assert "nothing is at" in shown(at) and not list_jobs(root)
+    at = imported(root, "forking-fast", str(tmp_path), "../outside")
+    assert "is no name for a run" in shown(at) and not list_jobs(root)
+    (tmp_path / "bad.jsonl").write_text("no json\n")
+    at = imported(root, "pivotal-tokens", str(tmp_path / "bad.jsonl"), "theirs")
+    assert not at.exception and not at.error
+    wait_for(root)
+    (job,) = list_jobs(root)
+    assert job.progress().state == "failed" and "bad.jsonl" in str(job.progress().error)
+    assert not (root / "theirs").exists()
+
+
+@pytest.mark.parametrize("metric", ["resampling-kl", "resampling-tv", "counterfactual-delta-v", "different", "over"])
+def test_a_measure_of_the_catalogue_colours_the_steps_as_the_catalogue_says(root: Path, metric: str) -> None:
+    from parts.metrics import METRICS
+    from parts.study import study
+
+    from cotlab.measures import measure_steps
+
+    with Run.open(root / "stairs") as run:
+        chain = run.chains()[0]
+        name, _, form = metric.partition("-")
+        measure = {"different": "different-trajectories", "over": "overdeterminedness"}.get(name, name)
+        told = measure_steps(run, chain, measure, scorer_id="answers", metric=form or "delta-v")  # type: ignore[arg-type]
+    found = METRICS[metric].of(study(root / "stairs", (0,), chain.id, "", None, 1, ""))
+    by_step = {one.step: one.estimate for one in told}
+    assert [e.value for e in found][: len(by_step)] == [by_step[k].value for k in sorted(by_step)]
+    assert not page("chain", run="stairs", step="1", metric=metric).exception

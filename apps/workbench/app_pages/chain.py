@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 from components import chain_view
-from parts.chosen import Chosen, choose, conditions_of
+from parts.chosen import Chosen, choose, conditions_of, plain
 from parts.exports import show_exports
 from parts.html import bars, block, line, numbers, place_holder, question_line, say
-from parts.library import stamp
-from parts.metrics import METRICS, metric_of
+from parts.library import run_path, stamp
+from parts.metrics import METRICS, metric_of, offered
 from parts.notes import show_notes
 from parts.picked import Picked, pick, step_index
 from parts.place import Place, go, here
@@ -24,11 +24,12 @@ DEPTHS = {"": "1 step", "2": "2 steps", "4": "4 steps", "all": "whole rollouts"}
 
 def controls(columns: list[DeltaGenerator], place: Place) -> None:
     """Metric and depth of the tree."""
+    keys = offered(run_path(place.run))
     metric = columns[0].selectbox(
         "Colour strength",
-        list(METRICS),
-        index=list(METRICS).index(place.metric) if place.metric in METRICS else 0,
-        format_func=lambda key: METRICS[key].name,
+        keys,
+        index=keys.index(place.metric) if place.metric in keys else 0,
+        format_func=lambda key: METRICS[key].name if key else "default",
         help=metric_of(place.metric).told,
         key=f"metric-{place.metric}",
     )
@@ -40,8 +41,8 @@ def controls(columns: list[DeltaGenerator], place: Place) -> None:
         key=f"depth-{place.depth}",
         help="how much of each rollout after it has left the chain",
     )
-    if (metric if metric != "dv" else "", depth) != (place.metric, place.depth):
-        go(metric=metric if metric != "dv" else "", depth=depth, grown="")
+    if (metric, depth) != (place.metric, place.depth):
+        go(metric=metric, depth=depth, grown="" if depth != place.depth else place.grown)
         st.rerun()
 
 
@@ -188,6 +189,9 @@ def rest(place: Place, picked: Picked) -> None:
 chosen = choose(extra=controls)
 if chosen is not None:
     question(chosen)
-    for note in chosen.studied.report.notes:
-        st.caption(f":material/warning: {note}")
+    origin = chosen.studied.origin
+    guessed = "Nobody has labelled these steps: categories are guesses of the model that ships (`cotlab.categories`)."
+    for note in (*chosen.studied.report.notes, origin.imported, guessed if origin.guessed else ""):
+        if note:
+            st.caption(f":material/info: {plain(note, 400)}")
     view(chosen)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from cotlab import Chain, Problem
+from cotlab.categories import CategoryModel
 from cotlab.chains.cutting import get_cutter
 from cotlab.errors import UserError
 from cotlab.measures import add_edits
 from cotlab.reports import ChainReport, StudyView, chain_report
+from cotlab.reports.study import IMPORTED_LABELS
 from cotlab.runs import Run
 from cotlab.trees import (
     Alternative,
@@ -36,7 +39,7 @@ from cotlab.trees import (
     saying,
 )
 
-__all__ = ["AT_STEP", "EVERYTHING", "Studied", "chains_of", "study"]
+__all__ = ["AT_STEP", "EVERYTHING", "Origin", "Studied", "chains_of", "study"]
 
 MAX_NODES = 120_000
 FIRST_BRANCHES = 4_000
@@ -46,6 +49,20 @@ AT_STEP = "step:"
 """What `grown` of a place says besides the id of a branch: the whole tree, or all branches at a step (`step:3`)."""
 LISTED = 30
 """Alternatives listed at a step; the tree has all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """Where what is shown of a chain came from, where that is not plain."""
+
+    states: bool
+    """Whether steps carry the oracle's states, so that they are compared by state."""
+    guessed: bool
+    """Whether categories are of the model that ships, as nobody has labelled the steps."""
+    imported: str
+    """What a reader should know of an import; empty: it was sampled here."""
+    published: Mapping[int, Mapping[str, Any]]
+    """Numbers that came with an import, by step."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +86,7 @@ class Studied:
     """One for each step of the report."""
     at: list[list[int]]
     """Which of `found` are samples at each number of steps kept."""
+    origin: Origin
 
     def through(self, kept: int) -> list[RolloutPath]:
         """Paths that are samples of what follows a prefix of the chain."""
@@ -124,6 +142,7 @@ class _Read:
     found: list[RolloutPath]
     alternatives: tuple[tuple[Alternative, ...], ...]
     at: list[list[int]]
+    origin: Origin
 
 
 @contextmanager
@@ -147,10 +166,14 @@ def _read(
         found = list(paths(run, chain, scorer_id=scorer_id, condition=condition, depth=depth))
         report = chain_report(run, chain, StudyView(scorer_id, condition), found=found)
         problem = run.problems()[chain.problem_id]
+        published, imported = _published(run, chain), _imported(run, chain)
     labelled = any(step.category for step in report.steps)
+    report = report if labelled else _categorised(report, chain, problem)
+    states = labelled and _has_states(problem)
+    origin = Origin(states, not labelled, imported, published)
     here = by_position([path.passage for path in found], len(chain.steps))
-    alternatives = _alternatives(chain, problem, report, found, here, labelled)
-    return _Read(chain, problem, scorer_id, condition, report, found, alternatives, here)
+    alternatives = _alternatives(chain, problem, report, found, here, states)
+    return _Read(chain, problem, scorer_id, condition, report, found, alternatives, here, origin)
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)
@@ -196,6 +219,7 @@ def study(
         layout(tree),
         read.alternatives,
         read.at,
+        read.origin,
     )
 
 
@@ -250,15 +274,45 @@ def _is_branch(grown: str) -> bool:
 
 
 def _alternatives(
-    chain: Chain, problem: Problem, report: ChainReport, found: list[RolloutPath], here: list[list[int]], labelled: bool
+    chain: Chain, problem: Problem, report: ChainReport, found: list[RolloutPath], here: list[list[int]], states: bool
 ) -> tuple[tuple[Alternative, ...], ...]:
-    group = by_tiny_state(problem) if labelled and _has_states(problem) else by_text
+    group = by_tiny_state(problem) if states else by_text
     return tuple(
         tuple(alternatives_at(chain, step.idx, [found[i] for i in here[step.idx]], group=group, most=LISTED))
         if step.value_before.n
         else ()
         for step in report.steps
     )
+
+
+def _published(run: Run, chain: Chain) -> dict[int, Mapping[str, Any]]:
+    scorer = next((name for name in IMPORTED_LABELS if name in run.scorers()), None)
+    if scorer is None:
+        return {}
+    own = f"{chain.id}/"
+    return {
+        int(score.subject_id.removeprefix(own)): score.value["published"]
+        for score in run.scores("step", scorer)
+        if score.subject_id.startswith(own) and score.value.get("published")
+    }
+
+
+def _imported(run: Run, chain: Chain) -> str:
+    base = run.rollout(chain.rollout_id)
+    if base.token_ids is not None:
+        return ""
+    source = base.provenance.partition(":")[2].partition("/")[0] or "elsewhere"
+    return f"Imported ({source}): text without token ids, so nothing can be sampled or read inside a model from here."
+
+
+def _categorised(report: ChainReport, chain: Chain, problem: Problem) -> ChainReport:
+    """The report with the categories of the model that ships: reading a chain takes milliseconds."""
+    said = CategoryModel.load().classify([step.text for step in chain.steps], problem.question)
+    steps = tuple(
+        replace(step, category=said[step.end - 1].category, backtracks=said[step.end - 1].backtracks)
+        for step in report.steps
+    )
+    return replace(report, steps=steps)
 
 
 def _has_states(problem: Problem) -> bool:

@@ -18,7 +18,7 @@ from cotlab.reports.text import clip, one_line, readable, trimmed
 from cotlab.runs import Run
 from cotlab.stats import Estimate
 from cotlab.trees import Alternative
-from parts.metrics import metric_of, overdetermined
+from parts.metrics import default_metric, metric_of, overdetermined
 from parts.study import Studied
 
 __all__ = ["first_bytes", "view_bytes", "view_of"]
@@ -39,8 +39,8 @@ def view_bytes(_studied: Studied, key: tuple[Any, ...], metric: str, step: int, 
 
 def view_of(studied: Studied, metric_key: str, step: int, branch: str) -> ViewData:
     """A chain as the component shows it, with the selection that it begins with."""
-    report, metric = studied.report, metric_of(metric_key)
-    estimates = [metric.of(one) for one in report.steps]
+    report, metric = studied.report, metric_of(metric_key or default_metric(studied))
+    estimates = metric.of(studied)
     largest = max((abs(e.value) for e in estimates if e.value is not None), default=0.0)
     header = {
         "chain": studied.chain.id,
@@ -65,8 +65,16 @@ def view_of(studied: Studied, metric_key: str, step: int, branch: str) -> ViewDa
 
 def _curve(studied: Studied) -> list[list[Any]]:
     steps = studied.report.steps
-    points = [[step.idx, _json(step.value_before)] for step in steps]
+    points = [[step.idx, _json(_known(studied, step))] for step in steps]
     return [*points, [len(studied.chain.steps), _json(steps[-1].value_after)]] if steps else []
+
+
+def _known(studied: Studied, step: StepReport) -> Estimate:
+    """The value before a step; the published one where the rollouts that it takes did not come with an import."""
+    accuracy = studied.origin.published.get(step.idx, {}).get("accuracy")
+    if step.value_before.value is not None or accuracy is None:
+        return step.value_before
+    return Estimate(float(accuracy), n=step.value_before.n, method="as published")
 
 
 def _step(studied: Studied, i: int, estimate: Estimate, largest: float) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def _told(job: Job) -> None:
     progress = job.progress()
     name = one_line(job.run.name, 60)
     words = {
-        "done": f"{name}: done, {progress.result.get('sampled_now', 0):,} rollouts sampled",
+        "done": f"{name}: {_done(job.kind, progress.result)}",
         "stopped": f"{name}: stopped; what was sampled is kept, and the same study goes on there",
         "killed": f"{name}: its process was ended from outside; what was sampled is kept, the same study goes on there",
         "failed": f"{name}: {progress.error or 'failed'}",
@@ -107,6 +107,15 @@ def _told(job: Job) -> None:
     if progress.state == "failed" and job.log():
         with columns[2].popover("What it said"):
             st.code(job.log()[-3000:], language=None)
+
+
+def _done(kind: str, result: dict[str, Any]) -> str:
+    if kind == "import":
+        notes = "; ".join(str(note) for note in result.get("notes", []))
+        return f"imported, {result['chains']:,} chains, {result['rollouts']:,} rollouts{'; ' + notes if notes else ''}"
+    if kind == "inside":
+        return "read on the inside"
+    return f"done, {result.get('sampled_now', 0):,} rollouts sampled"
 
 
 def _time(seconds: float) -> str:
