@@ -17,6 +17,7 @@ import pytest
 from app.conftest import APP
 
 from benchmarks.bench_app import FLAGS, serving
+from cotlab.runs import Run
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -176,3 +177,28 @@ def test_hostile_text_does_nothing_in_a_browser(runs: Path, open_browser: Callab
         assert page.locator('.cv .step[data-step="0"] .text').inner_text() == "<script>window.hacked = 1</script>"
         page.goto(f"{server.url}/chain?run=..%2Foutside")
         page.get_by_text("is not a name of a run").wait_for()
+
+
+def test_a_step_is_replaced_and_the_inside_is_read_in_the_browser(runs: Path, open_browser: Callable[..., Any]) -> None:
+    Run.open(runs / "demo", writable=True).close()
+    with serving(runs) as server:
+        page = open_browser()
+        page.goto(f"{server.url}/branch?run=demo&step=3")
+        page.get_by_text("replace", exact=True).first.click()
+        page.get_by_label("Say this in its place").fill("Wait, that cannot be right.")
+        page.get_by_role("button", name="Draw").click()
+        heading(page, "What came of it").wait_for(timeout=240_000)
+        page.get_by_text("effect against unedited").first.wait_for()
+        picture(page, "branch-edit")
+        page.goto(f"{server.url}/chain?run=demo&step=3")
+        page.locator(".cv .step.on").wait_for()
+        page.goto(f"{server.url}/inside?run=demo&step=3")
+        page.get_by_role("button", name="Read the inside").click()
+        page.get_by_role("tab", name="Attention").click(timeout=240_000)
+        page.locator("svg[aria-label^='attention between steps']").wait_for()
+        for scheme in ("light", "dark"):
+            other = open_browser(scheme)
+            other.goto(f"{server.url}/inside?run=demo&step=3")
+            other.get_by_role("tab", name="Attention").click()
+            other.locator("svg[aria-label^='attention between steps']").wait_for()
+            picture(other, f"inside-{scheme}")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from app.conftest import APP, HOSTILE
 from streamlit.testing.v1 import AppTest
 
+from cotlab.interventions import HookPoint, SteeringVector, VectorCard, save_vector
 from cotlab.measures import step_effect
 from cotlab.runs import Run
 from cotlab.sampling import list_jobs
 from cotlab.trees import chain_draws
 
-PAGES = ("runs", "chain", "branch", "compare", "new", "experiments", "doctor")
+PAGES = ("runs", "chain", "branch", "compare", "inside", "steering", "new", "experiments", "doctor")
 
 
 def page(name: str, **params: str) -> AppTest:
@@ -252,7 +255,7 @@ def test_damaged_runs_are_listed_with_what_is_wrong(broken: Path) -> None:
     assert "leads-out" not in frame.index
 
 
-@pytest.mark.parametrize("name", ["runs", "chain", "branch", "compare"])
+@pytest.mark.parametrize("name", ["runs", "chain", "branch", "compare", "inside"])
 def test_hostile_text_is_text(root: Path, hostile: Callable[[Path], None], name: str) -> None:
     hostile(root / "a-hostile")
     at = page(name, run="a-hostile", step="0")
@@ -260,7 +263,7 @@ def test_hostile_text_is_text(root: Path, hostile: Callable[[Path], None], name:
     body = "\n".join(element.proto.body for element in at.get("html"))
     assert "<script" not in body and "<img" not in body and "\0" not in body and "\u202e" not in body
     assert len(body) < 400_000
-    if name != "runs":
+    if name not in ("runs", "inside"):
         assert HOSTILE[0].replace("<", "&lt;").replace(">", "&gt;") in body
     for step in range(len(HOSTILE)):
         assert not page(name, run="a-hostile", step=str(step)).exception if name == "chain" else True
@@ -329,3 +332,97 @@ def test_a_measure_of_the_catalogue_colours_the_steps_as_the_catalogue_says(root
     by_step = {one.step: one.estimate for one in told}
     assert [e.value for e in found][: len(by_step)] == [by_step[k].value for k in sorted(by_step)]
     assert not page("chain", run="stairs", step="1", metric=metric).exception
+
+
+@pytest.fixture
+def tiny_run(root: Path) -> str:
+    """The sample, as a run of the reader's own: the tiny reasoner, whose inside can be read."""
+    import shutil
+
+    shutil.copytree(APP / "sample", root / "mine")
+    Run.open(root / "mine", writable=True).close()
+    return "mine"
+
+
+def test_the_inside_of_a_chain_is_read_in_a_job_and_shown_as_the_white_box_says(root: Path, tiny_run: str) -> None:
+
+    from cotlab.sampling import reading_file
+    from cotlab.whitebox import Inside, read_lens, step_attention
+    from cotlab.whitebox.jobs import spans_of
+
+    at = page("inside", run=tiny_run, step="2")
+    assert "Nothing of this chain was read yet" in shown(at)
+    at = press(at, "Read the inside")
+    assert not at.exception and not at.error, shown(at)
+    wait_for(root)
+    (job,) = list_jobs(root)
+    assert job.progress().state == "done", job.log()
+    with Run.open(root / tiny_run) as run:
+        chain = next(one for one in run.chains() if one.id == job.asked["chain_id"])
+    told = json.loads(reading_file(root / tiny_run, chain.id).read_bytes())
+    inside, ids, spans = Inside.open("tiny"), (*chain.prompt_ids, *chain.response_ids), spans_of(chain)
+    (start, end), lens = spans[2], read_lens(inside, ids)
+    assert told["lens_kl"][1][2] == pytest.approx(float(lens.kl[1, start:end].mean()), abs=1e-5)
+    found = step_attention(inside, ids, spans)
+    assert told["attention"][5][2] == pytest.approx(float(found[:, :, 5, 2].mean()), abs=1e-6)
+    at = page("inside", run=tiny_run, step="2")
+    assert not at.exception and not at.error and shown(at).count("<svg") >= 4
+    reading_file(root / tiny_run, chain.id).write_text('{"format": "cotlab-inside/9"}')
+    at = page("inside", run=tiny_run)
+    assert not at.exception and "is no reading" in shown(at)
+
+
+def test_a_run_without_tokens_has_no_inside_and_says_so(root: Path) -> None:
+    at = press(page("inside", run="stairs"), "Read the inside")
+    wait_for(root)
+    (job,) = list_jobs(root)
+    assert not at.exception and job.progress().state == "failed"
+    assert "markov" in str(job.progress().error)
+
+
+def noise(file: Path) -> SteeringVector:
+    """A vector of the tiny reasoner that means nothing."""
+    from cotlab.tiny import model_path
+
+    width = json.loads((model_path() / "config.json").read_bytes())["hidden_size"]
+    rows = np.random.default_rng(0).normal(size=(1, width)).astype(np.float32)
+    vector = SteeringVector((HookPoint("resid_post", 2),), rows, VectorCard(model="tiny", mean_norms=(10.0,)))
+    save_vector(vector, file)
+    return vector
+
+
+def test_a_vector_branches_a_chain_beside_its_controls(root: Path, tiny_run: str) -> None:
+    noise(root / "noise.safetensors")
+    at = page("branch", run=tiny_run, step="1")
+    at = at.get("button_group")[0].set_value("steer").run()
+    next(n for n in at.number_input if n.label == "Rollouts of each arm").set_value(5)
+    next(n for n in at.number_input if n.label == "Random vectors").set_value(1)
+    next(box for box in at.selectbox if box.label == "Vector").set_value(str(root / "noise.safetensors"))
+    at = press(at, "Draw")
+    assert not at.exception and not at.error, shown(at)
+    wait_for(root)
+    (job,) = list_jobs(root)
+    assert job.progress().state == "done", job.log()
+    at = page("branch", run=tiny_run, step="1")
+    at = at.get("button_group")[0].set_value("steer").run()
+    assert "wrong sign" in shown(at) and "random 1" in shown(at) and "V, no steering" in shown(at)
+
+
+def test_a_report_shows_its_curves_and_texts_and_a_bad_one_is_a_line(root: Path) -> None:
+    from cotlab.whitebox import StudyPlan, steer_report
+
+    assert "No behaviour report" in shown(page("steering"))
+    plan = StudyPlan("backtracking", "resid_post:2", doses=(0.2,), n_problems=5, n=1, n_random=2)
+    vector = noise(root / "noise.safetensors")
+    result = steer_report(plan, root / "back", engine="transformers", vector=vector, max_tokens=80)
+    at = page("steering", report="back")
+    assert not at.exception and not at.error, shown(at)
+    assert result.verdict[:40] in shown(at) and "<svg" in shown(at)
+    assert any(number.label == "Pair, 1 to 5" for number in at.number_input)
+    (root / "bad").mkdir()
+    (root / "bad" / "report.json").write_text('{"behaviour": "<script>alert(1)</script>"}')
+    at = page("steering", report="bad")
+    assert not at.exception and at.error and "is no behaviour report" in shown(at)
+    (root / "worse").mkdir()
+    (root / "worse" / "report.json").write_text("nothing")
+    assert page("steering", report="worse").error and not page("steering", report="../bad").exception

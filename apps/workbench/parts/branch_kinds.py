@@ -13,7 +13,7 @@ from cotlab import Chain
 from cotlab.errors import UserError
 from cotlab.interventions import AddToPrompt, DeleteStep, Edit, ForceAnswer, InsertText, ReplaceStep
 from cotlab.runs import Run
-from cotlab.sampling import BranchConfig, EditConfig, Job, filler
+from cotlab.sampling import BranchConfig, EditConfig, Job, SteerConfig, filler
 from cotlab.trees import chain_draws
 from parts.chosen import Chosen
 from parts.html import line, place_holder, say
@@ -210,7 +210,6 @@ def vectors() -> list[str]:
 
 def _steer(chosen: Chosen, step: int) -> Any | None:
     from cotlab.interventions.where import PARTS
-    from cotlab.whitebox.jobs import SteerConfig
 
     at, known = chosen.studied.kept(step), vectors()
     vector = st.selectbox(

@@ -31,6 +31,7 @@ from cotlab.sampling.scoring import score_run
 from cotlab.sampling.spec import Screen, StudySpec
 from cotlab.sampling.study import FinishedStudy, resample, run_study
 from cotlab.sampling.token_branches import branch_cost, draw_branches
+from cotlab.sampling.white_box_requests import InsideConfig, SteerConfig, reading_file
 
 __all__ = [
     "ORACLE_ID",
@@ -46,6 +47,7 @@ __all__ = [
     "FinishedStudy",
     "IsAvoided",
     "ImportConfig",
+    "InsideConfig",
     "Job",
     "JobProgress",
     "Positions",
@@ -56,6 +58,7 @@ __all__ = [
     "Sampler",
     "Screen",
     "Silent",
+    "SteerConfig",
     "StudyConfig",
     "StudySpec",
     "Trail",
@@ -71,6 +74,7 @@ __all__ = [
     "find_chains",
     "greedy_settings",
     "list_jobs",
+    "reading_file",
     "request_of",
     "resample",
     "revisit",

@@ -19,8 +19,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "branch": ("cotlab.sampling.branching:BranchConfig", "cotlab.sampling.branching:branch_job"),
     "edit": ("cotlab.sampling.edit_branch:EditConfig", "cotlab.sampling.edit_branch:edit_job"),
     "import": ("cotlab.sampling.import_job:ImportConfig", "cotlab.sampling.import_job:import_job"),
-    "steer": ("cotlab.whitebox.jobs:SteerConfig", "cotlab.whitebox.jobs:steer_job"),
-    "inside": ("cotlab.whitebox.jobs:InsideConfig", "cotlab.whitebox.jobs:inside_job"),
+    "steer": ("cotlab.sampling.white_box_requests:SteerConfig", "cotlab.whitebox.jobs:steer_job"),
+    "inside": ("cotlab.sampling.white_box_requests:InsideConfig", "cotlab.whitebox.jobs:inside_job"),
 }
 """Request and function of each kind: `module:name`."""
 

@@ -6,54 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from cotlab.chains.chain import Chain
 from cotlab.interventions import Where, load_vector
 from cotlab.runs import Run
 from cotlab.sampling import Budget, Progress, find_chain
-from cotlab.sampling.branching import checked
 from cotlab.sampling.jobs import write_json
+from cotlab.sampling.white_box_requests import InsideConfig, SteerConfig, reading_file
 
-__all__ = ["READING", "InsideConfig", "SteerConfig", "inside_job", "reading_file", "spans_of", "steer_job"]
+__all__ = ["READING", "inside_job", "spans_of", "steer_job"]
 
 READING = "cotlab-inside/1"
 LONGEST = 4_000
 """Tokens of a sequence whose attention patterns are read: they take tokens² × heads × 4 bytes a layer."""
 RECEIVERS = 20
 """Receiver heads that are named (Thought Anchors, §3.2)."""
-
-
-class SteerConfig(BaseModel):
-    """A branch under a steering vector, as a user asks for it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    run: Path
-    chain_id: str
-    step: int = Field(ge=0)
-    """Steps of the chain that are kept."""
-    vector: Path
-    doses: tuple[float, ...] = (0.2,)
-    part: str = "new"
-    """Where it holds: `cotlab.interventions.Where.part`."""
-    n: int = Field(default=50, ge=5, le=1_000_000)
-    n_random: int = Field(default=2, ge=0, le=200)
-    """Norm-matched random vectors beside it."""
-    engine: str = "auto"
-    budget: str | None = None
-
-    @classmethod
-    def of(cls, **asked: Any) -> SteerConfig:
-        """Check what was asked for.
-
-        Raises:
-            UserError: A value is out of range, or the vector cannot be read.
-        """
-        found = checked(cls, asked)
-        load_vector(found.vector)
-        Where(found.part)  # type: ignore[arg-type]  # `Where` checks it
-        return found
 
 
 def steer_job(config: SteerConfig, progress: Progress) -> dict[str, Any]:
@@ -75,38 +41,6 @@ def steer_job(config: SteerConfig, progress: Progress) -> dict[str, Any]:
         progress=progress,
     )
     return {"sampled_now": config.n * (1 + len(result.arms)), "prefix_id": result.prefix_id, **result.to_json()}
-
-
-class InsideConfig(BaseModel):
-    """A chain to be read on the inside."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    run: Path
-    chain_id: str
-    probes: tuple[Path, ...] = ()
-    """Saved probes (`cotlab probe --save`), applied at the ends of steps."""
-    suppression: bool = False
-    """Also hide each step from those behind it: one forward pass a step."""
-
-    @classmethod
-    def of(cls, **asked: Any) -> InsideConfig:
-        """Check what was asked for.
-
-        Raises:
-            UserError: A value is out of range, or a probe cannot be read.
-        """
-        from cotlab.whitebox.probe import Probe
-
-        found = checked(cls, asked)
-        for path in found.probes:
-            Probe.load(path)
-        return found
-
-
-def reading_file(run: Path, chain_id: str) -> Path:
-    """Where the reading of a chain lies: beside the activations of its run."""
-    return run / "inside" / f"{chain_id}.json"
 
 
 def spans_of(chain: Chain) -> list[tuple[int, int]]:
