@@ -132,7 +132,7 @@ def test_branch_draws_in_its_own_process_and_the_run_has_them(root: Path) -> Non
     until = time.monotonic() + 100
     while job.alive() and time.monotonic() < until:
         time.sleep(0.2)
-    assert job.progress().state == "done", job.log()
+    assert job.progress().state == "done", job.progress().error
     with Run.open(root / "stairs") as run:
         chain = run.chains()[0]
         assert len(chain_draws(run, chain, scorer_id="answers", pooled=False)[1]) == 47
@@ -151,7 +151,7 @@ def branched(root: Path, way: str, step: str, fill: Callable[[AppTest], None]) -
     until = time.monotonic() + 100
     while job.alive() and time.monotonic() < until:
         time.sleep(0.2)
-    assert job.progress().state == "done", job.log()
+    assert job.progress().state == "done", job.progress().error
     at = page("branch", run="stairs", step=step)
     return at.get("button_group")[0].set_value(way).run()
 
@@ -356,7 +356,7 @@ def test_the_inside_of_a_chain_is_read_in_a_job_and_shown_as_the_white_box_says(
     assert not at.exception and not at.error, shown(at)
     wait_for(root)
     (job,) = list_jobs(root)
-    assert job.progress().state == "done", job.log()
+    assert job.progress().state == "done", job.progress().error
     with Run.open(root / tiny_run) as run:
         chain = next(one for one in run.chains() if one.id == job.asked["chain_id"])
     told = json.loads(reading_file(root / tiny_run, chain.id).read_bytes())
@@ -382,11 +382,13 @@ def test_a_run_without_tokens_has_no_inside_and_says_so(root: Path) -> None:
 
 def noise(file: Path) -> SteeringVector:
     """A vector of the tiny reasoner that means nothing."""
-    from cotlab.tiny import model_path
+    from cotlab.models import resolve_model
 
-    width = json.loads((model_path() / "config.json").read_bytes())["hidden_size"]
+    tiny = resolve_model("tiny")
+    width = json.loads((tiny.path / "config.json").read_bytes())["hidden_size"]
     rows = np.random.default_rng(0).normal(size=(1, width)).astype(np.float32)
-    vector = SteeringVector((HookPoint("resid_post", 2),), rows, VectorCard(model="tiny", mean_norms=(10.0,)))
+    card = VectorCard(model="tiny", revision=tiny.revision, mean_norms=(10.0,))
+    vector = SteeringVector((HookPoint("resid_post", 2),), rows, card)
     save_vector(vector, file)
     return vector
 
@@ -402,7 +404,7 @@ def test_a_vector_branches_a_chain_beside_its_controls(root: Path, tiny_run: str
     assert not at.exception and not at.error, shown(at)
     wait_for(root)
     (job,) = list_jobs(root)
-    assert job.progress().state == "done", job.log()
+    assert job.progress().state == "done", job.progress().error
     at = page("branch", run=tiny_run, step="1")
     at = at.get("button_group")[0].set_value("steer").run()
     assert "wrong sign" in shown(at) and "random 1" in shown(at) and "V, no steering" in shown(at)
