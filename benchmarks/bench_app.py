@@ -4,9 +4,9 @@
 
 A real browser (Chromium, headless) opens a real server. "First text": from the request of the page to the steps of the
 chain; "values": to all values, alternatives and the tree as it is drawn at first (4,000 branches), nothing of the run
-read before; "all at a step": from asking for every branch of one step to its being drawn. "Click": from pressing a key to the new
-selection's rollouts on the page. Wall seconds are what a person waits; CPU seconds (server and browser) say what it
-costs where others use the machine too. Goals on an idle machine of 2 cores: first draw 4 s, click 0.5 s.
+read before; "all at a step": from asking for every branch of one step to its being drawn. "Click": from pressing a key
+to the new selection's rollouts on the page. Wall seconds are what a person waits; CPU seconds (server and browser) say
+what it costs where others use the machine too. Goals on an idle machine of 2 cores: first draw 4 s, click 0.5 s.
 """
 
 from __future__ import annotations

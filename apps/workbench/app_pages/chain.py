@@ -181,7 +181,9 @@ def rest(place: Place, picked: Picked) -> None:
     ):
         go(grown=f"{AT_STEP}{kept}")
         st.rerun(scope="app")
-    if two.button("Whole tree", icon=":material/account_tree:", width="stretch", help="takes a while where it is large"):
+    if two.button(
+        "Whole tree", icon=":material/account_tree:", width="stretch", help="takes a while where it is large"
+    ):
         go(grown=EVERYTHING)
         st.rerun(scope="app")
 

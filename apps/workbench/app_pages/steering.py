@@ -25,7 +25,9 @@ def curves(report: Report) -> None:
     """One measure over doses, with the controls that have it."""
     measure = st.segmented_control("Measure", list(MEASURES), default="rate", key="measure") or "rate"
     st.caption(MEASURES[measure])
-    arms = [("the vector", [(0.0, report.baseline[measure]), *((row.dose, row.measures[measure]) for row in report.doses)])]
+    arms = [
+        ("the vector", [(0.0, report.baseline[measure]), *((row.dose, row.measures[measure]) for row in report.doses)])
+    ]
     for name in report.control_names:
         line_ = [(0.0, report.baseline[measure])]
         for row in report.doses:

@@ -52,7 +52,7 @@ def anchor_of(job: Job) -> tuple[str, int]:
 
 
 def _go(label: str = "Draw") -> bool:
-    return st.button(label, type="primary", icon=":material/play_arrow:")
+    return bool(st.button(label, type="primary", icon=":material/play_arrow:"))
 
 
 def _rollouts(key: str, default: int = 40) -> int:
@@ -248,13 +248,17 @@ def _steer(chosen: Chosen, step: int) -> Any | None:
 KINDS: Mapping[str, BranchKind] = {
     "resample": BranchKind("resample", "The step is drawn anew.", "branch", _resample),
     "replace": BranchKind("replace", "The step says something else; then it goes on.", "edit", _replace, "replace"),
-    "insert": BranchKind("insert", "Something is said before the step, which is drawn anew.", "edit", _insert, "insert"),
+    "insert": BranchKind(
+        "insert", "Something is said before the step, which is drawn anew.", "edit", _insert, "insert"
+    ),
     "delete": BranchKind(
         "delete", "The step is left out and what follows it is kept, up to a point.", "edit", _delete, "delete"
     ),
     "force": BranchKind(
         "force an answer", "The thoughts end here and the answer begins.", "edit", _force, "force-answer"
     ),
-    "hint": BranchKind("hint", "Something is added to the question; the chain so far is kept.", "edit", _hint, "prompt"),
+    "hint": BranchKind(
+        "hint", "Something is added to the question; the chain so far is kept.", "edit", _hint, "prompt"
+    ),
     "steer": BranchKind("steer", "A vector is added to the activations from here on.", "steer", _steer),
 }

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import streamlit as st
+from components import figure
 from markupsafe import Markup
 
 from cotlab.reports.svg import element, path, points
 from cotlab.reports.text import one_line
-from parts.html import say
 
 __all__ = ["arcs", "dose_curve", "heat_map", "show_figure", "step_curve"]
 
@@ -19,11 +19,19 @@ BLUE, ORANGE = "#2e7fb8", "#d9762b"
 """Okabe and Ito's blue and vermilion, readable on light and dark."""
 
 
-def show_figure(figure: Markup, name: str) -> None:
+def show_figure(drawn: Markup, name: str) -> None:
     """A figure, and a button that takes it along."""
-    say(figure)
-    alone = str(figure).replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" style="color:#222"', 1)
+    whole = _without_controls(str(drawn)).replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    figure(whole, key=f"figure-{name}")
+    alone = whole.replace("<svg", '<svg style="color:#222"', 1)
     st.download_button("SVG", alone.encode("utf-8", "replace"), f"{name}.svg", "image/svg+xml", key=f"svg-{name}")
+
+
+def _without_controls(text: str) -> str:
+    """What XML cannot hold is left out."""
+    return "".join(
+        c for c in text if c in "\t\n" or (c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff")
+    )
 
 
 def _svg(height: float, *parts: Markup, told: str) -> Markup:
@@ -84,7 +92,9 @@ def heat_map(
         for c, x in enumerate(row):
             if x is None:
                 continue
-            tip = f"{names[r]}, {across} {c}: {x:.3g} {unit}" + (f" · {one_line(tips[c], 120)}" if c < len(tips) else "")
+            tip = f"{names[r]}, {across} {c}: {x:.3g} {unit}" + (
+                f" · {one_line(tips[c], 120)}" if c < len(tips) else ""
+            )
             parts.append(
                 element(
                     "rect",
@@ -148,8 +158,11 @@ def step_curve(lines: Sequence[tuple[str, Sequence[float]]], *, marked: int, tol
     for k, (name, line) in enumerate(lines):
         at = [(LEFT + wide * i, 10 + high * (1 - y)) for i, y in enumerate(line)]
         colour, dash = (BLUE, ORANGE)[k % 2], ("", "6 3", "2 3")[k // 2 % 3]
-        drawn = {"fill": "none", "stroke": colour, "stroke_width": 2, "stroke_dasharray": dash or None}
-        parts.append(element("polyline", points=points(at), **drawn))
+        parts.append(
+            element(
+                "polyline", points=points(at), fill="none", stroke=colour, stroke_width=2, stroke_dasharray=dash or None
+            )
+        )
         for i, (x, y) in enumerate(at):
             tip = f"{name}, after step {i}: {line[i]:.2f}" + (f" · {one_line(tips[i], 120)}" if i < len(tips) else "")
             parts.append(
@@ -197,7 +210,9 @@ def dose_curve(
             element("polyline", points=points(at), fill="none", stroke=colour, stroke_width=2, stroke_dasharray=dash)
         )
         for (dose, y, down, up), (x, mid) in zip(line, at, strict=True):
-            tip = element("title", f"{arm}, dose {dose:g}: {y:.3f}" + ("" if down is None else f" [{down:.3f}, {up:.3f}]"))
+            tip = element(
+                "title", f"{arm}, dose {dose:g}: {y:.3f}" + ("" if down is None else f" [{down:.3f}, {up:.3f}]")
+            )
             if down is not None and up is not None:
                 ends = {"x1": x, "x2": x, "y1": place(dose, down)[1], "y2": place(dose, up)[1]}
                 parts.append(element("line", **ends, stroke=colour, stroke_width=1.4, opacity=0.7))

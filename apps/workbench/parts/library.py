@@ -12,7 +12,19 @@ import streamlit as st
 import cotlab as ct
 from cotlab.runs import Run, RunSummary, summarize_folder
 
-__all__ = ["NAME", "SAMPLE", "experiments_folder", "fresh", "names", "offer_update", "root", "run_path", "stamp", "summary", "take_sample"]
+__all__ = [
+    "NAME",
+    "SAMPLE",
+    "experiments_folder",
+    "fresh",
+    "names",
+    "offer_update",
+    "root",
+    "run_path",
+    "stamp",
+    "summary",
+    "take_sample",
+]
 
 SAMPLE = "@sample"
 """Name of the run that ships with the app; no folder under a root can have it."""

@@ -63,10 +63,10 @@ class Reading(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> Reading:
         n = len(self.spans)
-        rows = [*self.lens_kl, *self.lens_agrees, *self.attention, *self.suppression]
-        rows += [row for head in self.heads for row in head.attention]
-        rows_of_probes = [probe.probability for probe in self.probes]
-        if any(len(row) != n for row in [*rows, *rows_of_probes]) or len(self.attention) != n:
+        rows = [*self.lens_kl, *self.lens_agrees, *self.attention, *(probe.probability for probe in self.probes)]
+        lengths = {len(row) for row in rows} | {len(row) for row in self.suppression}
+        lengths |= {len(row) for head in self.heads for row in head.attention}
+        if lengths - {n} or len(self.attention) != n:
             raise ValueError(f"rows do not fit the {n} steps")
         return self
 

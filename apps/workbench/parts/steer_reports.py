@@ -148,5 +148,5 @@ def samples(root: Path, name: str, report: Report, dose: float) -> list[Sample]:
 def _is(spec: Any, vector: str, dose: float) -> bool:
     """Whether an intervention adds that vector at that dose."""
     told = str(spec.get("vector", "")) if isinstance(spec, dict) else ""
-    doses = spec.get("doses") if isinstance(spec, dict) else None
+    doses: list[float] = (spec.get("doses") or []) if isinstance(spec, dict) else []
     return told == vector and bool(doses) and all(abs(float(one) - dose) < 1e-9 for one in doses)

@@ -264,9 +264,7 @@ def _grown(run: Run, chain: Chain, scorer_id: str, found: list[RolloutPath], tre
         texts.append(tree.edges[parent, at]["text"])
         at = parent
     members = {p.passage.rollout_id for p in saying(found, tree.nodes[at]["step"], texts[::-1])}
-    return _tree(
-        run, chain, scorer_id, lengthened(run, chain, found, members), f"{AT_STEP}{tree.nodes[at]['step']}"
-    )
+    return _tree(run, chain, scorer_id, lengthened(run, chain, found, members), f"{AT_STEP}{tree.nodes[at]['step']}")
 
 
 def _is_branch(grown: str) -> bool:

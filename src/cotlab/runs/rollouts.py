@@ -198,7 +198,8 @@ class Rollouts:
         """
         rows = self._db.query(
             "SELECT settings.id, engine_card.id, count(*), max(rollout.key) FROM rollout "
-            "JOIN settings ON settings.key = rollout.settings JOIN engine_card ON engine_card.key = rollout.engine_card "
+            "JOIN settings ON settings.key = rollout.settings "
+            "JOIN engine_card ON engine_card.key = rollout.engine_card "
             "WHERE rollout.prefix IN (SELECT key FROM prefix WHERE id IN (SELECT value FROM json_each(?))) "
             "AND rollout.intervention = (SELECT key FROM intervention WHERE id = ?) "
             "AND rollout.id NOT IN (SELECT value FROM json_each(?)) AND rollout.provenance NOT LIKE 'given%' "

@@ -1,4 +1,4 @@
-"""A branch under text edits, as a job: the edited prefix, the unedited one and a control, equally many rollouts each."""
+"""A branch under text edits, as a job: the edited prefix, the unedited one and a control, as many rollouts each."""
 
 from __future__ import annotations
 

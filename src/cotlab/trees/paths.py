@@ -101,9 +101,7 @@ def lengthened(
     return [longer(path) for path in found]
 
 
-def bounded(
-    found: Sequence[RolloutPath], most: int, *, whole: Collection[int] = ()
-) -> tuple[list[RolloutPath], int]:
+def bounded(found: Sequence[RolloutPath], most: int, *, whole: Collection[int] = ()) -> tuple[list[RolloutPath], int]:
     """The same paths for a tree of bounded size: rare branches end where they leave the chain.
 
     At every step the branches that most rollouts take are kept, equally many at each.

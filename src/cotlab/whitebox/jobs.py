@@ -1,4 +1,4 @@
-"""What the workbench asks of the white box, as jobs (`cotlab.sampling.job_kinds`): branches under a vector, readings."""
+"""What jobs do with the white box (`cotlab.sampling.job_kinds`): branches under a vector, readings of a chain."""
 
 from __future__ import annotations
 
