@@ -18,8 +18,7 @@ from parts.work import begin, show_job
 from cotlab.errors import UserError
 from cotlab.sampling import InsideConfig, Job, list_jobs
 
-ARCS = 80
-"""Arcs drawn besides those of the selected step."""
+ARCS = 80  # drawn besides those of the selected step
 
 
 def probe_files() -> list[str]:

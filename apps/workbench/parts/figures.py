@@ -218,7 +218,10 @@ def dose_curve(
                 parts.append(element("line", **ends, stroke=colour, stroke_width=1.4, opacity=0.7))
             parts.append(element("circle", tip, cx=x, cy=mid, r=3.6, fill=colour))
         if at:
-            parts.append(_text(LEFT + wide + 12, 24 + 18 * k, f"{'—' if k == 0 else '- -'} {arm}", size=12))
+            y = 20 + 18 * k
+            mark = {"x1": LEFT + wide + 12, "x2": LEFT + wide + 46, "y1": y, "y2": y}
+            parts.append(element("line", **mark, stroke=colour, stroke_width=2, stroke_dasharray=dash))
+            parts.append(_text(LEFT + wide + 52, y + 4, arm, size=12))
     for dose in sorted(set(xs)):
         parts.append(_text(place(dose, low)[0], tall + 28, f"{dose:g}", anchor="middle", soft=True, size=11))
     parts.append(_text(LEFT, tall + 46, f"dose (α‖v‖ / mean‖h‖) across; {name} up", soft=True))

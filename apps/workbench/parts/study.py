@@ -192,13 +192,13 @@ def study(
         UserError: There is no such chain, nobody has judged its rollouts, or its steps are tokens.
     """
     read = _read(path, at, chain_id, scorer, condition, depth)
-    chain, scorer_id, found = read.chain, read.scorer_id, read.found
+    chain, scorer_id = read.chain, read.scorer_id
     with Run.open(path) as run, _without_collection():
-        tree = _tree(run, chain, scorer_id, found, grown)
+        tree = _tree(run, read, grown)
         if _is_branch(grown) and grown not in tree and tree.graph["left_out"]:
-            tree = _tree(run, chain, scorer_id, found, EVERYTHING)
+            tree = _tree(run, read, EVERYTHING)
         if grown in tree and tree.nodes[grown]["kind"] == "branch":
-            tree = _grown(run, chain, scorer_id, found, tree, grown)
+            tree = _grown(run, read, tree, grown)
         add_edits(tree, run, chain, scorer_id=scorer_id)
         if len(run.interventions()) > 1:
             add_interventions(tree, run, chain, scorer_id=scorer_id)
@@ -212,7 +212,7 @@ def study(
         scorer_id,
         read.condition,
         read.report,
-        found,
+        read.found,
         tree,
         ids,
         {node: place for place, node in enumerate(ids)},
@@ -245,17 +245,24 @@ def _default_scorer(run: Run) -> str:
     return (answering or known)[-1]
 
 
-def _tree(run: Run, chain: Chain, scorer_id: str, found: list[RolloutPath], grown: str = "") -> Tree:
-    shown, left_out = found, 0
+def _tree(run: Run, read: _Read, grown: str = "", found: list[RolloutPath] | None = None) -> Tree:
+    shown, left_out = read.found if found is None else found, 0
     if grown != EVERYTHING:
         whole = grown.removeprefix(AT_STEP) if grown.startswith(AT_STEP) else ""
-        shown, left_out = bounded(found, FIRST_BRANCHES, whole={int(whole)} if whole.isdecimal() else ())
-    tree = build_tree(run, [chain], scorer_id=scorer_id, max_nodes=MAX_NODES, found={chain.id: shown})
+        shown, left_out = bounded(shown, FIRST_BRANCHES, whole={int(whole)} if whole.isdecimal() else ())
+    tree = build_tree(
+        run,
+        [read.chain],
+        scorer_id=read.scorer_id,
+        condition=read.condition,
+        max_nodes=MAX_NODES,
+        found={read.chain.id: shown},
+    )
     tree.graph["left_out"] += left_out
     return tree
 
 
-def _grown(run: Run, chain: Chain, scorer_id: str, found: list[RolloutPath], tree: Tree, node: str) -> Tree:
+def _grown(run: Run, read: _Read, tree: Tree, node: str) -> Tree:
     """The tree once more, one branch of it to its end."""
     texts: list[str] = []
     at = node
@@ -263,8 +270,9 @@ def _grown(run: Run, chain: Chain, scorer_id: str, found: list[RolloutPath], tre
         (parent,) = tree.predecessors(at)
         texts.append(tree.edges[parent, at]["text"])
         at = parent
-    members = {p.passage.rollout_id for p in saying(found, tree.nodes[at]["step"], texts[::-1])}
-    return _tree(run, chain, scorer_id, lengthened(run, chain, found, members), f"{AT_STEP}{tree.nodes[at]['step']}")
+    step = int(tree.nodes[at]["step"])
+    members = {p.passage.rollout_id for p in saying(read.found, step, texts[::-1])}
+    return _tree(run, read, f"{AT_STEP}{step}", lengthened(run, read.chain, read.found, members))
 
 
 def _is_branch(grown: str) -> bool:
