@@ -168,9 +168,8 @@ def fill_delete(at: AppTest) -> None:
 def test_an_edit_ends_with_its_effect_and_lands_in_the_tree(
     root: Path, way: str, fill: Callable[[AppTest], None]
 ) -> None:
-    from cotlab.measures import prefix_draws
     from cotlab.reports.text import format_estimate
-    from cotlab.trees import ConditionIds
+    from cotlab.trees import ConditionIds, begun_at
 
     at = branched(root, way, "1", fill)
     told, (job,) = shown(at), list_jobs(root)
@@ -179,7 +178,7 @@ def test_an_edit_ends_with_its_effect_and_lands_in_the_tree(
         chain = run.chains()[0]
         condition = ConditionIds(result["settings_id"], result["engine_card_id"])
         before = chain_draws(run, chain, scorer_id="answers", condition=condition)[job.asked["keep"]]
-        after = prefix_draws(run, result["prefix_id"], scorer_id="answers", condition=condition)
+        after = begun_at(run, result["prefix_id"], scorer_id="answers", condition=condition)
         effect = step_effect(before, after)
     assert len(after) == 40 and format_estimate(effect, signed=True) in told
     assert "effect against control" in told and "effect against unedited" in told

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cotlab.measures import prefix_draws, step_effect
+from cotlab.measures import step_effect
 from cotlab.runs import Run
 from cotlab.sampling import Job
 from cotlab.stats import Estimate
-from cotlab.trees import ConditionIds, Draws, chain_draws, value
+from cotlab.trees import ConditionIds, Draws, begun_at, chain_draws, value
 from parts.chosen import Chosen
 from parts.html import bars, block, estimate, line, numbers, say
 
@@ -47,10 +47,10 @@ def _edited(chosen: Chosen, kept: int, job: Job) -> None:
     with Run.open(chosen.path) as run:
         arms = {
             "unedited": chain_draws(run, studied.chain, scorer_id=scorer, condition=plain)[keep],
-            "edited": prefix_draws(run, result["prefix_id"], scorer_id=scorer, condition=drawn),
+            "edited": begun_at(run, result["prefix_id"], scorer_id=scorer, condition=drawn),
         }
         if result.get("control_id"):
-            arms["control: dots"] = prefix_draws(run, result["control_id"], scorer_id=scorer, condition=drawn)
+            arms["control: dots"] = begun_at(run, result["control_id"], scorer_id=scorer, condition=drawn)
     _side_by_side(arms)
     told = "Edits put words into the model's mouth; its own words may do more. The branch is in the tree of “Chain”."
     say(line(told, soft=True))

@@ -15,9 +15,9 @@ from cotlab.sampling.budget import Budget
 from cotlab.sampling.config import StudyConfig
 from cotlab.sampling.cost import Cost
 from cotlab.sampling.draw import Drawn, Sampler
-from cotlab.sampling.faithfulness import TESTS, FaithfulnessTest, draw_faithfulness
 from cotlab.sampling.edit_branch import EditConfig, filler
 from cotlab.sampling.edited import draw_edited, draw_forced
+from cotlab.sampling.faithfulness import TESTS, FaithfulnessTest, draw_faithfulness
 from cotlab.sampling.greedy_control import draw_greedy_control, greedy_settings
 from cotlab.sampling.import_job import ImportConfig
 from cotlab.sampling.job_kinds import request_of
