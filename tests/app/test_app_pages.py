@@ -428,3 +428,22 @@ def test_a_report_shows_its_curves_and_texts_and_a_bad_one_is_a_line(root: Path)
     (root / "worse").mkdir()
     (root / "worse" / "report.json").write_text("nothing")
     assert page("steering", report="worse").error and not page("steering", report="../bad").exception
+
+
+def test_a_hint_before_kept_steps_is_drawn_scored_and_in_the_tree(root: Path, tiny_run: str) -> None:
+    from cotlab.interventions import AddToPrompt
+    from cotlab.measures import edited_prefixes
+    from cotlab.sampling import EditConfig, start_job
+
+    with Run.open(root / tiny_run) as run:
+        chain = run.chains()[0]
+        hint = AddToPrompt(" A friend says 12.", run.problems()[chain.problem_id].question)
+    start_job(root, EditConfig.of(run=root / tiny_run, chain_id=chain.id, keep=3, edits=[hint.to_json()], n=2))
+    wait_for(root)
+    (job,) = list_jobs(root)
+    assert job.progress().state == "done", job.progress().error
+    made = job.progress().result["prefix_id"]
+    with Run.open(root / tiny_run) as run:
+        assert (3, made) in [(keep, prefix) for keep, prefix, _ in edited_prefixes(run, chain)]
+        assert "A friend says 12." in run.prompt_text(made)
+        assert run.kept_text(made) == "".join(step.text for step in chain.steps[:3])
