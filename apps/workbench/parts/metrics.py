@@ -16,8 +16,8 @@ from cotlab.errors import UserError
 from cotlab.measures import Metric as Comparison
 from cotlab.measures import load_similarity, measure_steps
 from cotlab.reports import StepReport
-from cotlab.reports.study import IMPORTED_LABELS
 from cotlab.runs import Run
+from cotlab.runs.imports.math_rollouts import SCORER as PUBLISHED
 from cotlab.stats import Estimate, proportion_estimate
 from cotlab.trees import ConditionIds
 from parts.library import stamp
@@ -192,7 +192,7 @@ def offered(path: Path) -> list[str]:
 @st.cache_data(max_entries=50, show_spinner=False)
 def _has_published(path: Path, at: tuple[int, ...]) -> bool:
     with Run.open(path) as run:
-        return any(name in run.scorers() for name in IMPORTED_LABELS)
+        return PUBLISHED in run.scorers()
 
 
 def default_metric(studied: Studied) -> str:

@@ -17,8 +17,8 @@ from cotlab.chains.cutting import get_cutter
 from cotlab.errors import UserError
 from cotlab.measures import add_edits
 from cotlab.reports import ChainReport, StudyView, chain_report
-from cotlab.reports.study import IMPORTED_LABELS
 from cotlab.runs import Run
+from cotlab.runs.imports.math_rollouts import SCORER as PUBLISHED
 from cotlab.trees import (
     Alternative,
     ConditionIds,
@@ -292,7 +292,7 @@ def _alternatives(
 
 
 def _published(run: Run, chain: Chain) -> dict[int, Mapping[str, Any]]:
-    scorer = next((name for name in IMPORTED_LABELS if name in run.scorers()), None)
+    scorer = PUBLISHED if PUBLISHED in run.scorers() else None
     if scorer is None:
         return {}
     own = f"{chain.id}/"
