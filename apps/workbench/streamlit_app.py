@@ -10,6 +10,7 @@ if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
 from parts.place import remember  # noqa: E402 - the folder must be on the path first
+from parts.warm import warm  # noqa: E402
 
 st.set_page_config(page_title="cotlab", page_icon=":material/account_tree:", layout="wide")
 st.html(
@@ -21,6 +22,8 @@ PAGES = [
     st.Page(HERE / "app_pages" / "chain.py", title="Chain", icon=":material/account_tree:", url_path="chain"),
     st.Page(HERE / "app_pages" / "branch.py", title="Branch", icon=":material/fork_right:", url_path="branch"),
     st.Page(HERE / "app_pages" / "compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare"),
+    st.Page(HERE / "app_pages" / "inside.py", title="Inside", icon=":material/visibility:", url_path="inside"),
+    st.Page(HERE / "app_pages" / "steering.py", title="Steering", icon=":material/tune:", url_path="steering"),
     st.Page(HERE / "app_pages" / "new.py", title="New study", icon=":material/add_circle:", url_path="new"),
     st.Page(
         HERE / "app_pages" / "experiments.py", title="Experiments", icon=":material/science:", url_path="experiments"
@@ -29,4 +32,5 @@ PAGES = [
 ]
 page = st.navigation(PAGES, position="top")
 remember()
+warm()
 page.run()

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 from app.conftest import APP
 
+import cotlab as ct
 from benchmarks.bench_app import FLAGS, serving
+from cotlab.runs import Run
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -72,6 +74,13 @@ def picture(page: Any, name: str) -> None:
         page.screenshot(path=f"{folder}/{name}.png")
 
 
+def fork(folder: Path) -> int:
+    """A step of the first chain, not its last, at which the model says several things."""
+    with Run.open(folder) as run:
+        found = ct.alternatives(run, run.chains()[0], scorer_id="answers")
+    return max(range(len(found) - 1), key=lambda k: sum(one.n >= 2 for one in found[k]))
+
+
 def heading(page: Any, name: str) -> Any:
     return page.get_by_role("heading", name=name, exact=True)
 
@@ -91,16 +100,17 @@ def test_a_reader_goes_from_the_runs_to_a_comparison_and_sends_the_link(
         page.get_by_role("button", name="Open", exact=True).click()
         page.locator(".cv .step").first.wait_for()
         assert "/chain?run=demo" in page.url
-        page.locator('.cv .step[data-step="3"]').click()
-        heading(page, "Step 3").wait_for()
-        page.wait_for_url(re.compile(r"step=3"))
+        at = fork(runs / "demo")
+        page.locator(f'.cv .step[data-step="{at}"]').click()
+        heading(page, f"Step {at}").wait_for()
+        page.wait_for_url(re.compile(rf"step={at}\b"))
         alternatives = page.locator(".cv .alt")
         assert alternatives.count() >= 1
         # Keyboard: down, up, along the alternatives, back.
         page.keyboard.press("j")
-        heading(page, "Step 4").wait_for()
+        heading(page, f"Step {at + 1}").wait_for()
         page.keyboard.press("k")
-        heading(page, "Step 3").wait_for()
+        heading(page, f"Step {at}").wait_for()
         page.keyboard.press("l")
         page.wait_for_timeout(600)
         for _ in range(alternatives.count()):
@@ -109,10 +119,10 @@ def test_a_reader_goes_from_the_runs_to_a_comparison_and_sends_the_link(
             page.keyboard.press("l")
             page.wait_for_timeout(900)
         assert "branch=" in page.url and page.locator(".cv .alt.on").count() == 1
-        heading(page, "Branch at step 3").wait_for()
+        heading(page, f"Branch at step {at}").wait_for()
         picture(page, "branch-selected")
         page.keyboard.press("Escape")
-        heading(page, "Step 3").wait_for()
+        heading(page, f"Step {at}").wait_for()
         page.keyboard.press("?")
         page.locator(".cv .help").wait_for()
         page.keyboard.press("?")
@@ -129,7 +139,7 @@ def test_a_reader_goes_from_the_runs_to_a_comparison_and_sends_the_link(
         other = open_browser()
         other.goto(link)
         other.locator(".cv .step.on").wait_for()
-        assert selected_step(other) == step == "3"
+        assert selected_step(other) == step == str(at)
         assert other.locator(".cv .alt.on").count() == alternative
         # Compare with the step before.
         other.get_by_role("button", name="Compare", exact=True).click()
@@ -176,3 +186,28 @@ def test_hostile_text_does_nothing_in_a_browser(runs: Path, open_browser: Callab
         assert page.locator('.cv .step[data-step="0"] .text').inner_text() == "<script>window.hacked = 1</script>"
         page.goto(f"{server.url}/chain?run=..%2Foutside")
         page.get_by_text("is not a name of a run").wait_for()
+
+
+def test_a_step_is_replaced_and_the_inside_is_read_in_the_browser(runs: Path, open_browser: Callable[..., Any]) -> None:
+    Run.open(runs / "demo", writable=True).close()
+    with serving(runs) as server:
+        page = open_browser()
+        page.goto(f"{server.url}/branch?run=demo&step=3")
+        page.get_by_text("replace", exact=True).first.click()
+        page.get_by_label("Say this in its place").fill("Wait, that cannot be right.")
+        page.get_by_role("button", name="Draw").click()
+        heading(page, "What came of it").wait_for(timeout=240_000)
+        page.get_by_text("effect against unedited").first.wait_for()
+        picture(page, "branch-edit")
+        page.goto(f"{server.url}/chain?run=demo&step=3")
+        page.locator(".cv .step.on").wait_for()
+        page.goto(f"{server.url}/inside?run=demo&step=3")
+        page.get_by_role("button", name="Read the inside").click()
+        page.get_by_role("tab", name="Attention").click(timeout=240_000)
+        page.locator("svg[aria-label^='attention between steps']").wait_for()
+        for scheme in ("light", "dark"):
+            other = open_browser(scheme)
+            other.goto(f"{server.url}/inside?run=demo&step=3")
+            other.get_by_role("tab", name="Attention").click()
+            other.locator("svg[aria-label^='attention between steps']").wait_for()
+            picture(other, f"inside-{scheme}")

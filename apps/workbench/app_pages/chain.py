@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 from components import chain_view
-from parts.chosen import Chosen, choose, conditions_of
+from parts.chosen import Chosen, choose, conditions_of, plain
 from parts.exports import show_exports
 from parts.html import bars, block, line, numbers, place_holder, question_line, say
-from parts.library import stamp
-from parts.metrics import METRICS, metric_of
+from parts.library import run_path, stamp
+from parts.metrics import METRICS, metric_of, offered
 from parts.notes import show_notes
 from parts.picked import Picked, pick, step_index
 from parts.place import Place, go, here
 from parts.rollouts import show_rollouts
+from parts.study import AT_STEP, EVERYTHING
 from parts.view import view_bytes
 from streamlit.delta_generator import DeltaGenerator
 
@@ -23,11 +24,12 @@ DEPTHS = {"": "1 step", "2": "2 steps", "4": "4 steps", "all": "whole rollouts"}
 
 def controls(columns: list[DeltaGenerator], place: Place) -> None:
     """Metric and depth of the tree."""
+    keys = offered(run_path(place.run))
     metric = columns[0].selectbox(
         "Colour strength",
-        list(METRICS),
-        index=list(METRICS).index(place.metric) if place.metric in METRICS else 0,
-        format_func=lambda key: METRICS[key].name,
+        keys,
+        index=keys.index(place.metric) if place.metric in keys else 0,
+        format_func=lambda key: METRICS[key].name if key else "default",
         help=metric_of(place.metric).told,
         key=f"metric-{place.metric}",
     )
@@ -39,8 +41,8 @@ def controls(columns: list[DeltaGenerator], place: Place) -> None:
         key=f"depth-{place.depth}",
         help="how much of each rollout after it has left the chain",
     )
-    if (metric if metric != "dv" else "", depth) != (place.metric, place.depth):
-        go(metric=metric if metric != "dv" else "", depth=depth, grown="")
+    if (metric, depth) != (place.metric, place.depth):
+        go(metric=metric, depth=depth, grown="" if depth != place.depth else place.grown)
         st.rerun()
 
 
@@ -108,6 +110,7 @@ def detail(chosen: Chosen, picked: Picked | None) -> None:
     with left:
         told(picked)
         actions(place, picked)
+        rest(place, picked)
     with right:
         rollouts, answers, notes, export = st.tabs(["Rollouts", "Answers", "Notes", "Export"])
         with rollouts:
@@ -126,6 +129,11 @@ def told(picked: Picked) -> None:
     step = picked.studied.report.steps[picked.step]
     n = f"{len(picked.members):,} that keep {picked.kept} steps"
     rows: dict[str, str | Estimate]
+    if picked.changed:
+        st.subheader(f"Changed at step {step.idx}", anchor=False)
+        rows = {"value here": picked.value, "rollouts": f"{len(picked.members):,} after this change"}
+        say(block("".join(picked.texts)), numbers(rows))
+        return
     if picked.texts:
         st.subheader(f"Branch at step {step.idx}", anchor=False)
         rows = {"value here": picked.value, "rollouts": f"{n} and then say this, in these words or others"}
@@ -161,9 +169,31 @@ def actions(place: Place, picked: Picked) -> None:
         st.rerun(scope="app")
 
 
+def rest(place: Place, picked: Picked) -> None:
+    """Branches that the tree does not show yet."""
+    left_out, kept = picked.studied.tree.graph["left_out"], picked.studied.kept(picked.step)
+    if not left_out or place.grown == EVERYTHING:
+        return
+    st.caption(f"The tree shows the branches that most rollouts take; {left_out:,} rarer ones are not drawn.")
+    one, two = st.columns(2)
+    if place.grown != f"{AT_STEP}{kept}" and one.button(
+        "All branches at this step", icon=":material/unfold_more:", width="stretch"
+    ):
+        go(grown=f"{AT_STEP}{kept}")
+        st.rerun(scope="app")
+    if two.button(
+        "Whole tree", icon=":material/account_tree:", width="stretch", help="takes a while where it is large"
+    ):
+        go(grown=EVERYTHING)
+        st.rerun(scope="app")
+
+
 chosen = choose(extra=controls)
 if chosen is not None:
     question(chosen)
-    for note in chosen.studied.report.notes:
-        st.caption(f":material/warning: {note}")
+    origin = chosen.studied.origin
+    guessed = "Nobody has labelled these steps: categories are guesses of the model that ships (`cotlab.categories`)."
+    for note in (*chosen.studied.report.notes, origin.imported, guessed if origin.guessed else ""):
+        if note:
+            st.caption(f":material/info: {plain(note, 400)}")
     view(chosen)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import streamlit as st
 from parts.html import fault, line, place_holder, say
-from parts.library import root
+from parts.library import NAME, root
 from parts.work import begin, show_job
 
 from cotlab.errors import DataError, UserError
@@ -19,7 +18,6 @@ SOURCES = {
     "question": "one question",
     "transcript": "a pasted transcript",
 }
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
 def source() -> dict[str, Any]:

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import streamlit as st
 from parts.html import fault, line, numbers, place_holder, say
-from parts.library import SAMPLE, names, root, run_path, summary
+from parts.library import NAME, SAMPLE, names, offer_update, root, run_path, summary
 from parts.notes import show_notes
 from parts.place import go, here
-from parts.work import show_jobs
+from parts.work import begin, show_jobs
 
-from cotlab.errors import UserError
+from cotlab.errors import DataError, UserError
 from cotlab.reports.text import one_line
-from cotlab.runs import Run, RunSummary, verify_run
+from cotlab.runs import RunSummary, verify_run
+from cotlab.runs.imports import IMPORTERS
+from cotlab.sampling import ImportConfig
+
+FORMATS = {
+    "math-rollouts": "math-rollouts (Thought Anchors)",
+    "forking-fast": "Forking Fast store",
+    "pivotal-tokens": "pivotal tokens (JSONL)",
+}
+HELP = {
+    "math-rollouts": "a folder of problems as math-rollouts or thought-anchors.com have them, or the hub's Parquet",
+    "forking-fast": "a folder of rowNNN.json.gz, or one of them",
+    "pivotal-tokens": "a JSONL file as pts writes it",
+}
 
 
 def accuracy(told: RunSummary) -> float | None:
@@ -78,9 +93,7 @@ def details(name: str) -> None:
     broken = told.state.startswith("damaged")
     if broken:
         fault(UserError(told.state))
-        if "bring it up to date" in told.state and st.button("Bring it up to date", icon=":material/upgrade:"):
-            Run.open(run_path(name), writable=True).close()
-            st.rerun()
+        offer_update(name, told.state)
         place_holder("Choose another run above, or mend this one as the line says.")
         return
     open_, compare, check = st.columns([1, 1, 1])
@@ -127,6 +140,25 @@ def numbers_and_notes(name: str, told: RunSummary) -> None:
         show_notes(run_path(name), name, "", "run")
 
 
+def import_form() -> None:
+    """A run out of the files of another tool; read in a process of its own."""
+    kind = st.selectbox("Format", list(IMPORTERS), format_func=lambda f: FORMATS.get(f, f), key="import-format")
+    path = st.text_input("File or folder on this machine", key="import-path", help=HELP.get(kind))
+    name = st.text_input("Name of the new run", key="import-name", max_chars=80)
+    if not st.button("Import", type="primary", icon=":material/download:", key="import-go"):
+        return
+    try:
+        if not NAME.fullmatch(name):
+            raise DataError(f"'{name}' is no name for a run: letters, digits, points and dashes, beginning with one")
+        if not path.strip():
+            raise DataError("no file or folder is given. Type where the data lies")
+        begin(ImportConfig.of(run=(root() / name).absolute(), format=kind, path=Path(path.strip()).expanduser()))
+    except UserError as error:
+        fault(error)
+    else:
+        st.rerun()
+
+
 def verify(name: str) -> None:
     """Say whether a run is whole."""
     findings = verify_run(run_path(name))
@@ -139,6 +171,11 @@ def verify(name: str) -> None:
 
 st.title("Runs", anchor=False)
 show_jobs()
+new, bring, _ = st.columns([1, 1, 4])
+if new.button("New study", icon=":material/add_circle:", width="stretch", key="new-study"):
+    st.switch_page("app_pages/new.py", query_params=here().to_params())
+with bring.popover("Import", icon=":material/download:", width="stretch"):
+    import_form()
 known = names()
 if not known:
     place_holder(f"No run lies under {root().name} yet. “New study” above starts one; `cotlab demo` makes one too.")

@@ -1,5 +1,6 @@
-"""The app's own component: chain, curve and tree over one selection."""
+"""Our own Streamlit components."""
 
 from components.chain_view import ViewData, chain_view, pack
+from components.figure import figure
 
-__all__ = ["ViewData", "chain_view", "pack"]
+__all__ = ["ViewData", "chain_view", "figure", "pack"]

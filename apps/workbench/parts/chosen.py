@@ -17,7 +17,7 @@ from cotlab.runs import Run
 from cotlab.trees import ConditionIds
 from cotlab.trees import conditions_of as found_conditions
 from parts.html import fault, place_holder
-from parts.library import SAMPLE, fresh, names
+from parts.library import SAMPLE, fresh, names, offer_update
 from parts.place import Place, go, here
 from parts.study import Studied, chains_of, study
 from parts.view import first_bytes
@@ -84,6 +84,7 @@ def choose(*, extra: Callable[[list[DeltaGenerator], Place], None] | None = None
         return _chain(place, right)
     except UserError as error:
         fault(error)
+        offer_update(place.run, str(error))
         place_holder("Choose another run, or see on “Runs” what is wrong with this one.")
         return None
 

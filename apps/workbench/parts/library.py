@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -11,10 +12,24 @@ import streamlit as st
 import cotlab as ct
 from cotlab.runs import Run, RunSummary, summarize_folder
 
-__all__ = ["SAMPLE", "experiments_folder", "fresh", "names", "root", "run_path", "stamp", "summary", "take_sample"]
+__all__ = [
+    "NAME",
+    "SAMPLE",
+    "experiments_folder",
+    "fresh",
+    "names",
+    "offer_update",
+    "root",
+    "run_path",
+    "stamp",
+    "summary",
+    "take_sample",
+]
 
 SAMPLE = "@sample"
 """Name of the run that ships with the app; no folder under a root can have it."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+"""Names that new runs may have."""
 SAMPLE_FOLDER = Path(__file__).parents[1] / "sample"
 
 
@@ -78,6 +93,16 @@ def take_sample() -> str:
     shutil.copytree(SAMPLE_FOLDER, root() / name)
     Run.open(root() / name, writable=True).close()
     return name
+
+
+def offer_update(name: str, told: str) -> None:
+    """A button for a run of an older format, where that is what is wrong with it."""
+    if name == SAMPLE or "bring it up to date" not in told:
+        return
+    st.caption("Tables that newer versions need are added in place; nothing that is there changes.")
+    if st.button("Bring it up to date", icon=":material/upgrade:", key=f"update-{name}"):
+        Run.open(run_path(name), writable=True).close()
+        st.rerun()
 
 
 def experiments_folder() -> Path | None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cotlab.interventions import Baseline
+from cotlab.measures import rollout_draws
+from cotlab.runs import Run
 from cotlab.stats import Estimate
-from cotlab.trees import Draws, RolloutPath, saying, value
+from cotlab.trees import Draws, Passage, RolloutPath, saying, value
 from parts.place import Place
 from parts.study import Studied
 
@@ -26,6 +29,8 @@ class Picked:
     members: tuple[RolloutPath, ...]
     draws: Draws
     value: Estimate
+    changed: bool = False
+    """Whether something was changed here: an edit, a vector."""
 
     @property
     def subject(self) -> str:
@@ -60,7 +65,9 @@ def pick(studied: Studied, place: Place) -> Picked | None:
     if place.branch in studied.place:
         kept, texts = studied.way(place.branch)
         subject = place.branch
-    members = tuple(_alike(studied, step, kept, texts) or saying(studied.found, kept, texts))
+        if studied.tree.nodes[place.branch]["kind"] in ("edit", "intervention"):
+            return _changed(studied, step, kept, tuple(texts), place.branch)
+    members = tuple(_alike(studied, step, kept, texts) or saying(studied.through(kept), kept, texts))
     if place.branch in studied.place and not members and texts:
         members = tuple(_shallow(studied, kept, texts))
     passages = [member.passage for member in members]
@@ -74,21 +81,35 @@ def pick(studied: Studied, place: Place) -> Picked | None:
     return Picked(studied, step, kept, tuple(texts), members, draws, value(draws).estimate)
 
 
+def _changed(studied: Studied, step: int, kept: int, texts: tuple[str, ...], node: str) -> Picked:
+    """A branch under an edit or an intervention: its own rollouts."""
+    prefix_id, _, intervention_id = node.partition("/")
+    with Run.open(studied.path) as run:
+        rows = run.rollouts(prefix_id=prefix_id, intervention_id=intervention_id or Baseline().id, bodies=False)
+        ids = [(prefix_id, row.id) for row in rows]
+        draws = rollout_draws(run, ids, scorer_id=studied.scorer_id, name=node)
+    found = zip(draws.rollout_ids.tolist(), draws.outcome_names(), draws.keys.tolist(), strict=True)
+    members = tuple(
+        RolloutPath(Passage(rollout, i, kept, kept, True, outcome, key), ())
+        for i, (rollout, outcome, key) in enumerate(found)
+    )
+    return Picked(studied, step, kept, texts, members, draws, value(draws).estimate, changed=True)
+
+
 def _alike(studied: Studied, step: int, kept: int, texts: tuple[str, ...]) -> list[RolloutPath]:
     """An alternative of the step stands for all that say the same in other words; other branches for themselves."""
     if len(texts) != 1 or kept != studied.kept(step):
         return []
     same = next((one for one in studied.alternatives[step] if one.text == texts[0]), None)
     wanted = set(same.rollout_ids) if same is not None else set()
-    return [path for path in studied.found if path.passage.rollout_id in wanted]
+    return [path for path in studied.through(kept) if path.passage.rollout_id in wanted]
 
 
 def _shallow(studied: Studied, kept: int, texts: tuple[str, ...]) -> list[RolloutPath]:
     """Deeper in a grown branch than the paths were read: its rollouts, told by their whole text."""
-    from cotlab.runs import Run
     from cotlab.trees import lengthened
 
-    near = saying(studied.found, kept, texts[:1])
+    near = saying(studied.through(kept), kept, texts[:1])
     with Run.open(studied.path) as run:
         longer = lengthened(run, studied.chain, near, {path.passage.rollout_id for path in near})
     return saying(longer, kept, texts)

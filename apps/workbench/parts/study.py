@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from cotlab import Chain, Problem
+from cotlab.categories import CategoryModel
 from cotlab.chains.cutting import get_cutter
 from cotlab.errors import UserError
+from cotlab.measures import add_edits
 from cotlab.reports import ChainReport, StudyView, chain_report
 from cotlab.runs import Run
+from cotlab.runs.imports.math_rollouts import SCORER as PUBLISHED
 from cotlab.trees import (
     Alternative,
     ConditionIds,
     RolloutPath,
     Tree,
+    add_interventions,
     alternatives_at,
+    bounded,
     build_tree,
     by_position,
     by_text,
@@ -30,11 +39,30 @@ from cotlab.trees import (
     saying,
 )
 
-__all__ = ["Studied", "chains_of", "study"]
+__all__ = ["AT_STEP", "EVERYTHING", "Origin", "Studied", "chains_of", "study"]
 
 MAX_NODES = 120_000
+FIRST_BRANCHES = 4_000
+"""Branches of the tree that is drawn at first; the rest comes on demand."""
+EVERYTHING = "all"
+AT_STEP = "step:"
+"""What `grown` of a place says besides the id of a branch: the whole tree, or all branches at a step (`step:3`)."""
 LISTED = 30
 """Alternatives listed at a step; the tree has all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """Where what is shown of a chain came from, where that is not plain."""
+
+    states: bool
+    """Whether steps carry the oracle's states, so that they are compared by state."""
+    guessed: bool
+    """Whether categories are of the model that ships, as nobody has labelled the steps."""
+    imported: str
+    """What a reader should know of an import; empty: it was sampled here."""
+    published: Mapping[int, Mapping[str, Any]]
+    """Numbers that came with an import, by step."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +84,13 @@ class Studied:
     positions: dict[str, tuple[float, float]]
     alternatives: tuple[tuple[Alternative, ...], ...]
     """One for each step of the report."""
+    at: list[list[int]]
+    """Which of `found` are samples at each number of steps kept."""
+    origin: Origin
+
+    def through(self, kept: int) -> list[RolloutPath]:
+        """Paths that are samples of what follows a prefix of the chain."""
+        return [self.found[i] for i in self.at[kept]]
 
     def way(self, node: str) -> tuple[int, tuple[str, ...]]:
         """Steps of the chain that a node keeps, and what it says after them."""
@@ -95,7 +130,53 @@ def chains_of(path: Path, at: tuple[int, ...]) -> list[tuple[str, str, str, str,
     return found
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """What is read of a chain's rollouts, whatever is drawn of it."""
+
+    chain: Chain
+    problem: Problem
+    scorer_id: str
+    condition: ConditionIds | None
+    report: ChainReport
+    found: list[RolloutPath]
+    alternatives: tuple[tuple[Alternative, ...], ...]
+    at: list[list[int]]
+    origin: Origin
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Hundreds of thousands of small objects are made that all stay: looking for garbage takes a fifth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 @st.cache_resource(max_entries=3, show_spinner="reading the rollouts …")
+def _read(
+    path: Path, at: tuple[int, ...], chain_id: str, scorer: str, condition: ConditionIds | None, depth: int | None
+) -> _Read:
+    with Run.open(path) as run, _without_collection():
+        chain = _chain(run, chain_id)
+        scorer_id = resolve_scorer(run, scorer or _default_scorer(run))
+        condition = condition or _most(conditions_of(run, chain))
+        found = list(paths(run, chain, scorer_id=scorer_id, condition=condition, depth=depth))
+        report = chain_report(run, chain, StudyView(scorer_id, condition), found=found)
+        problem = run.problems()[chain.problem_id]
+        published, imported = _published(run, chain), _imported(run, chain)
+    labelled = any(step.category for step in report.steps)
+    report = report if labelled else _categorised(report, chain, problem)
+    states = labelled and _has_states(problem)
+    origin = Origin(states, not labelled, imported, published)
+    here = by_position([path.passage for path in found], len(chain.steps))
+    alternatives = _alternatives(chain, problem, report, found, here, states)
+    return _Read(chain, problem, scorer_id, condition, report, found, alternatives, here, origin)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
 def study(
     path: Path,
     at: tuple[int, ...],
@@ -105,38 +186,40 @@ def study(
     depth: int | None,
     grown: str,
 ) -> Studied:
-    """Read a chain; the arguments are what it depends on.
+    """Read a chain; the arguments are what it depends on. Another part of the tree is drawn without reading again.
 
     Raises:
         UserError: There is no such chain, nobody has judged its rollouts, or its steps are tokens.
     """
-    with Run.open(path) as run:
-        chain = _chain(run, chain_id)
-        scorer_id = resolve_scorer(run, scorer or _default_scorer(run))
-        condition = condition or _most(conditions_of(run, chain))
-        found = list(paths(run, chain, scorer_id=scorer_id, condition=condition, depth=depth))
-        report = chain_report(run, chain, StudyView(scorer_id, condition), found=found)
-        problem = run.problems()[chain.problem_id]
-        tree = _tree(run, chain, scorer_id, found)
+    read = _read(path, at, chain_id, scorer, condition, depth)
+    chain, scorer_id = read.chain, read.scorer_id
+    with Run.open(path) as run, _without_collection():
+        tree = _tree(run, read, grown)
+        if _is_branch(grown) and grown not in tree and tree.graph["left_out"]:
+            tree = _tree(run, read, EVERYTHING)
         if grown in tree and tree.nodes[grown]["kind"] == "branch":
-            tree = _grown(run, chain, scorer_id, found, tree, grown)
+            tree = _grown(run, read, tree, grown)
+        add_edits(tree, run, chain, scorer_id=scorer_id)
+        if len(run.interventions()) > 1:
+            add_interventions(tree, run, chain, scorer_id=scorer_id)
     spine = tree.graph["spines"][0]
     on_spine = set(spine)
     ids = [*spine, *(node for node in tree if node not in on_spine)]
-    labelled = any(step.category for step in report.steps)
     return Studied(
         path,
         chain,
-        problem,
+        read.problem,
         scorer_id,
-        condition,
-        report,
-        found,
+        read.condition,
+        read.report,
+        read.found,
         tree,
         ids,
         {node: place for place, node in enumerate(ids)},
         layout(tree),
-        _alternatives(chain, problem, report, found, labelled),
+        read.alternatives,
+        read.at,
+        read.origin,
     )
 
 
@@ -162,11 +245,24 @@ def _default_scorer(run: Run) -> str:
     return (answering or known)[-1]
 
 
-def _tree(run: Run, chain: Chain, scorer_id: str, found: list[RolloutPath]) -> Tree:
-    return build_tree(run, [chain], scorer_id=scorer_id, max_nodes=MAX_NODES, found={chain.id: found})
+def _tree(run: Run, read: _Read, grown: str = "", found: list[RolloutPath] | None = None) -> Tree:
+    shown, left_out = read.found if found is None else found, 0
+    if grown != EVERYTHING:
+        whole = grown.removeprefix(AT_STEP) if grown.startswith(AT_STEP) else ""
+        shown, left_out = bounded(shown, FIRST_BRANCHES, whole={int(whole)} if whole.isdecimal() else ())
+    tree = build_tree(
+        run,
+        [read.chain],
+        scorer_id=read.scorer_id,
+        condition=read.condition,
+        max_nodes=MAX_NODES,
+        found={read.chain.id: shown},
+    )
+    tree.graph["left_out"] += left_out
+    return tree
 
 
-def _grown(run: Run, chain: Chain, scorer_id: str, found: list[RolloutPath], tree: Tree, node: str) -> Tree:
+def _grown(run: Run, read: _Read, tree: Tree, node: str) -> Tree:
     """The tree once more, one branch of it to its end."""
     texts: list[str] = []
     at = node
@@ -174,21 +270,55 @@ def _grown(run: Run, chain: Chain, scorer_id: str, found: list[RolloutPath], tre
         (parent,) = tree.predecessors(at)
         texts.append(tree.edges[parent, at]["text"])
         at = parent
-    members = {p.passage.rollout_id for p in saying(found, tree.nodes[at]["step"], texts[::-1])}
-    return _tree(run, chain, scorer_id, lengthened(run, chain, found, members))
+    step = int(tree.nodes[at]["step"])
+    members = {p.passage.rollout_id for p in saying(read.found, step, texts[::-1])}
+    return _tree(run, read, f"{AT_STEP}{step}", lengthened(run, read.chain, read.found, members))
+
+
+def _is_branch(grown: str) -> bool:
+    return bool(grown) and grown != EVERYTHING and not grown.startswith(AT_STEP)
 
 
 def _alternatives(
-    chain: Chain, problem: Problem, report: ChainReport, found: list[RolloutPath], labelled: bool
+    chain: Chain, problem: Problem, report: ChainReport, found: list[RolloutPath], here: list[list[int]], states: bool
 ) -> tuple[tuple[Alternative, ...], ...]:
-    group = by_tiny_state(problem) if labelled and _has_states(problem) else by_text
-    here = by_position([path.passage for path in found], len(chain.steps))
+    group = by_tiny_state(problem) if states else by_text
     return tuple(
         tuple(alternatives_at(chain, step.idx, [found[i] for i in here[step.idx]], group=group, most=LISTED))
         if step.value_before.n
         else ()
         for step in report.steps
     )
+
+
+def _published(run: Run, chain: Chain) -> dict[int, Mapping[str, Any]]:
+    scorer = PUBLISHED if PUBLISHED in run.scorers() else None
+    if scorer is None:
+        return {}
+    own = f"{chain.id}/"
+    return {
+        int(score.subject_id.removeprefix(own)): score.value["published"]
+        for score in run.scores("step", scorer)
+        if score.subject_id.startswith(own) and score.value.get("published")
+    }
+
+
+def _imported(run: Run, chain: Chain) -> str:
+    base = run.rollout(chain.rollout_id)
+    if base.token_ids is not None:
+        return ""
+    source = base.provenance.partition(":")[2].partition("/")[0] or "elsewhere"
+    return f"Imported ({source}): text without token ids, so nothing can be sampled or read inside a model from here."
+
+
+def _categorised(report: ChainReport, chain: Chain, problem: Problem) -> ChainReport:
+    """The report with the categories of the model that ships: reading a chain takes milliseconds."""
+    said = CategoryModel.load().classify([step.text for step in chain.steps], problem.question)
+    steps = tuple(
+        replace(step, category=said[step.end - 1].category, backtracks=said[step.end - 1].backtracks)
+        for step in report.steps
+    )
+    return replace(report, steps=steps)
 
 
 def _has_states(problem: Problem) -> bool:

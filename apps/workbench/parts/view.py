@@ -18,13 +18,15 @@ from cotlab.reports.text import clip, one_line, readable, trimmed
 from cotlab.runs import Run
 from cotlab.stats import Estimate
 from cotlab.trees import Alternative
-from parts.metrics import metric_of, overdetermined
+from parts.metrics import default_metric, metric_of, overdetermined
 from parts.study import Studied
 
 __all__ = ["first_bytes", "view_bytes", "view_of"]
 
 LARGE = 10_000
 """Rollouts of a run from which on the chain is shown before they are read."""
+CHANGED = {"edit": 1, "intervention": 2}
+"""How a node came about; 0: it was sampled."""
 NODE_TEXT_BYTES = 8_000_000
 _NAN = float("nan")
 
@@ -37,8 +39,8 @@ def view_bytes(_studied: Studied, key: tuple[Any, ...], metric: str, step: int, 
 
 def view_of(studied: Studied, metric_key: str, step: int, branch: str) -> ViewData:
     """A chain as the component shows it, with the selection that it begins with."""
-    report, metric = studied.report, metric_of(metric_key)
-    estimates = [metric.of(one) for one in report.steps]
+    report, metric = studied.report, metric_of(metric_key or default_metric(studied))
+    estimates = metric.of(studied)
     largest = max((abs(e.value) for e in estimates if e.value is not None), default=0.0)
     header = {
         "chain": studied.chain.id,
@@ -63,8 +65,16 @@ def view_of(studied: Studied, metric_key: str, step: int, branch: str) -> ViewDa
 
 def _curve(studied: Studied) -> list[list[Any]]:
     steps = studied.report.steps
-    points = [[step.idx, _json(step.value_before)] for step in steps]
+    points = [[step.idx, _json(_known(studied, step))] for step in steps]
     return [*points, [len(studied.chain.steps), _json(steps[-1].value_after)]] if steps else []
+
+
+def _known(studied: Studied, step: StepReport) -> Estimate:
+    """The value before a step; the published one where the rollouts that it takes did not come with an import."""
+    accuracy = studied.origin.published.get(step.idx, {}).get("accuracy")
+    if step.value_before.value is not None or accuracy is None:
+        return step.value_before
+    return Estimate(float(accuracy), n=step.value_before.n, method="as published")
 
 
 def _step(studied: Studied, i: int, estimate: Estimate, largest: float) -> dict[str, Any]:
@@ -145,6 +155,7 @@ def _arrays(studied: Studied, number: dict[int, int]) -> dict[str, NDArray[Any]]
         "kept": np.array([*kept, *([0] * (len(ids) - spine))], np.int32),
         "spine": np.array([1] * spine + [0] * (len(ids) - spine), np.uint8),
         "category": np.array(categories, np.uint8),
+        "made": np.array([CHANGED.get(node["kind"], 0) for node in nodes], np.uint8),
         "text": np.array(index, np.uint32),
         **texts,
     }
@@ -224,6 +235,7 @@ def _bare_spine(n: int) -> dict[str, NDArray[Any]]:
         "kept": line.astype(np.int32),
         "spine": np.ones(n, np.uint8),
         "category": np.full(n, 255, np.uint8),
+        "made": np.zeros(n, np.uint8),
         "text": np.zeros(n, np.uint32),
         "text_bytes": np.zeros(0, np.uint8),
         "text_ends": np.zeros(2, np.uint32),

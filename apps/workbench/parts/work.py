@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import streamlit as st
 
 from cotlab.errors import UserError
 from cotlab.reports.text import one_line
-from cotlab.sampling import BranchConfig, Job, StudyConfig, list_jobs, start_job
+from cotlab.sampling import Job, list_jobs, request_of, start_job
 from parts.chosen import plain
 from parts.html import line, say
 from parts.library import root
@@ -22,8 +23,8 @@ RECENT = 3600.0
 """Seconds for which they are."""
 
 
-def begin(config: StudyConfig | BranchConfig) -> Job:
-    """Start a job under the root.
+def begin(config: Any) -> Job:
+    """Start a job under the root; `config` is a request of one of its kinds.
 
     Raises:
         UserError: It cannot be.
@@ -84,7 +85,7 @@ def _told(job: Job) -> None:
     progress = job.progress()
     name = one_line(job.run.name, 60)
     words = {
-        "done": f"{name}: done, {progress.result.get('sampled_now', 0):,} rollouts sampled",
+        "done": f"{name}: {_done(job.kind, progress.result)}",
         "stopped": f"{name}: stopped; what was sampled is kept, and the same study goes on there",
         "killed": f"{name}: its process was ended from outside; what was sampled is kept, the same study goes on there",
         "failed": f"{name}: {progress.error or 'failed'}",
@@ -98,8 +99,7 @@ def _told(job: Job) -> None:
         "Go on", key=f"job-again-{job.id}", help="the same request again: what is there is not sampled again"
     ):
         try:
-            asked = BranchConfig.of(**job.asked) if job.kind == "branch" else StudyConfig.of(**job.asked)
-            begin(asked)
+            begin(request_of(job.kind, job.asked))
         except UserError as error:
             say(line(str(error)))
         else:
@@ -107,6 +107,15 @@ def _told(job: Job) -> None:
     if progress.state == "failed" and job.log():
         with columns[2].popover("What it said"):
             st.code(job.log()[-3000:], language=None)
+
+
+def _done(kind: str, result: dict[str, Any]) -> str:
+    if kind == "import":
+        notes = "; ".join(str(note) for note in result.get("notes", []))
+        return f"imported, {result['chains']:,} chains, {result['rollouts']:,} rollouts{'; ' + notes if notes else ''}"
+    if kind == "inside":
+        return "read on the inside"
+    return f"done, {result.get('sampled_now', 0):,} rollouts sampled"
 
 
 def _time(seconds: float) -> str:

@@ -35,6 +35,7 @@ from cotlab.measures.counterfactual import (
 )
 from cotlab.measures.curve import value_curve
 from cotlab.measures.determinism import Control, Determinism, chain_determinism, greedy_control
+from cotlab.measures.edited_tree import add_edits, edit_words
 from cotlab.measures.effects import importance, step_effect
 from cotlab.measures.embedders import CharNgrams, Embedder, HiddenStates, MiniLM, embedder_by_name
 from cotlab.measures.faithfulness import (
@@ -105,6 +106,7 @@ __all__ = [
     "Similarity",
     "TokenEffect",
     "Value",
+    "add_edits",
     "alike",
     "avoiding_effect",
     "best_threshold",
@@ -124,6 +126,7 @@ __all__ = [
     "curve_posterior",
     "different_trajectories",
     "early_answers",
+    "edit_words",
     "edited_prefixes",
     "embedder_by_name",
     "forced_answers",

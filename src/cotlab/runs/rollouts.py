@@ -13,7 +13,7 @@ from cotlab.identity import token_bytes
 from cotlab.runs.codecs import pack_logprobs, pack_text, unpack_ids, unpack_logprobs, unpack_text
 from cotlab.runs.database import Database
 from cotlab.runs.registry import now
-from cotlab.runs.rows import Attempt, RolloutRow
+from cotlab.runs.rows import Attempt, RolloutRow, SaidRow
 
 __all__ = ["Rollouts", "rollouts_by_key"]
 
@@ -152,6 +152,66 @@ class Rollouts:
         keys = self._keys(prefix_id, problem_id, intervention_id)
         return rollouts_by_key(self._db, keys) if bodies else _thin_by_key(self._db, keys)
 
+    def said(
+        self, prefix_id: str, intervention_id: str, settings_id: str, engine_card_id: str, *, below: int
+    ) -> Iterator[SaidRow]:
+        """Stream what the samples of a condition said, in the order in which they were stored.
+
+        A third of the time that `rollouts` takes: nothing is joined, no id is computed.
+
+        Args:
+            prefix_id: Where they begin.
+            intervention_id: Of the condition.
+            settings_id: Of the condition.
+            engine_card_id: Of the condition.
+            below: Only samples with a smaller index.
+
+        Raises:
+            RunError: One has lost its body.
+        """
+        sql = (
+            "SELECT rollout.key, rollout.id, rollout.sample_idx, rollout.provenance, body.text, body.token_ids "
+            "FROM rollout LEFT JOIN rollout_body body ON body.rollout = rollout.key "
+            f"WHERE rollout.prefix = (SELECT key FROM prefix WHERE id = ?) AND {_CONDITION}"
+            "AND rollout.sample_idx < ? AND rollout.key > ? ORDER BY rollout.key LIMIT ?"
+        )
+        last = 0
+        while page := self._db.query(
+            sql, (prefix_id, intervention_id, settings_id, engine_card_id, below, last, _PAGE)
+        ):
+            last = page[-1][0]
+            for _, rollout_id, sample_idx, provenance, text, ids in page:
+                if text is None:
+                    raise RunError(_no_body(self._db, rollout_id))
+                token_ids = None if ids is None else unpack_ids(ids)
+                yield SaidRow(rollout_id, sample_idx, unpack_text(text), token_ids, provenance)
+
+    def condition_counts(
+        self, prefix_ids: Iterable[str], intervention_id: str, *, without: Iterable[str] = ()
+    ) -> dict[tuple[str, str], int]:
+        """How many rollouts each pair of settings and engine card has; the pair that was sampled last comes last.
+
+        Args:
+            prefix_ids: Of rollouts begun at these.
+            intervention_id: Under this.
+            without: Rollouts that are not counted; pasted transcripts never are.
+        """
+        rows = self._db.query(
+            "SELECT settings.id, engine_card.id, count(*), max(rollout.key) FROM rollout "
+            "JOIN settings ON settings.key = rollout.settings "
+            "JOIN engine_card ON engine_card.key = rollout.engine_card "
+            "WHERE rollout.prefix IN (SELECT key FROM prefix WHERE id IN (SELECT value FROM json_each(?))) "
+            "AND rollout.intervention = (SELECT key FROM intervention WHERE id = ?) "
+            "AND rollout.id NOT IN (SELECT value FROM json_each(?)) AND rollout.provenance NOT LIKE 'given%' "
+            "GROUP BY rollout.settings, rollout.engine_card ORDER BY max(rollout.key)",
+            (json.dumps(list(prefix_ids)), intervention_id, json.dumps(list(without))),
+        )
+        return {(settings, card): n for settings, card, n, _ in rows}
+
+    def newest_rollouts(self, n: int) -> list[str]:
+        """Ids of the rollouts that were stored last, newest first."""
+        return [row[0] for row in self._db.query("SELECT id FROM rollout ORDER BY key DESC LIMIT ?", (n,))]
+
     def rollout(self, rollout_id: str) -> Rollout:
         """One rollout.
 
@@ -196,7 +256,7 @@ def _rollout(
     db: Database, row: RolloutRow, text: str | bytes | None, token_ids: bytes | None, logprobs: bytes | None
 ) -> Rollout:
     if text is None:
-        raise RunError(f"rollout {row.id} has no body: `cotlab runs verify {db.folder}` says what else is lost")
+        raise RunError(_no_body(db, row.id))
     return Rollout(
         prefix_id=row.prefix_id,
         intervention_id=row.intervention_id,
@@ -211,6 +271,10 @@ def _rollout(
         provenance=row.provenance,
         steered_tokens=row.steered_tokens,
     )
+
+
+def _no_body(db: Database, rollout_id: str) -> str:
+    return f"rollout {rollout_id} has no body: `cotlab runs verify {db.folder}` says what else is lost"
 
 
 def _remembering(db: Database) -> Callable[[str, str], int]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["Attempt", "EdgeRow", "Note", "OutcomeRow", "PrefixRow", "RolloutRow", "Study"]
+from cotlab.chains.rollout import FIRST_SENTENCE, text_ids
+
+__all__ = ["Attempt", "EdgeRow", "Note", "OutcomeRow", "PrefixRow", "RolloutRow", "SaidRow", "Study"]
 
 
 class PrefixRow(NamedTuple):
@@ -44,6 +46,26 @@ class RolloutRow(NamedTuple):
     n_tokens: int
     provenance: str
     steered_tokens: int | None
+
+
+class SaidRow(NamedTuple):
+    """What a rollout said, for reading very many: without log probabilities and without the names of its condition."""
+
+    id: str
+    sample_idx: int
+    text: str
+    token_ids: tuple[int, ...] | None
+    provenance: str
+
+    @property
+    def span_ids(self) -> tuple[int, ...]:
+        """As `Rollout.span_ids`."""
+        return self.token_ids if self.token_ids is not None else text_ids(self.text)
+
+    @property
+    def is_fragment(self) -> bool:
+        """As `Rollout.is_fragment`."""
+        return self.provenance.endswith(FIRST_SENTENCE)
 
 
 class OutcomeRow(NamedTuple):

@@ -301,6 +301,7 @@ _INTRODUCTION = """# The run folder
       run.sqlite     everything else
       vectors/       steering vectors of the interventions, as safetensors
       acts/          activations, as safetensors: one folder a hook point
+      inside/        what the workbench read inside the model, a JSON file a chain
       run.lock       there while someone writes: who
 
 - One writer at a time, as many readers as you like, also while it writes. The write-ahead log (`run.sqlite-wal`,

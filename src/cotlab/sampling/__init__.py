@@ -15,9 +15,12 @@ from cotlab.sampling.budget import Budget
 from cotlab.sampling.config import StudyConfig
 from cotlab.sampling.cost import Cost
 from cotlab.sampling.draw import Drawn, Sampler
+from cotlab.sampling.edit_branch import EditConfig, filler
 from cotlab.sampling.edited import draw_edited, draw_forced
 from cotlab.sampling.faithfulness import TESTS, FaithfulnessTest, draw_faithfulness
 from cotlab.sampling.greedy_control import draw_greedy_control, greedy_settings
+from cotlab.sampling.import_job import ImportConfig
+from cotlab.sampling.job_kinds import request_of
 from cotlab.sampling.jobs import Job, JobProgress, list_jobs, start_job
 from cotlab.sampling.labels import ORACLE_ID
 from cotlab.sampling.positions import Positions
@@ -28,6 +31,7 @@ from cotlab.sampling.scoring import score_run
 from cotlab.sampling.spec import Screen, StudySpec
 from cotlab.sampling.study import FinishedStudy, resample, run_study
 from cotlab.sampling.token_branches import branch_cost, draw_branches
+from cotlab.sampling.white_box_requests import InsideConfig, SteerConfig, reading_file
 
 __all__ = [
     "ORACLE_ID",
@@ -38,9 +42,12 @@ __all__ = [
     "Cost",
     "Drawn",
     "FaithfulnessTest",
+    "EditConfig",
     "FinishedBranch",
     "FinishedStudy",
     "IsAvoided",
+    "ImportConfig",
+    "InsideConfig",
     "Job",
     "JobProgress",
     "Positions",
@@ -51,6 +58,7 @@ __all__ = [
     "Sampler",
     "Screen",
     "Silent",
+    "SteerConfig",
     "StudyConfig",
     "StudySpec",
     "Trail",
@@ -61,10 +69,13 @@ __all__ = [
     "draw_faithfulness",
     "draw_forced",
     "draw_greedy_control",
+    "filler",
     "find_chain",
     "find_chains",
     "greedy_settings",
     "list_jobs",
+    "reading_file",
+    "request_of",
     "resample",
     "revisit",
     "run_branch",

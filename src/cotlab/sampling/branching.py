@@ -9,9 +9,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,7 +24,24 @@ from cotlab.sampling.draw import Sampler
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.scoring import score_run
 
-__all__ = ["BranchConfig", "FinishedBranch", "run_branch"]
+__all__ = ["BranchConfig", "FinishedBranch", "branch_job", "checked", "run_branch"]
+
+
+_Asked = TypeVar("_Asked", bound=BaseModel)
+
+
+def checked(kind: type[_Asked], asked: Mapping[str, Any]) -> _Asked:
+    """A request of a job.
+
+    Raises:
+        UserError: A value is out of range or unknown; the message names it.
+    """
+    try:
+        return kind(**asked)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{name} is {first.get('input')!r}: {first['msg'].lower()}") from None
 
 
 class BranchConfig(BaseModel):
@@ -54,12 +71,7 @@ class BranchConfig(BaseModel):
         Raises:
             UserError: A value is out of range or unknown; the message names it.
         """
-        try:
-            return cls(**asked)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            raise UserError(f"{name} is {first.get('input')!r}: {first['msg'].lower()}") from None
+        return checked(cls, asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +132,12 @@ def run_branch(config: BranchConfig, *, progress: Progress | None = None) -> Fin
             stopped=sampler.drawn.stopped,
             same_engine=engine.card.id == config.engine_card_id,
         )
+
+
+def branch_job(config: BranchConfig, progress: Progress) -> dict[str, Any]:
+    """`run_branch` as a job."""
+    branch = run_branch(config, progress=progress)
+    return {**asdict(branch), "path": str(branch.path)}
 
 
 def _settings(run: Run, config: BranchConfig) -> SamplingSettings:

@@ -42,6 +42,8 @@ def store_edited(run: Run, chain: Chain, edited: EditedPrefix) -> None:
             run.add_prefix(
                 parent, chain.problem_id, parent=chain.prefix(0), kind="edit", spec=edited.spec, text=edited.prompt_text
             )
+            if edited.prefix != parent:  # it goes on from the edited prompt, whose text it then has
+                run.add_prefix(edited.prefix, chain.problem_id, parent=parent, text=edited.kept_text)
         if edited.prefix != parent:
             run.add_prefix(
                 edited.prefix, chain.problem_id, parent=base, kind="edit", spec=edited.spec, text=edited.kept_text

@@ -7,15 +7,13 @@ import os
 import signal
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cotlab.errors import CotlabError
-from cotlab.sampling.branching import BranchConfig, run_branch
-from cotlab.sampling.config import StudyConfig
+from cotlab.sampling.job_kinds import carry_out
 from cotlab.sampling.jobs import JobProgress, write_json
-from cotlab.sampling.study import run_study
 
 __all__ = ["main"]
 
@@ -65,13 +63,7 @@ def main(folder: Path, lock: int) -> int:
     job = json.loads((folder / "asked.json").read_bytes())
     telling = _Telling(folder)
     try:
-        if job["kind"] == "branch":
-            branch = run_branch(BranchConfig.of(**job["asked"]), progress=telling)
-            result = {**asdict(branch), "path": str(branch.path)}
-        else:
-            study = run_study(StudyConfig.of(**job["asked"]), progress=telling)
-            result = {"sampled_now": study.sampled_now, "failures": study.failures, "stopped": study.stopped}
-            result |= {"chain_ids": study.chain_ids, "skipped": study.skipped, "scorer_id": study.scorer_id}
+        result = carry_out(job["kind"], job["asked"], telling)
     except KeyboardInterrupt:
         telling.end(state="stopped", phase="stopped")
         return 130

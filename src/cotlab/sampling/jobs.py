@@ -30,8 +30,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from cotlab.errors import RunError
 from cotlab.runs.faults import disk_explained
-from cotlab.sampling.branching import BranchConfig
 from cotlab.sampling.config import StudyConfig
+from cotlab.sampling.job_kinds import kind_of
 
 __all__ = ["JOBS_FOLDER", "Job", "JobProgress", "JobState", "list_jobs", "start_job", "write_json"]
 
@@ -66,9 +66,10 @@ class Job:
     """A job that was started."""
 
     folder: Path
-    kind: Literal["study", "branch"]
+    kind: str
+    """One of `cotlab.sampling.job_kinds.KINDS`."""
     asked: dict[str, Any]
-    """Fields of `StudyConfig` or `BranchConfig`, as JSON."""
+    """Fields of the request, as JSON."""
     pid: int
     started: float
     """Seconds since the epoch."""
@@ -124,12 +125,12 @@ class Job:
             return ""
 
 
-def start_job(root: Path | str, config: StudyConfig | BranchConfig) -> Job:
+def start_job(root: Path | str, config: Any) -> Job:
     """Start sampling in a process of its own.
 
     Args:
         root: Folder of runs; jobs lie in its `.jobs`.
-        config: What is asked; its `run` says where the rollouts go.
+        config: What is asked: a request of one of `cotlab.sampling.job_kinds.KINDS`; its `run` is the folder it fills.
 
     Raises:
         RunError: The folder cannot be written, or a job already fills that run.
@@ -139,7 +140,7 @@ def start_job(root: Path | str, config: StudyConfig | BranchConfig) -> Job:
     busy = next((job for job in list_jobs(root) if job.run == run and job.alive()), None)
     if busy is not None:
         raise RunError(f"{run.name} is being sampled by job {busy.id}: wait until it is done, or stop it")
-    kind: Literal["study", "branch"] = "study" if isinstance(config, StudyConfig) else "branch"
+    kind = kind_of(config)
     asked = {**config.model_dump(mode="json"), "run": str(run)}
     folder = root / JOBS_FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     with disk_explained(root):

@@ -265,3 +265,10 @@ def _finished(
         seconds=seconds,
         dry=dry,
     )
+
+
+def study_job(config: StudyConfig, progress: Progress) -> dict[str, Any]:
+    """`run_study` as a job."""
+    study = run_study(config, progress=progress)
+    told = {"sampled_now": study.sampled_now, "failures": study.failures, "stopped": study.stopped}
+    return told | {"chain_ids": study.chain_ids, "skipped": study.skipped, "scorer_id": study.scorer_id}

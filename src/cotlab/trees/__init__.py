@@ -24,7 +24,7 @@ from cotlab.trees.grouping import GroupBy, by_text, by_tiny_state
 from cotlab.trees.interventions import InterventionBranch, add_interventions, intervention_branches
 from cotlab.trees.layout import layout
 from cotlab.trees.passing import Passage, by_position, chain_draws, draws_at, resolve_scorer, unfinished, walk
-from cotlab.trees.paths import RolloutPath, lengthened, next_step, paths, saying
+from cotlab.trees.paths import RolloutPath, bounded, lengthened, next_step, paths, saying
 from cotlab.trees.state_graph import StateGraph, build_state_graph
 from cotlab.trees.states import START, SaidRollout, SaidStates, StatePath, StateReader, TinyStates, said_by, state_paths
 from cotlab.trees.value import MIN_ROLLOUTS, Value, unusable, value
@@ -52,6 +52,7 @@ __all__ = [
     "add_interventions",
     "alternatives",
     "alternatives_at",
+    "bounded",
     "begun_at",
     "build_state_graph",
     "build_tree",

@@ -58,11 +58,8 @@ def conditions_of(run: Run, chain: Chain) -> dict[ConditionIds, int]:
     """
     positions, baseline = positions_of(chain), Baseline().id
     chosen = {other.rollout_id for other in run.chains(chain.problem_id)}
-    counts: dict[ConditionIds, int] = {}
-    for row in run.rollouts(problem_id=chain.problem_id, intervention_id=baseline, bodies=False):
-        if row.prefix_id in positions and row.id not in chosen and not row.provenance.startswith("given"):
-            pair = ConditionIds(row.settings_id, row.engine_card_id)
-            counts[pair] = counts.pop(pair, 0) + 1
+    found = run.condition_counts(positions, baseline, without=chosen)
+    counts = {ConditionIds(*pair): n for pair, n in found.items()}
     settings = run.settings()
     return {pair: n for pair, n in counts.items() if settings[pair.settings_id].temperature > 0} or counts
 

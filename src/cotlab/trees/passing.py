@@ -22,12 +22,12 @@ import numpy as np
 
 from cotlab.chains.chain import Chain
 from cotlab.chains.own_scorer import load_scorer
-from cotlab.chains.rollout import Rollout
 from cotlab.chains.sample_idx import APART
 from cotlab.chains.score import Outcome
 from cotlab.errors import UserError
 from cotlab.interventions.base import Baseline
 from cotlab.runs import Run
+from cotlab.runs.rows import SaidRow
 from cotlab.trees.blocks import complete_block, why_unfinished
 from cotlab.trees.conditions import ConditionIds, positions_of, sampled_under
 from cotlab.trees.draws import Draws
@@ -116,7 +116,7 @@ def by_position(found: Sequence[Passage], n_steps: int) -> list[list[int]]:
 
 def walk(
     run: Run, chain: Chain, *, scorer_id: str, condition: ConditionIds | None = None
-) -> Iterator[tuple[Passage, Rollout]]:
+) -> Iterator[tuple[Passage, SaidRow]]:
     """Stream the baseline rollouts begun at a prefix of the chain, prefix by prefix.
 
     Whole rollouts are large, so keep what is wanted of them and let them go. Arguments and errors are those of
@@ -130,8 +130,9 @@ def walk(
     asked = run.asked(*condition.baseline)
     ends = [0, *(step.end for step in chain.steps)]
     for prefix_id, origin in positions_of(chain).items():
+        ahead = chain.response_ids[ends[origin] :]
         for rollout, verdict in _draws_of(run, prefix_id, scorer_id, condition, asked.get(prefix_id, ())):
-            shared = ends[origin] + _n_shared(chain.response_ids[ends[origin] :], rollout.span_ids)
+            shared = ends[origin] + _n_shared(ahead, rollout.span_ids)
             yield (
                 Passage(
                     rollout.id,
@@ -199,14 +200,14 @@ def unfinished(run: Run, chain: Chain, *, scorer_id: str, condition: ConditionId
 
 def _draws_of(
     run: Run, prefix_id: str, scorer_id: str, condition: ConditionIds, asked: Sequence[int]
-) -> Iterator[tuple[Rollout, dict[str, Any]]]:
+) -> Iterator[tuple[SaidRow, dict[str, Any]]]:
     """Baseline rollouts of a condition with the verdicts on them, as far as they are draws."""
     verdicts = _verdicts(run, prefix_id, scorer_id, condition)
     block = complete_block(verdicts, asked)
-    for rollout in run.rollouts(prefix_id=prefix_id, intervention_id=Baseline().id) if block else ():
-        here = ConditionIds(rollout.settings_id, rollout.engine_card_id) == condition
-        if here and rollout.sample_idx < block:
-            yield rollout, verdicts[rollout.sample_idx]
+    if block:
+        ids = (Baseline().id, condition.settings_id, condition.engine_card_id)
+        for said in run.said(prefix_id, *ids, below=block):
+            yield said, verdicts[said.sample_idx]
 
 
 def _verdicts(run: Run, prefix_id: str, scorer_id: str, condition: ConditionIds) -> dict[int, dict[str, Any]]:
@@ -234,5 +235,7 @@ def _chosen_idx(run: Run, chain: Chain, condition: ConditionIds) -> int:
 def _n_shared(left: Sequence[int], right: Sequence[int]) -> int:
     """How many leading tokens two sequences share."""
     n = min(len(left), len(right))
+    if not n or left[0] != right[0]:  # most rollouts leave the chain at once
+        return 0
     differ = np.flatnonzero(np.asarray(left[:n]) != np.asarray(right[:n]))
     return int(differ[0]) if len(differ) else n

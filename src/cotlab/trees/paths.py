@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -14,10 +15,11 @@ from cotlab.chains.step import Step
 from cotlab.chains.tokens import Tokenizer
 from cotlab.errors import UserError
 from cotlab.runs import Run
+from cotlab.runs.rows import SaidRow
 from cotlab.trees.conditions import ConditionIds
 from cotlab.trees.passing import Passage, walk
 
-__all__ = ["RolloutPath", "lengthened", "next_step", "paths", "saying"]
+__all__ = ["RolloutPath", "bounded", "lengthened", "next_step", "paths", "saying"]
 
 _WINDOWS = (600, 4_000)
 """Characters (tokens) of a rollout that are cut at first, and then: enough for one step, where a rollout may have a
@@ -99,6 +101,34 @@ def lengthened(
     return [longer(path) for path in found]
 
 
+def bounded(found: Sequence[RolloutPath], most: int, *, whole: Collection[int] = ()) -> tuple[list[RolloutPath], int]:
+    """The same paths for a tree of bounded size: rare branches end where they leave the chain.
+
+    At every step the branches that most rollouts take are kept, equally many at each.
+
+    Args:
+        found: Paths.
+        most: About how many branches are kept in all.
+        whole: Steps (kept) whose branches are all kept, beyond `most`.
+
+    Returns:
+        The paths, and how many branches were cut off.
+    """
+    at: dict[int, Counter[str]] = {}
+    for path in found:
+        if path.steps:
+            at.setdefault(path.passage.last, Counter())[path.steps[0]] += 1
+    each = max(1, most // max(1, len(at)))
+    kept = {k: set(said if k in whole else (text for text, _ in said.most_common(each))) for k, said in at.items()}
+    left_out = sum(len(said) - len(kept[k]) for k, said in at.items())
+    if not left_out:
+        return list(found), 0
+    return [
+        replace(path, steps=()) if path.steps and path.steps[0] not in kept[path.passage.last] else path
+        for path in found
+    ], left_out
+
+
 def saying(found: Sequence[RolloutPath], k: int, texts: Sequence[str]) -> list[RolloutPath]:
     """Those of the paths that keep `k` steps of the chain and then say these texts: the rollouts of a branch.
 
@@ -113,7 +143,7 @@ def saying(found: Sequence[RolloutPath], k: int, texts: Sequence[str]) -> list[R
     return [p for p in found if p.passage.last == k and p.passage.counts_at(k) and p.steps[:n] == wanted]
 
 
-def next_step(chain: Chain, passage: Passage, rollout: Rollout) -> str | None:
+def next_step(chain: Chain, passage: Passage, rollout: Rollout | SaidRow) -> str | None:
     """What a rollout says next where it began; empty where it ends there, None where steps are tokens."""
     cutter = get_cutter(chain.cutter_id)
     if cutter.rule is None:
@@ -124,7 +154,7 @@ def next_step(chain: Chain, passage: Passage, rollout: Rollout) -> str | None:
 
 
 def _next_steps(
-    rollout: Rollout, shared: Sequence[Step], cutter: Cutter, tokenizer: Tokenizer | None, depth: int | None
+    rollout: Rollout | SaidRow, shared: Sequence[Step], cutter: Cutter, tokenizer: Tokenizer | None, depth: int | None
 ) -> tuple[str, ...]:
     if tokenizer is not None and rollout.token_ids is not None:
         ids = rollout.token_ids[sum(step.end - step.start for step in shared) :]

@@ -5,7 +5,7 @@ class Tree {
     this.canvas = make("canvas", { "aria-label": "Tree of rollouts; the alternatives are also listed as text", tabindex: "0" });
     this.tip = make("div", { class: "tip" });
     this.area = make("div", { class: "canvas" }, this.canvas, this.tip);
-    this.mode = make("select", { title: "colour of the nodes", onchange: () => this.draw() }, make("option", { value: "value" }, "colour: value"), make("option", { value: "share" }, "colour: share right"), make("option", { value: "category" }, "colour: category"));
+    this.mode = make("select", { title: "colour of the nodes", onchange: () => this.draw() }, make("option", { value: "value" }, "colour: value"), make("option", { value: "share" }, "colour: share right"), make("option", { value: "category" }, "colour: category"), make("option", { value: "made" }, "colour: changed"));
     this.told = make("span");
     this.bar = make("div", { class: "head" }, this.told, make("span", { class: "push" }), this.mode,
       make("button", { title: "zoom in", onclick: () => this.zoom(1.4) }, "+"), make("button", { title: "zoom out", onclick: () => this.zoom(1 / 1.4) }, "−"),
@@ -64,6 +64,7 @@ class Tree {
   bucket(i) {
     const mode = this.mode.value, data = this.data;
     if (mode === "category") return data.category[i] === 255 ? -1 : data.category[i];
+    if (mode === "made") return data.made[i] ? data.made[i] : -1;
     const v = mode === "value" ? data.value[i] : data.share[i];
     return Number.isNaN(v) ? -1 : Math.round(v * 10);
   }
@@ -102,11 +103,12 @@ class Tree {
       g.beginPath();
       for (const i of batch) {
         const r = this.radius(i), x = this.px(i), y = this.py(i);
+        if (data.made[i]) { const d = r + 2.5; g.moveTo(x, y - d); g.lineTo(x + d, y); g.lineTo(x, y + d); g.lineTo(x - d, y); g.closePath(); continue; } // a diamond: something was changed here
         if (r < 2.2 && data.x.length > 3000) { g.rect(x - r, y - r, 2 * r, 2 * r); continue; } // circles cost ten times as much
         g.moveTo(x + r, y); g.arc(x, y, r, 0, 6.2832);
       }
       if (b < 0) { g.fillStyle = c.page; g.fill(); g.strokeStyle = c.none; g.lineWidth = 1; g.stroke(); }
-      else { g.fillStyle = this.mode.value === "category" ? c.categories[b] : this.view.ramp(b / 10); g.fill(); }
+      else { g.fillStyle = ["category", "made"].includes(this.mode.value) ? c.categories[b] : this.view.ramp(b / 10); g.fill(); }
     }
     this.rings(g, c, inside);
     if (this.sy > 13) { g.fillStyle = c.ink; g.globalAlpha = 0.6; g.font = "10.5px system-ui, sans-serif"; for (const [i, step] of this.data.spineSteps) if (inside(i)) g.fillText(String(step), 5, this.py(i) + 4); g.globalAlpha = 1; }

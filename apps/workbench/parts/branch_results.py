@@ -1,0 +1,99 @@
+"""What came of a branch: values of its arms, effects against baseline and controls, answers, the newest rollouts."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cotlab.measures import step_effect
+from cotlab.runs import Run
+from cotlab.sampling import Job
+from cotlab.stats import Estimate
+from cotlab.trees import ConditionIds, Draws, begun_at, chain_draws, value
+from parts.chosen import Chosen
+from parts.html import bars, block, estimate, line, numbers, say
+
+__all__ = ["show_newest", "show_results"]
+
+
+def show_results(chosen: Chosen, kept: int, job: Job) -> None:
+    """What a finished job found."""
+    st.subheader("What came of it", anchor=False)
+    {"branch": _resampled, "edit": _edited, "steer": _steered}[job.kind](chosen, kept, job)
+
+
+def _resampled(chosen: Chosen, kept: int, job: Job) -> None:
+    studied, condition, result = chosen.studied, chosen.studied.condition, job.progress().result
+    if condition is None:
+        return
+    with Run.open(chosen.path) as run:
+        base = chain_draws(run, studied.chain, scorer_id=studied.scorer_id, condition=condition)[kept]
+        other = base
+        if result.get("settings_id") and result["settings_id"] != condition.settings_id:
+            drawn = ConditionIds(result["settings_id"], result["engine_card_id"])
+            other = chain_draws(run, studied.chain, scorer_id=studied.scorer_id, condition=drawn)[kept]
+    if other is base:
+        say(numbers({"V before this step, now": value(base).estimate, "answers told apart": str(len(base.answers()))}))
+        say(bars(base.answers()))
+        say(line("Importance and alternatives on “Chain” count the new rollouts already.", soft=True))
+        return
+    _side_by_side({"as it was": base, "at the new temperature": other})
+
+
+def _edited(chosen: Chosen, kept: int, job: Job) -> None:
+    studied, result = chosen.studied, job.progress().result
+    drawn = ConditionIds(result["settings_id"], result["engine_card_id"])
+    plain = ConditionIds(result["base_settings_id"], result["engine_card_id"])
+    keep, scorer = int(job.asked["keep"]), studied.scorer_id
+    with Run.open(chosen.path) as run:
+        arms = {
+            "unedited": chain_draws(run, studied.chain, scorer_id=scorer, condition=plain)[keep],
+            "edited": begun_at(run, result["prefix_id"], scorer_id=scorer, condition=drawn),
+        }
+        if result.get("control_id"):
+            arms["control: dots"] = begun_at(run, result["control_id"], scorer_id=scorer, condition=drawn)
+    _side_by_side(arms)
+    told = "Edits put words into the model's mouth; its own words may do more. The branch is in the tree of “Chain”."
+    say(line(told, soft=True))
+
+
+def _side_by_side(arms: dict[str, Draws]) -> None:
+    """Values, effects of the second arm against the others, answers."""
+    names = list(arms)
+    rows: dict[str, str | Estimate] = {f"V, {name}": value(draws).estimate for name, draws in arms.items()}
+    for name in names:
+        if name != names[1]:
+            rows[f"effect against {name}"] = step_effect(arms[name], arms[names[1]])
+    moved = step_effect(arms[names[0]], arms[names[1]], "tv")
+    rows["answers moved (total variation)"] = moved
+    say(numbers(rows, signed=[name for name in rows if name.startswith("effect")]))
+    for place, (column, (name, draws)) in enumerate(zip(st.columns(len(arms)), arms.items(), strict=True)):
+        with column:
+            say(line(f"{name}, {len(draws)} rollouts", soft=True), bars(draws.answers(), second=place > 0))
+
+
+def _steered(chosen: Chosen, kept: int, job: Job) -> None:
+    result = job.progress().result
+    base = result["baseline"]
+    rows: dict[str, str | Estimate] = {"V, no steering": f"{base['value']:.2f}   (n {base['n']})"}
+    for arm in result["arms"]:
+        shift, moved = Estimate(**arm["shift"]), Estimate(**arm["answers"])
+        told = f"V {arm['value']:.2f}; effect {estimate(shift, signed=True)}; answers moved {estimate(moved)}"
+        rows[arm["name"]] = told
+    say(numbers(rows))
+    told = "Equal seeds in all arms. A vector does something of its own where it does more than the random ones."
+    say(line(f"{told} The branch is in the tree of “Chain”.", soft=True))
+
+
+@st.fragment(run_every=1.5)
+def show_newest(chosen: Chosen, prefix_id: str, job: Job) -> None:
+    """The last rollouts that a job drew, as they are stored: a run has one writer, so the newest are its own."""
+    with Run.open(chosen.path) as run:
+        if job.kind == "branch":
+            ids = [row.id for row in run.rollouts(prefix_id=prefix_id, bodies=False)]
+            told = f"{len(ids):,} rollouts begin here; the newest:"
+            ids = ids[-5:][::-1]
+        else:
+            ids = run.newest_rollouts(5) if job.progress().done else []
+            told = "the newest rollouts of the run:" if ids else ""
+        shown = [run.rollout(rollout_id) for rollout_id in ids]
+    say(line(told, soft=True), *(block(one.text) for one in shown))
