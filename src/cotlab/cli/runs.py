@@ -113,3 +113,48 @@ def merge(
         print_json(summary.to_json())
     else:
         out().print(f"{into}: {summary.rollouts:,} rollouts of {len(sources)} runs", markup=False)
+
+
+@runs_app.command()
+def mend(
+    run: options.RunFolder,
+    answer: Annotated[str | None, typer.Option(help="The right gold answer.")] = None,
+    problem: Annotated[
+        str | None, typer.Option(help="Name of the problem, or start of its id; needed where there are several.")
+    ] = None,
+    gold: Annotated[
+        Path | None, typer.Option("--gold", help="In place of --answer: a problem file with the right answers.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Mend wrong gold answers: rollouts stay, they are judged again; former verdicts are kept as `former:…`."""
+    from cotlab.cli.progress import Bar
+    from cotlab.errors import UserError
+    from cotlab.problems import load_problems
+    from cotlab.runs import Run
+    from cotlab.sampling import mend_gold, with_answer
+
+    if (answer is None) == (gold is None) or (gold is not None and problem is not None):
+        raise UserError("mend needs either --answer (with --problem where there are several) or --gold FILE")
+    with Run.open(run, writable=True) as store, Bar() as bar:
+        golds = load_problems(str(gold)) if gold is not None else [with_answer(store, answer or "", problem)]
+        done = mend_gold(store, golds, progress=bar)
+    if json:
+        print_json(
+            {
+                "run": str(run),
+                "mended": [
+                    {"problem": new.id, "name": new.name, "from": o.answer, "to": new.answer}
+                    for o, new in done.problems
+                ],
+                "scored_now": done.scored,
+                "left": list(done.left),
+            }
+        )
+        return
+    for old, new in done.problems:
+        out().print(f"{new.name or new.id[:8]}: gold answer {old.answer!r} became {new.answer!r}", markup=False)
+    told = ", ".join(f"{count:,} rollouts judged again by {name}" for name, count in done.scored.items())
+    out().print(f"{len(done.problems)} gold answers mended; {told or 'no rollouts to judge again'}", markup=False)
+    for name in done.left:
+        out().print(f"set aside, and not found here to judge again: {name}. Use `cotlab score {run} …`", markup=False)

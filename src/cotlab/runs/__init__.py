@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cotlab.runs.export import export_run
     from cotlab.runs.imports import Imported, import_run
+    from cotlab.runs.mending import mend_problem
     from cotlab.runs.merge import MergeReport, merge_runs
     from cotlab.runs.prefixes import EdgeKind, NewPrefix
     from cotlab.runs.roots import find_run, run_names
@@ -39,6 +40,7 @@ __all__ = [
     "find_run",
     "import_run",
     "list_runs",
+    "mend_problem",
     "merge_runs",
     "run_names",
     "summarize_folder",
@@ -48,6 +50,7 @@ __all__ = [
 _MODULES = {
     "export": ("export_run",),
     "imports": ("Imported", "import_run"),
+    "mending": ("mend_problem",),
     "merge": ("MergeReport", "merge_runs"),
     "prefixes": ("EdgeKind", "NewPrefix"),
     "rows": ("Attempt", "EdgeRow", "Note", "OutcomeRow", "PrefixRow", "RolloutRow", "Study"),

@@ -51,7 +51,10 @@ def conflicts(db: Database) -> list[str]:
         "JOIN main.problem mp ON mp.key = m.problem WHERE sp.id != mp.id LIMIT 1"
     )
     if two:
-        raise RunError(f"prefix {two[0][0]} belongs to two problems: runs that ask them with one prompt cannot be one")
+        raise RunError(
+            f"prefix {two[0][0]} belongs to two problems: runs that ask them with one prompt cannot be one; where "
+            "only the gold answers differ, `cotlab runs mend RUN` gives both runs the same"
+        )
     lines = [f"rollout {row[0]} has another body" for row in db.query(_BODY_DIFFERS)]
     lines += [f"chain {row[0]} has other steps" for row in db.query(_STEPS_DIFFER)]
     for kind, joins in _SUBJECT.items():

@@ -13,7 +13,10 @@ from cotlab.runs.database import Database
 from cotlab.runs.rollouts import rollouts_by_key
 from cotlab.runs.rows import OutcomeRow
 
-__all__ = ["Scores"]
+__all__ = ["FORMER", "Scores"]
+
+FORMER = "former:"
+"""What the ids of scorers begin with whose verdicts were by a gold answer that has been mended since."""
 
 _PAGE = 5000
 _SUBJECTS: dict[SubjectKind, tuple[str, str]] = {
@@ -66,8 +69,9 @@ class Scores:
                     yield Score(subject_kind, subject_id, name, unpack_json(value))
 
     def scorers(self) -> list[str]:
-        """Ids of the scorers that gave verdicts."""
-        return [row[0] for row in self._db.query("SELECT id FROM scorer ORDER BY key")]
+        """Ids of the scorers that gave verdicts, the latest last; those by former gold answers come first."""
+        known = [row[0] for row in self._db.query("SELECT id FROM scorer ORDER BY key")]
+        return sorted(known, key=lambda name: not name.startswith(FORMER))
 
     def unscored(self, scorer_id: str) -> Iterator[Rollout]:
         """Stream the rollouts on which a scorer had given no verdict when iteration began."""

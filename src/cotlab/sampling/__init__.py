@@ -20,6 +20,7 @@ from cotlab.sampling.faithfulness import TESTS, FaithfulnessTest, draw_faithfuln
 from cotlab.sampling.greedy_control import draw_greedy_control, greedy_settings
 from cotlab.sampling.jobs import Job, JobProgress, list_jobs, start_job
 from cotlab.sampling.labels import ORACLE_ID
+from cotlab.sampling.mending import MendedGold, mend_gold, with_answer
 from cotlab.sampling.positions import Positions
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.resampling import Resampled, Resampling
@@ -43,6 +44,7 @@ __all__ = [
     "IsAvoided",
     "Job",
     "JobProgress",
+    "MendedGold",
     "Positions",
     "Progress",
     "Resampled",
@@ -65,10 +67,12 @@ __all__ = [
     "find_chains",
     "greedy_settings",
     "list_jobs",
+    "mend_gold",
     "resample",
     "revisit",
     "run_branch",
     "run_study",
     "score_run",
     "start_job",
+    "with_answer",
 ]
