@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+from cotlab.errors import RunError
 from cotlab.identity import canonical_json
 
 __all__ = [
@@ -19,6 +20,9 @@ __all__ = [
     "unpack_text",
 ]
 
+_UNREADABLE = (AttributeError, RecursionError, TypeError, ValueError)
+"""What reading a value raises that is of another kind than its column holds."""
+
 
 def pack_text(text: str) -> str | bytes:
     """TEXT for every string that UTF-8 can hold, a BLOB for one with lone surrogates (models do emit them)."""
@@ -30,8 +34,15 @@ def pack_text(text: str) -> str | bytes:
 
 
 def unpack_text(value: str | bytes) -> str:
-    """Inverse of `pack_text`."""
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
+    """Inverse of `pack_text`.
+
+    Raises:
+        RunError: The value is damaged.
+    """
+    try:
+        return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
+    except _UNREADABLE as error:
+        raise _damaged("text", error) from error
 
 
 def pack_json(value: Any) -> str:
@@ -47,14 +58,28 @@ def pack_json(value: Any) -> str:
 
 
 def unpack_json(text: str) -> Any:
-    """Inverse of `pack_json`."""
-    return json.loads(text)
+    """Inverse of `pack_json`.
+
+    Raises:
+        RunError: The value is damaged.
+    """
+    try:
+        return json.loads(text)
+    except _UNREADABLE as error:
+        raise _damaged("JSON", error) from error
 
 
 def unpack_ids(blob: bytes) -> tuple[int, ...]:
-    """Token ids out of little-endian int32 (the inverse of `cotlab.identity.token_bytes`)."""
+    """Token ids out of little-endian int32 (the inverse of `cotlab.identity.token_bytes`).
+
+    Raises:
+        RunError: The value is damaged.
+    """
     ids = array("i")
-    ids.frombytes(blob)
+    try:
+        ids.frombytes(blob)
+    except _UNREADABLE as error:
+        raise _damaged("token ids", error) from error
     return tuple(ids)
 
 
@@ -64,7 +89,21 @@ def pack_logprobs(logprobs: Sequence[float]) -> bytes:
 
 
 def unpack_logprobs(blob: bytes) -> tuple[float, ...]:
-    """Inverse of `pack_logprobs`, up to the rounding to float32."""
+    """Inverse of `pack_logprobs`, up to the rounding to float32.
+
+    Raises:
+        RunError: The value is damaged.
+    """
     values = array("f")
-    values.frombytes(blob)
+    try:
+        values.frombytes(blob)
+    except _UNREADABLE as error:
+        raise _damaged("log probabilities", error) from error
     return tuple(values)
+
+
+def _damaged(what: str, error: Exception) -> RunError:
+    return RunError(
+        f"a value cannot be read as {what} ({error}): the run is damaged, `cotlab runs verify` says where; restore it "
+        "from a copy"
+    )

@@ -242,7 +242,7 @@ def pages(db: Database, data: Dataset, columns: tuple[Field, ...]) -> Iterator[l
     n_keys = len(data.order)
     last: tuple[Any, ...] = (0,) if n_keys == 1 else (0, "", 0)  # below every key
     while page := db.query(sql, last):
-        last = tuple(page[-1][:n_keys])
+        last = db.forward(last, tuple(page[-1][:n_keys]))
         yield [tuple(column.decode(value) for column, value in zip(columns, row[n_keys:], strict=True)) for row in page]
 
 

@@ -144,7 +144,7 @@ class Prefixes:
         )
         last = 0
         while page := self._db.query(sql, (last, problem_id, _PAGE)):
-            last = page[-1][0]
+            last = self._db.forward(last, page[-1][0])
             for row in page:
                 yield PrefixRow(*row[1:])
 
@@ -157,7 +157,7 @@ class Prefixes:
         )
         last = 0
         while page := self._db.query(sql, (last, _PAGE)):
-            last = page[-1][0]
+            last = self._db.forward(last, page[-1][0])
             for row in page:
                 yield EdgeRow(row[1], row[2], row[3], unpack_json(row[4]))
 
@@ -175,7 +175,7 @@ def segments(db: Database, prefix_id: str) -> list[Segment]:
     """
     rows = db.query(
         "WITH RECURSIVE up(key, parent) AS (SELECT key, parent FROM prefix WHERE id = ? "
-        "UNION ALL SELECT prefix.key, prefix.parent FROM prefix JOIN up ON prefix.key = up.parent) "
+        "UNION SELECT prefix.key, prefix.parent FROM prefix JOIN up ON prefix.key = up.parent) "
         "SELECT key, n_prompt, n_tokens, ids, prompt, kept FROM prefix WHERE key IN (SELECT key FROM up) "
         "ORDER BY n_tokens",
         (prefix_id,),

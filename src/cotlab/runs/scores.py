@@ -64,7 +64,7 @@ class Scores:
                 continue
             scorer, last = self._db.key("scorer", name), 0
             while page := self._db.query(sql, (scorer, subject_kind, last, _PAGE)):
-                last = page[-1][0]
+                last = self._db.forward(last, page[-1][0])
                 for _, subject_id, value in page:
                     yield Score(subject_kind, subject_id, name, unpack_json(value))
 
@@ -108,7 +108,7 @@ class Scores:
         fixed = [scorer_id, *wanted.values(), *([] if prefix_id is None else [prefix_id])]
         last = 0
         while page := self._db.query(sql, (*fixed, last, _PAGE)):
-            last = page[-1][0]
+            last = self._db.forward(last, page[-1][0])
             for row in page:
                 yield OutcomeRow(*row[1:])._replace(value=unpack_json(row[6]))
 
