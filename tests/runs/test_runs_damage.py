@@ -15,7 +15,7 @@ import pytest
 from runs_builder import PROMPT, rollout
 
 from cotlab.errors import RunError
-from cotlab.runs import Run, list_runs, merge_runs, verify_run
+from cotlab.runs import Run, export_run, list_runs, merge_runs, verify_run
 from cotlab.runs.migrations import FORMAT
 
 
@@ -206,3 +206,12 @@ def test_random_damage_is_told_in_one_line(filled: Path, tmp_path: Path) -> None
                 _ = run.problems(), list(run.rollouts()), list(run.scores("rollout")), run.chains()
         except RunError as error:
             assert "\n" not in str(error)
+
+
+def test_export_of_a_damaged_value_is_one_line(filled: Path, tmp_path: Path) -> None:
+    with sqlite3.connect(filled / "run.sqlite") as db:
+        db.execute("UPDATE rollout_body SET token_ids = x'010203' WHERE rollout = 2")
+    db.close()
+    with Run.open(filled) as run, pytest.raises(RunError, match=r"a value cannot be read as list<int32>.*damaged"):
+        export_run(run, tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()

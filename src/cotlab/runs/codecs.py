@@ -11,6 +11,7 @@ from cotlab.errors import RunError
 from cotlab.identity import canonical_json
 
 __all__ = [
+    "UNREADABLE",
     "pack_json",
     "pack_logprobs",
     "pack_text",
@@ -18,9 +19,10 @@ __all__ = [
     "unpack_json",
     "unpack_logprobs",
     "unpack_text",
+    "unreadable",
 ]
 
-_UNREADABLE = (AttributeError, RecursionError, TypeError, ValueError)
+UNREADABLE = (AttributeError, RecursionError, TypeError, ValueError)
 """What reading a value raises that is of another kind than its column holds."""
 
 
@@ -41,8 +43,8 @@ def unpack_text(value: str | bytes) -> str:
     """
     try:
         return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
-    except _UNREADABLE as error:
-        raise _damaged("text", error) from error
+    except UNREADABLE as error:
+        raise unreadable("text", error) from error
 
 
 def pack_json(value: Any) -> str:
@@ -65,8 +67,8 @@ def unpack_json(text: str) -> Any:
     """
     try:
         return json.loads(text)
-    except _UNREADABLE as error:
-        raise _damaged("JSON", error) from error
+    except UNREADABLE as error:
+        raise unreadable("JSON", error) from error
 
 
 def unpack_ids(blob: bytes) -> tuple[int, ...]:
@@ -78,8 +80,8 @@ def unpack_ids(blob: bytes) -> tuple[int, ...]:
     ids = array("i")
     try:
         ids.frombytes(blob)
-    except _UNREADABLE as error:
-        raise _damaged("token ids", error) from error
+    except UNREADABLE as error:
+        raise unreadable("token ids", error) from error
     return tuple(ids)
 
 
@@ -97,12 +99,13 @@ def unpack_logprobs(blob: bytes) -> tuple[float, ...]:
     values = array("f")
     try:
         values.frombytes(blob)
-    except _UNREADABLE as error:
-        raise _damaged("log probabilities", error) from error
+    except UNREADABLE as error:
+        raise unreadable("log probabilities", error) from error
     return tuple(values)
 
 
-def _damaged(what: str, error: Exception) -> RunError:
+def unreadable(what: str, error: Exception) -> RunError:
+    """The error for a stored value that cannot be read as what it should be."""
     return RunError(
         f"a value cannot be read as {what} ({error}): the run is damaged, `cotlab runs verify` says where; restore it "
         "from a copy"
