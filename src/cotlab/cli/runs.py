@@ -10,7 +10,7 @@ import typer
 
 from cotlab.cli import options
 from cotlab.cli.app import app
-from cotlab.cli.output import out, print_json, print_table
+from cotlab.cli.output import err, out, print_json, print_table
 
 __all__ = ["runs_app"]
 
@@ -96,23 +96,30 @@ def verify(run: options.RunFolder, json: options.Json = False) -> None:
 
 @runs_app.command()
 def merge(
-    sources: Annotated[list[Path], typer.Argument(help="Two or more run folders.")],
-    into: Annotated[Path, typer.Option("--into", help="Folder of the merged run; must not be there yet.")],
+    sources: Annotated[list[Path], typer.Argument(help="Run folders, the earlier first.")],
+    into: Annotated[Path, typer.Option("--into", help="Folder of the merged run; a run that is there is merged into.")],
+    keep_first: Annotated[
+        bool, typer.Option("--keep-first", help="Where two runs differ, keep what the earlier one holds.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Put runs of the same model together; equal rollouts become one."""
     from cotlab.errors import UserError
     from cotlab.runs import Run, merge_runs
 
-    if len(sources) < 2:
-        raise UserError(f"merge got {len(sources)} run. Name two or more")
-    merge_runs(sources, into)
+    there = into.exists()
+    if len(sources) < 2 and not there:
+        raise UserError(f"merge got {len(sources)} run, and {into} is not there yet. Name two or more")
+    done = merge_runs(sources, into, on_conflict="keep-first" if keep_first else "refuse")
     with Run.open(into) as store:
         summary = store.summary()
     if json:
-        print_json(summary.to_json())
-    else:
-        out().print(f"{into}: {summary.rollouts:,} rollouts of {len(sources)} runs", markup=False)
+        print_json({**summary.to_json(), "added": done.added, "conflicts": list(done.conflicts)})
+        return
+    told = f"{done.added:,} of them added" if there else f"of {len(sources)} runs"
+    out().print(f"{into}: {summary.rollouts:,} rollouts, {told}", markup=False)
+    for line in done.conflicts:
+        err().print(f"not taken over: {line}", markup=False)
 
 
 @runs_app.command()

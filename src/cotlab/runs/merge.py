@@ -118,7 +118,7 @@ def _merge(db: Database, source: Path, on_conflict: OnConflict, *, name: str) ->
                 shown = "; ".join(conflicts[:_SHOWN])
                 raise RunError(
                     f"{name} differs from what is merged before it in {len(conflicts)} places ({shown}): "
-                    "merge with on_conflict='keep-first' to keep what the earlier run holds"
+                    "merge with --keep-first (on_conflict='keep-first') to keep what the earlier run holds"
                 )
             merge_sql.copy(db)
             _copy_artifacts(db, source)
