@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cotlab.runs.copying import copy_records
     from cotlab.runs.export import export_run
     from cotlab.runs.imports import Imported, import_run
     from cotlab.runs.mending import mend_problem
@@ -36,6 +37,7 @@ __all__ = [
     "RunIdentity",
     "RunSummary",
     "Study",
+    "copy_records",
     "export_run",
     "find_run",
     "import_run",
@@ -48,6 +50,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "copying": ("copy_records",),
     "export": ("export_run",),
     "imports": ("Imported", "import_run"),
     "mending": ("mend_problem",),
