@@ -8,6 +8,8 @@ import random
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,6 +185,9 @@ def test_a_damaged_run_is_one_row_of_the_list(filled: Path, change: str) -> None
     damaged, good = list_runs(filled.parent)
     assert re.fullmatch(r"damaged: run.sqlite of .* is damaged .*", damaged.state) and damaged.model == "tiny"
     assert (good.path, good.state, good.rollouts) == (str(whole), "whole", 4)
+    command = [sys.executable, "-m", "cotlab", "runs", "list", "."]
+    shown = subprocess.run(command, cwd=filled.parent, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert re.search(r"^filled .*damaged: ", shown, re.M) and re.search(r"^whole .* whole *$", shown, re.M)
 
 
 def test_a_cycle_of_prefixes_ends(filled: Path) -> None:

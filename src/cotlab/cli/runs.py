@@ -49,6 +49,7 @@ def list_(root: Root = Path("runs"), json: options.Json = False) -> None:
             ]
             for s in summaries
         ],
+        wide=8,
     )
 
 

@@ -35,8 +35,9 @@ class Database:
         self._depth = 0
         self._closed = False
         self._cleanup = contextlib.ExitStack()
-        with self._cleanup, explained(folder, reading=True):
-            self.connection = open_writer(folder) if writable else connect(readable_uri(folder, self._cleanup))
+        with self._cleanup, explained(folder):
+            with explained(folder, reading=True):
+                self.connection = open_writer(folder) if writable else connect(readable_uri(folder, self._cleanup))
             self._cleanup.callback(self.connection.close)
             self._bring_up_to_date()
             self._cleanup = self._cleanup.pop_all()
@@ -61,7 +62,7 @@ class Database:
             new.execute("COMMIT")
 
     def _bring_up_to_date(self) -> None:
-        (number,) = self.connection.execute("PRAGMA user_version").fetchone()
+        ((number,),) = self.query("PRAGMA user_version")
         if number > FORMAT:
             raise RunError(f"{self.folder} has format {number}, this cotlab reads up to {FORMAT}: update cotlab")
         if number < FORMAT and not self.writable:
