@@ -156,7 +156,17 @@ def test_a_changed_file_is_another_scorer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "returned",
-    ["None", "'yes'", "1.5", "{'answer': '5'}", "{'outcome': 'ok'}", "float('nan')", "{'outcome': 'wrong', 'x': {1}}"],
+    [
+        "None",
+        "'yes'",
+        "1.5",
+        "{'answer': '5'}",
+        "{'outcome': 'ok'}",
+        "float('nan')",
+        "{'outcome': 'wrong', 'x': {1}}",
+        "{'outcome': 'correct', 'x': float('nan')}",
+        "{'outcome': 'correct', 'x': [{'y': float('-inf')}]}",
+    ],
 )
 def test_what_an_own_scorer_returns_is_checked(tmp_path: Path, returned: str) -> None:
     with pytest.raises(

@@ -170,3 +170,17 @@ def test_a_run_of_two_conditions_lists_them_and_shows_the_one_asked_for(tmp_path
     assert [step["value_before"]["n"] for step in chosen["steps"]] == [60]
     wrong = cotlab("export", run, str(tmp_path / "tree.json"), "--condition", "temperature=0.7")
     assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1 and "Choose one with" in wrong.stderr
+
+
+def test_text_that_no_encoding_holds_is_escaped(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert cotlab(*STUDY[:-1], "12", "--run", str(run), "--positions", "0").returncode == 0
+    with sqlite3.connect(run / "run.sqlite") as db:  # as the store keeps what models do emit: lone surrogates
+        db.execute("UPDATE step SET text = ? WHERE idx = 0", ("odd \ud800".encode("utf-8", "surrogatepass"),))
+    db.close()
+    document = cotlab("tree", str(run), "--json")
+    assert document.returncode == 0, document.stderr
+    assert json.loads(document.stdout)["steps"][0]["text"].startswith("odd \ud800")
+    shown = cotlab("tree", str(run))
+    assert shown.returncode == 0, shown.stderr
+    assert cotlab("export", str(run), str(tmp_path / "tables")).returncode == 0

@@ -68,6 +68,31 @@ def test_a_bare_response_needs_a_question_from_elsewhere() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Let me compute 2 + 2.\nThat gives 4.\nResponse: so I answer 4.\n", "before 'Response:'"),
+        ("First I set up.\n<think>\nmore</think>\nend", "has 'First I set up.' before '<think>'"),
+        ("What is 3 + 3?\n<think>6</think> 6", "before '<think>'"),
+    ],
+)
+def test_the_first_half_of_a_response_is_never_taken_for_the_question(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as error:
+        parse_transcript(text, "What is 2 + 2?")
+    assert "is not the question that is given" in str(error.value)
+    whole = parse_transcript(f"<think>{text}", "What is 2 + 2?")
+    assert whole.response_text == f"<think>{text}"
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["", "What is  2 + 2?\n\n", "User: what is 2 + 2?\n", "<｜User｜>What is 2 + 2? Reason step by step.", "\n"],
+)
+def test_a_question_that_is_given_may_stand_before_the_response_as_well(before: str) -> None:
+    transcript = parse_transcript(before + RESPONSE, "What is 2 + 2?")
+    assert (transcript.problem.question, transcript.response_text) == ("What is 2 + 2?", RESPONSE)
+
+
+@pytest.mark.parametrize(
     ("name", "data", "named"),
     [
         ("a.txt", b"", "has no question"),

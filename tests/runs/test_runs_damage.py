@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +17,7 @@ import pytest
 from runs_builder import PROMPT, rollout
 
 from cotlab.errors import RunError
-from cotlab.runs import Run, list_runs, merge_runs, verify_run
+from cotlab.runs import Run, export_run, list_runs, merge_runs, verify_run
 from cotlab.runs.migrations import FORMAT
 
 
@@ -163,3 +167,56 @@ def test_json_of_a_summary_is_json(filled: Path) -> None:
     (summary,) = list_runs(filled)
     found = json.loads(json.dumps(summary.to_json()))
     assert found["rollouts"] == 4 and found["accuracy"] == {"math/1": 0.75}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE score SET value = '{'",
+        "UPDATE engine_card SET spec = '{'",
+        "UPDATE rollout SET n_tokens = 9223372036854775807",
+    ],
+)
+def test_a_damaged_run_is_one_row_of_the_list(filled: Path, change: str) -> None:
+    whole = Path(shutil.copytree(filled, filled.with_name("whole")))
+    with sqlite3.connect(filled / "run.sqlite") as db:
+        assert db.execute(change).rowcount > 0
+    db.close()
+    damaged, good = list_runs(filled.parent)
+    assert re.fullmatch(r"damaged: run.sqlite of .* is damaged .*", damaged.state) and damaged.model == "tiny"
+    assert (good.path, good.state, good.rollouts) == (str(whole), "whole", 4)
+    command = [sys.executable, "-m", "cotlab", "runs", "list", "."]
+    shown = subprocess.run(command, cwd=filled.parent, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert re.search(r"^filled .*damaged: ", shown, re.M) and re.search(r"^whole .* whole *$", shown, re.M)
+
+
+def test_a_cycle_of_prefixes_ends(filled: Path) -> None:
+    with sqlite3.connect(filled / "run.sqlite") as db:
+        db.execute("UPDATE prefix SET parent = 2 WHERE key = 1")
+    db.close()
+    assert any(f"prefix {PROMPT.id} has other tokens" in line for line in verify_run(filled))
+
+
+def test_random_damage_is_told_in_one_line(filled: Path, tmp_path: Path) -> None:
+    data, rng = (filled / "run.sqlite").read_bytes(), random.Random(5)
+    for _ in range(60):
+        spoilt = bytearray(data)
+        for _ in range(rng.choice([1, 3, 30, 300])):
+            spoilt[rng.randrange(100, len(spoilt))] = rng.randrange(256)
+        (filled / "run.sqlite").write_bytes(spoilt)
+        assert len(list_runs(filled)) == 1
+        assert not any("\n" in line for line in verify_run(filled))
+        try:
+            with Run.open(filled) as run:
+                _ = run.problems(), list(run.rollouts()), list(run.scores("rollout")), run.chains()
+        except RunError as error:
+            assert "\n" not in str(error)
+
+
+def test_export_of_a_damaged_value_is_one_line(filled: Path, tmp_path: Path) -> None:
+    with sqlite3.connect(filled / "run.sqlite") as db:
+        db.execute("UPDATE rollout_body SET token_ids = x'010203' WHERE rollout = 2")
+    db.close()
+    with Run.open(filled) as run, pytest.raises(RunError, match=r"a value cannot be read as list<int32>.*damaged"):
+        export_run(run, tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()

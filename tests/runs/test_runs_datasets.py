@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from runs_builder import CARD, PROBLEM, PROMPT, chain, rollout
 
+from cotlab.chains.score import Score
 from cotlab.errors import RunError
 from cotlab.runs import Run, RunSummary, export_run, list_runs
 from cotlab.runs.datasets import DATASETS, DatasetName
@@ -64,10 +65,13 @@ def test_what_arrow_cannot_hold(filled: Path, tmp_path: Path) -> None:
     with Run.open(filled, writable=True) as run:
         odd = replace(rollout(sample_idx=8), text="a\0b\ud800c", token_ids=None, logprobs=None)
         run.add_rollouts([odd], study_id=run.studies()[0].id)
+        run.add_scores([Score("rollout", odd.id, "math/1", {"outcome": "wrong", "answer": "\ud800", "key": "k\udfff"})])
         export_run(run, tmp_path / "tables")
         assert len(run.frame("rollouts")) == 5
     last = pq.read_table(tmp_path / "tables" / "rollouts.parquet").to_pylist()[-1]
     assert (last["text"], last["token_ids"]) == ("a\0b\ufffdc", None)
+    scores = pq.read_table(tmp_path / "tables" / "scores.parquet").to_pylist()
+    assert "\ufffd" in [row["answer"] for row in scores]
 
 
 def test_a_failed_export_leaves_nothing(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,6 +118,23 @@ def test_two_bodies_of_one_rollout(tmp_path: Path, filled: Path) -> None:
         assert run.rollout(rollout(sample_idx=4).id) == rollout(sample_idx=4, seed=2)
 
 
+def test_the_command_merges_as_it_says(tmp_path: Path, filled: Path) -> None:
+    other, out = make(tmp_path / "other", 2, first=3, seed=2), tmp_path / "out"
+
+    def merge(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "cotlab", "runs", "merge", *arguments, "--into", str(out)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    refused = merge(str(filled), str(other))
+    assert refused.returncode == 2 and "merge with --keep-first" in refused.stderr and not out.exists()
+    merged = merge(str(filled), str(other), "--keep-first", "--json")
+    document = json.loads(merged.stdout)
+    assert (document["rollouts"], document["added"], len(document["conflicts"])) == (5, 5, 1)
+    again = merge(str(other), "--keep-first")
+    assert again.returncode == 0 and "5 rollouts, 0 of them added" in " ".join(again.stdout.split())
+    assert "not taken over" in again.stderr and "another body" in " ".join(again.stderr.split())
+
+
 def test_scores_and_steps_that_differ(tmp_path: Path, filled: Path) -> None:
     other = make(tmp_path / "other")
     with Run.open(other, writable=True) as run:
@@ -132,6 +152,18 @@ def test_scores_and_steps_that_differ(tmp_path: Path, filled: Path) -> None:
     assert len(report.conflicts) == 4
     assert contents(tmp_path / "out")["scores"] == contents(filled)["scores"]
     assert contents(tmp_path / "out")["chains"] == contents(filled)["chains"]
+
+
+def test_roles_of_both_are_kept(tmp_path: Path, filled: Path) -> None:
+    other = make(tmp_path / "other")
+    with Run.open(other, writable=True) as run:
+        run.add_chain(replace(run.chains()[0], role="greedy"))
+        assert run.chains()[0].roles == ("random", "greedy")
+    for sources in ([filled, other], [other, filled]):
+        out = tmp_path / sources[0].name / "merged"
+        assert merge_runs(sources, out).conflicts == ()
+        with Run.open(out) as run:
+            assert [chain.roles for chain in run.chains()] == [("random", "greedy")]
 
 
 def test_two_problems_with_one_prompt(tmp_path: Path, filled: Path) -> None:

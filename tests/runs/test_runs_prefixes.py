@@ -110,7 +110,7 @@ def test_what_is_not_there(rooted: Run) -> None:
 def test_two_problems_cannot_share_a_prompt(rooted: Run) -> None:
     other = Problem("What is 6 × 7?", "43")
     rooted.add_problems([other])
-    with pytest.raises(RunError, match=f"belongs to problem {PROBLEM.id}, not {other.id}"):
+    with pytest.raises(RunError, match=f"belongs to problem {PROBLEM.id} .gold answer '42'., not {other.id}"):
         rooted.add_prefix(PROMPT, other.id)
 
 

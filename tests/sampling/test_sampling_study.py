@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -163,6 +164,33 @@ def test_a_dry_run_stores_nothing_and_tells_the_cost(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
     real = run_study(asked(tmp_path / "run"))
     assert plan.cost.startswith(f"{real.sampled_now:,} rollouts") and "MB" in plan.cost
+
+
+def test_a_dry_run_copies_records_alone_and_says_where_there_is_no_room(tmp_path: Path, monkeypatch) -> None:
+    run_study(asked(tmp_path / "run", n=10))
+    (tmp_path / "run" / "acts").mkdir()
+    with (tmp_path / "run" / "acts" / "large.safetensors").open("wb") as file:
+        file.truncate(1 << 30)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    found: list[str] = []
+
+    def finished(*arguments: object) -> str:
+        found.extend(str(path.relative_to(scratch)).partition("/")[2] for path in scratch.rglob("*") if path.is_file())
+        return "planned"
+
+    monkeypatch.setattr("cotlab.sampling.study._finished", finished)
+    assert run_study(asked(tmp_path / "run", n=20), dry=True) == "planned"
+    assert {"run/run.json", "run/run.sqlite"} <= set(found) and not [name for name in found if "acts" in name]
+    assert list(scratch.iterdir()) == []
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, (limits := resource.getrlimit(resource.RLIMIT_FSIZE))[1]))
+    try:
+        with pytest.raises(RunError, match=r"cannot write .*scratch.* failing|cannot write .*disk is full") as error:
+            run_study(asked(tmp_path / "run", n=20), dry=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(error.value)
 
 
 def test_a_coarse_plan_tells_the_most_that_it_may_take(tmp_path: Path) -> None:

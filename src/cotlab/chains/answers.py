@@ -30,7 +30,7 @@ from cotlab.chains.problem import Problem
 from cotlab.chains.score import Outcome
 from cotlab.errors import DataError
 
-__all__ = ["CHECKERS", "Checker", "Judge", "Judgement", "Verdict", "check_answer", "checker_of"]
+__all__ = ["CHECKERS", "Checker", "Judge", "Judgement", "Verdict", "check_answer", "checker_of", "gold_fault"]
 
 MAX_ANSWER = 1000
 """Longest answer that is looked at, in characters; a longer one is unparsable."""
@@ -112,6 +112,32 @@ def checker_of(problem: Problem) -> Checker:
     return CHECKERS[problem.checker]
 
 
+def gold_fault(problem: Problem) -> str | None:
+    """What is wrong with the gold answer of a problem, or with what else its checker needs; None: nothing.
+
+    Told before anything is sampled: a verdict cannot be given without.
+
+    Raises:
+        DataError: The problem has an unknown checker.
+    """
+    checker_of(problem)
+    if problem.checker == "countdown":
+        rules = _countdown_rules(problem)
+        return rules if isinstance(rules, str) else None
+    gold = problem.answer
+    if gold is None:
+        return None
+    if not plain_text(gold):
+        return f"gold answer {gold!r} is empty: give one, or leave it out"
+    if problem.checker == "number" and _only_number(gold) is None:
+        return f"gold answer {gold[:60]!r} is not a number: mend it or use checker 'math'"
+    if problem.checker == "choice" and _letter(problem, gold) is None:
+        return (
+            f"gold answer {gold[:60]!r} is neither a letter A–J nor one of its {len(problem.choices)} choices: mend it"
+        )
+    return None
+
+
 def plain_text(text: str) -> str:
     r"""Text without dollar signs, `\text{}` wrappers, a final full stop and repeated white space."""
     return " ".join(_WRAPPER.sub(r"\1", text).replace("$", " ").split()).rstrip(".").strip()
@@ -144,9 +170,7 @@ def check_number(problem: Problem, answer: str, judge: Judge) -> Verdict:
         return Verdict(answer, number_key(value), "unjudged")
     gold = _only_number(problem.answer)
     if gold is None:
-        raise DataError(
-            f"{_named(problem)}: gold answer {problem.answer[:60]!r} is not a number: mend it or use checker 'math'"
-        )
+        raise _unusable(problem)
     return Verdict(answer, number_key(value), "correct" if value == gold else "wrong")
 
 
@@ -159,16 +183,16 @@ def check_choice(problem: Problem, answer: str, judge: Judge) -> Verdict:
         return Verdict(answer, letter, "unjudged")
     gold = _letter(problem, problem.answer)
     if gold is None:
-        raise DataError(
-            f"{_named(problem)}: gold answer {problem.answer[:60]!r} is neither a letter A–J nor one of its "
-            f"{len(problem.choices)} choices: mend it"
-        )
+        raise _unusable(problem)
     return Verdict(answer, letter, "correct" if letter == gold else "wrong")
 
 
 def check_countdown(problem: Problem, answer: str, judge: Judge) -> Verdict:
     """Value of an expression and use of the given numbers, from `meta`: numbers, target, use_all, operators."""
-    numbers, target, use_all, operators = _countdown_rules(problem)
+    rules = _countdown_rules(problem)
+    if isinstance(rules, str):
+        raise DataError(f"{_named(problem)}: {rules}")
+    numbers, target, use_all, operators = rules
     expression = parse_expression(answer)
     if expression is None:
         return Verdict(answer, None, "unparsable")
@@ -245,15 +269,22 @@ def _leading_letter(text: str) -> str | None:
     return match[1] if match else None
 
 
-def _countdown_rules(problem: Problem) -> tuple[list[int], Fraction, bool, str]:
+def _countdown_rules(problem: Problem) -> tuple[list[int], Fraction, bool, str] | str:
+    """Numbers, target, whether all must be used, operators; or what is wrong with them."""
     meta = problem.meta
     numbers, target = meta.get("numbers"), meta.get("target")
     if not (isinstance(numbers, list | tuple) and numbers and all(type(number) is int for number in numbers)):
-        raise DataError(f"{_named(problem)}: meta 'numbers' is {numbers!r}: give the list of whole numbers to use")
+        return f"meta 'numbers' is {numbers!r}: give the list of whole numbers to use"
     goal = parse_number(str(target))
     if goal is None:
-        raise DataError(f"{_named(problem)}: meta 'target' is {target!r}: give the number to reach")
+        return f"meta 'target' is {target!r}: give the number to reach"
     return list(numbers), goal, bool(meta.get("use_all", True)), str(meta.get("operators", OPERATORS))
+
+
+def _unusable(problem: Problem) -> DataError:
+    return DataError(
+        f"{_named(problem)}: {gold_fault(problem)} (in a run: `cotlab runs mend RUN --answer …`, which samples nothing)"
+    )
 
 
 def _named(problem: Problem) -> str:

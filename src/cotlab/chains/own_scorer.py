@@ -18,6 +18,7 @@ from cotlab.chains.score import Outcome
 from cotlab.chains.scorers import AnswerScorer, Response, Scorer
 from cotlab.chains.think import DEFAULT_TAGS, ThinkTags
 from cotlab.errors import UserError
+from cotlab.identity import canonical_json
 
 __all__ = ["OwnScorer", "load_scorer"]
 
@@ -36,7 +37,10 @@ class ScoreValue(BaseModel):
 _RETURNED: TypeAdapter[bool | float | ScoreValue] = TypeAdapter(
     Annotated[bool, Strict()] | Annotated[float, Strict()] | ScoreValue
 )
-_EXPECTED = "True or False, a number from 0 to 1, or {'answer': str, 'key': str, 'outcome': 'correct' | 'wrong' | …}"
+_EXPECTED = (
+    "True or False, a number from 0 to 1, or {'answer': str, 'key': str, 'outcome': 'correct' | 'wrong' | …}, where "
+    "further values are JSON and finite"
+)
 
 
 class OwnScorer:
@@ -89,7 +93,9 @@ class OwnScorer:
     def _checked(self, problem: Problem, idx: int, response: Response, value: object) -> dict[str, Any]:
         try:
             checked = _RETURNED.validate_python(value)
-        except ValidationError as error:
+            if isinstance(checked, ScoreValue):
+                canonical_json(checked.model_dump())
+        except (ValidationError, ValueError) as error:  # JSON has neither NaN nor infinity
             raise UserError(self._refusal(problem, idx, value)) from error
         truncated = response.finish_reason == "length"
         if isinstance(checked, ScoreValue):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -18,6 +19,9 @@ def _quiet_torch() -> None:
 def main() -> None:
     """Run the command line; a user's fault is one line on stderr and exit code 2."""
     _quiet_torch()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # model text may hold what no encoding can, as lone surrogates
+            stream.reconfigure(errors="backslashreplace")
     from cotlab.cli import (  # noqa: F401 - they register commands
         attention,
         attribute,

@@ -10,7 +10,7 @@ import typer
 
 from cotlab.cli import options
 from cotlab.cli.app import app
-from cotlab.cli.output import out, print_json, print_table
+from cotlab.cli.output import err, out, print_json, print_table
 
 __all__ = ["runs_app"]
 
@@ -49,6 +49,7 @@ def list_(root: Root = Path("runs"), json: options.Json = False) -> None:
             ]
             for s in summaries
         ],
+        wide=8,
     )
 
 
@@ -96,20 +97,72 @@ def verify(run: options.RunFolder, json: options.Json = False) -> None:
 
 @runs_app.command()
 def merge(
-    sources: Annotated[list[Path], typer.Argument(help="Two or more run folders.")],
-    into: Annotated[Path, typer.Option("--into", help="Folder of the merged run; must not be there yet.")],
+    sources: Annotated[list[Path], typer.Argument(help="Run folders, the earlier first.")],
+    into: Annotated[Path, typer.Option("--into", help="Folder of the merged run; a run that is there is merged into.")],
+    keep_first: Annotated[
+        bool, typer.Option("--keep-first", help="Where two runs differ, keep what the earlier one holds.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Put runs of the same model together; equal rollouts become one."""
     from cotlab.errors import UserError
     from cotlab.runs import Run, merge_runs
 
-    if len(sources) < 2:
-        raise UserError(f"merge got {len(sources)} run. Name two or more")
-    merge_runs(sources, into)
+    there = into.exists()
+    if len(sources) < 2 and not there:
+        raise UserError(f"merge got {len(sources)} run, and {into} is not there yet. Name two or more")
+    done = merge_runs(sources, into, on_conflict="keep-first" if keep_first else "refuse")
     with Run.open(into) as store:
         summary = store.summary()
     if json:
-        print_json(summary.to_json())
-    else:
-        out().print(f"{into}: {summary.rollouts:,} rollouts of {len(sources)} runs", markup=False)
+        print_json({**summary.to_json(), "added": done.added, "conflicts": list(done.conflicts)})
+        return
+    told = f"{done.added:,} of them added" if there else f"of {len(sources)} runs"
+    out().print(f"{into}: {summary.rollouts:,} rollouts, {told}", markup=False)
+    for line in done.conflicts:
+        err().print(f"not taken over: {line}", markup=False)
+
+
+@runs_app.command()
+def mend(
+    run: options.RunFolder,
+    answer: Annotated[str | None, typer.Option(help="The right gold answer.")] = None,
+    problem: Annotated[
+        str | None, typer.Option(help="Name of the problem, or start of its id; needed where there are several.")
+    ] = None,
+    gold: Annotated[
+        Path | None, typer.Option("--gold", help="In place of --answer: a problem file with the right answers.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Mend wrong gold answers: rollouts stay, they are judged again; former verdicts are kept as `former:…`."""
+    from cotlab.cli.progress import Bar
+    from cotlab.errors import UserError
+    from cotlab.problems import load_problems
+    from cotlab.runs import Run
+    from cotlab.sampling import mend_gold, with_answer
+
+    if (answer is None) == (gold is None) or (gold is not None and problem is not None):
+        raise UserError("mend needs either --answer (with --problem where there are several) or --gold FILE")
+    with Run.open(run, writable=True) as store, Bar() as bar:
+        golds = load_problems(str(gold)) if gold is not None else [with_answer(store, answer or "", problem)]
+        done = mend_gold(store, golds, progress=bar)
+    if json:
+        print_json(
+            {
+                "run": str(run),
+                "mended": [
+                    {"problem": new.id, "name": new.name, "from": o.answer, "to": new.answer}
+                    for o, new in done.problems
+                ],
+                "scored_now": done.scored,
+                "left": list(done.left),
+            }
+        )
+        return
+    for old, new in done.problems:
+        out().print(f"{new.name or new.id[:8]}: gold answer {old.answer!r} became {new.answer!r}", markup=False)
+    told = ", ".join(f"{count:,} rollouts judged again by {name}" for name, count in done.scored.items())
+    out().print(f"{len(done.problems)} gold answers mended; {told or 'no rollouts to judge again'}", markup=False)
+    for name in done.left:
+        out().print(f"set aside, and not found here to judge again: {name}. Use `cotlab score {run} …`", markup=False)

@@ -18,6 +18,7 @@ from cotlab.engines.choice import engine_choice
 from cotlab.engines.hf_options import TransformersOptions
 from cotlab.errors import UserError
 from cotlab.models.card import ModelCard
+from cotlab.models.folder import weight_files
 
 if TYPE_CHECKING:
     from cotlab.models.resolving import ResolvedModel
@@ -26,6 +27,7 @@ __all__ = ["ENGINES", "MarkovOptions", "OpenedEngine", "TemplateMaker", "open_en
 
 ENGINES = ("auto", "vllm", "transformers", "markov")
 MARKOV = "markov:"
+THREADS = "OMP_NUM_THREADS"
 SMALL = 100_000_000
 """Bytes of weights below which a model runs on one CPU thread."""
 Options = TypeVar("Options")
@@ -124,18 +126,35 @@ def _open_model(model: str, engine: str, options: Mapping[str, Any], template: T
     return OpenedEngine(opener(found, tokenizer, written, options), found.card, written)
 
 
+class _Fitted:
+    """What `_fit_threads` has set in this process, so that a larger model gets back what was there."""
+
+    variable: str | None = None
+    """Value of the environment variable; None: not ours."""
+    threads = 0
+    """Threads that torch had before."""
+
+
 def _fit_threads(folder: Path) -> None:
-    """One thread for a small model on a CPU, where the user has not said how many.
+    """One thread for a small model on a CPU, where the user has not said how many; else as many as there were.
 
     Threads that wait for each other cost more than they bring there, and up to 25 times as much once another process
     needs a core.
     """
     import torch
 
-    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    if "OMP_NUM_THREADS" not in os.environ and size < SMALL and not torch.cuda.is_available():
-        os.environ["OMP_NUM_THREADS"] = "1"
+    given = os.environ.get(THREADS)
+    if (given is not None and given != _Fitted.variable) or torch.cuda.is_available():
+        return
+    if sum(file.stat().st_size for file in weight_files(folder)) < SMALL:
+        if _Fitted.variable is None:
+            _Fitted.variable, _Fitted.threads = "1", torch.get_num_threads()
+        os.environ[THREADS] = "1"  # for processes that engines start
         torch.set_num_threads(1)
+    elif _Fitted.variable is not None:
+        os.environ.pop(THREADS, None)
+        torch.set_num_threads(_Fitted.threads)
+        _Fitted.variable = None
 
 
 def _open_vllm(found: ResolvedModel, tokenizer: Tokenizer, template: Template, options: Mapping[str, Any]) -> Engine:

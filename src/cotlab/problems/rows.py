@@ -16,14 +16,17 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
-from cotlab.chains.answers import CHECKERS
+from cotlab.chains.answers import CHECKERS, gold_fault
 from cotlab.chains.extract import boxed
 from cotlab.chains.problem import Problem
 
-__all__ = ["MAX_QUESTION", "read_row"]
+__all__ = ["MAX_QUESTION", "gold_answer", "read_row"]
 
 MAX_QUESTION = 200_000
 """Longest question, in characters."""
+
+
+_GOLD_FIELDS = ("answer", "gt_answer", "gold", "solution")
 
 
 def _as_text(value: object) -> object:
@@ -53,7 +56,7 @@ class Row(BaseModel):
     question: str = Field(
         validation_alias=AliasChoices("question", "problem", "prompt"), min_length=1, max_length=MAX_QUESTION
     )
-    answer: Text | None = Field(None, validation_alias=AliasChoices("answer", "gt_answer", "gold"))
+    answer: Text | None = Field(None, validation_alias=AliasChoices(*_GOLD_FIELDS[:-1]))
     solution: Text | None = None
     choices: Annotated[list[str], BeforeValidator(_as_choices)] = Field(
         [], validation_alias=AliasChoices("choices", "options"), max_length=10
@@ -84,8 +87,8 @@ def read_row(row: object, default_name: str) -> Problem:
     except ValidationError as error:
         raise ValueError(_explain(error)) from error
     gold = _gold(fields)
-    if fields.choices and gold is not None and isinstance(row.get("answer"), int):
-        raise ValueError(f"answer is {gold}: give the letter or the text of the right choice")
+    if fields.choices:
+        _refuse_index(row)
     meta = dict(fields.meta)
     if fields.numbers is not None:
         meta |= {"numbers": list[JsonValue](fields.numbers), "target": _number(fields.target)}
@@ -120,6 +123,13 @@ def _gold(fields: Row) -> str | None:
     return found
 
 
+def _refuse_index(row: dict[str, Any]) -> None:
+    """A whole number beside choices may count from 0 or from 1, or be the text of a choice."""
+    for name in _GOLD_FIELDS:
+        if isinstance(row.get(name), int):
+            raise ValueError(f"{name} is {row[name]}: give the letter or the text of the right choice")
+
+
 def _check(problem: Problem) -> None:
     if problem.checker not in CHECKERS:
         raise ValueError(f"checker is {problem.checker!r}: choose one of {', '.join(CHECKERS)}")
@@ -127,6 +137,8 @@ def _check(problem: Problem) -> None:
         problem.id.encode()
     except (UnicodeEncodeError, ValueError) as error:
         raise ValueError(f"question {_short(problem.question)} is not valid Unicode: mend it ({error})") from error
+    if fault := gold_fault(problem):
+        raise ValueError(fault)
 
 
 def _number(target: str | None) -> int | str | None:

@@ -29,6 +29,7 @@ _ASSISTANT = re.compile(
     r"<｜Assistant｜>|(?:<\|im_end\|>\s*)?<\|im_start\|>assistant\s|^(?:Assistant|Response)\s*:[ \t]*",
     re.I | re.M,
 )
+_TEMPLATE = re.compile(r"\A\s*(?:<｜begin▁of▁sentence｜>|<｜User｜>|<\|im_start\|>)")
 _END = re.compile(r"(?:<｜end▁of▁sentence｜>|<\|im_end\|>)\s*\Z")
 
 
@@ -76,21 +77,38 @@ def parse_transcript(
     """Read pasted text: the question, then the response.
 
     The response begins at the opening think tag or at `Assistant:` (or a chat template's mark for it), whichever
-    comes first; what stands before is the question. With neither, all of it is the response.
+    comes first; what stands before is the question. With neither, all of it is the response. Where the question is
+    given, what stands before must say the same or be marked by a chat template: else it might be the first half of the
+    response.
 
     Raises:
-        ValueError: There is no question or no response.
+        ValueError: There is no question or no response, or text before the response is not the question that is given.
     """
     assistant = _ASSISTANT.search(text)
     opened = text.find(tags.open)
     if assistant is not None and (opened < 0 or assistant.start() < opened):
-        asked, response = text[: assistant.start()], text[assistant.end() :]
+        before, response, mark = text[: assistant.start()], text[assistant.end() :], assistant[0].strip()
     else:
-        asked, response = (text[:opened], text[opened:]) if opened >= 0 else ("", text)
-    asked = question if question is not None else _END.sub("", _USER.sub("", asked, count=1)).strip()
+        before, response = (text[:opened], text[opened:]) if opened >= 0 else ("", text)
+        mark = tags.open
+    asked = _END.sub("", _USER.sub("", before, count=1)).strip()
+    if question is not None and asked and not _TEMPLATE.match(before) and _same(asked) != _same(question):
+        raise ValueError(
+            f"has {_excerpt(asked)!r} before {mark!r}, which is not the question that is given: give that question, or "
+            f"leave it out; if it belongs to the response, put {tags.open} before it"
+        )
+    asked = question if question is not None else asked
     if not asked:
         raise ValueError(f"has no question before {tags.open} or 'Assistant:': put it there, or give the question")
     return _transcript({"question": asked, "answer": answer}, response, name)
+
+
+def _same(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def _excerpt(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _from_json(text: str, given: Mapping[str, str | None], name: str) -> Transcript:

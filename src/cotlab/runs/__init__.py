@@ -9,8 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cotlab.runs.copying import copy_records
     from cotlab.runs.export import export_run
     from cotlab.runs.imports import Imported, import_run
+    from cotlab.runs.mending import mend_problem
     from cotlab.runs.merge import MergeReport, merge_runs
     from cotlab.runs.prefixes import EdgeKind, NewPrefix
     from cotlab.runs.roots import find_run, run_names
@@ -35,10 +37,12 @@ __all__ = [
     "RunIdentity",
     "RunSummary",
     "Study",
+    "copy_records",
     "export_run",
     "find_run",
     "import_run",
     "list_runs",
+    "mend_problem",
     "merge_runs",
     "run_names",
     "summarize_folder",
@@ -46,8 +50,10 @@ __all__ = [
 ]
 
 _MODULES = {
+    "copying": ("copy_records",),
     "export": ("export_run",),
     "imports": ("Imported", "import_run"),
+    "mending": ("mend_problem",),
     "merge": ("MergeReport", "merge_runs"),
     "prefixes": ("EdgeKind", "NewPrefix"),
     "rows": ("Attempt", "EdgeRow", "Note", "OutcomeRow", "PrefixRow", "RolloutRow", "Study"),

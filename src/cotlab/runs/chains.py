@@ -12,7 +12,7 @@ from cotlab.runs.codecs import pack_text, unpack_ids, unpack_text
 from cotlab.runs.database import Database
 from cotlab.runs.prefixes import segments
 
-__all__ = ["Chains"]
+__all__ = ["Chains", "united_roles"]
 
 _SEVERAL = "+"
 """Between roles, where a chain has several."""
@@ -112,7 +112,7 @@ class Chains:
     def _add_roles(self, chain: Chain) -> None:
         """Union of the roles, in the order in which they came."""
         ((roles,),) = self._db.query("SELECT role FROM chain WHERE id = ?", (chain.id,))
-        union = _SEVERAL.join(dict.fromkeys([*roles.split(_SEVERAL), *chain.roles]))
+        union = united_roles(roles, _SEVERAL.join(chain.roles))
         if union != roles:
             self._db.execute("UPDATE chain SET role = ? WHERE id = ?", (union, chain.id))
 
@@ -122,6 +122,11 @@ class Chains:
                 f"chain {chain.id} is in the run with other steps: cutter {chain.cutter_id} has changed, "
                 "so give it a new version"
             )
+
+
+def united_roles(first: str, second: str) -> str:
+    """Roles of either, as the column holds them, in the order in which they came."""
+    return _SEVERAL.join(dict.fromkeys([*first.split(_SEVERAL), *second.split(_SEVERAL)]))
 
 
 def _span_bytes(ids: bytes | None, text: str | bytes) -> bytes:

@@ -7,9 +7,11 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+from cotlab.errors import RunError
 from cotlab.identity import canonical_json
 
 __all__ = [
+    "UNREADABLE",
     "pack_json",
     "pack_logprobs",
     "pack_text",
@@ -17,7 +19,11 @@ __all__ = [
     "unpack_json",
     "unpack_logprobs",
     "unpack_text",
+    "unreadable",
 ]
+
+UNREADABLE = (AttributeError, RecursionError, TypeError, ValueError)
+"""What reading a value raises that is of another kind than its column holds."""
 
 
 def pack_text(text: str) -> str | bytes:
@@ -30,8 +36,15 @@ def pack_text(text: str) -> str | bytes:
 
 
 def unpack_text(value: str | bytes) -> str:
-    """Inverse of `pack_text`."""
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
+    """Inverse of `pack_text`.
+
+    Raises:
+        RunError: The value is damaged.
+    """
+    try:
+        return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
+    except UNREADABLE as error:
+        raise unreadable("text", error) from error
 
 
 def pack_json(value: Any) -> str:
@@ -47,14 +60,28 @@ def pack_json(value: Any) -> str:
 
 
 def unpack_json(text: str) -> Any:
-    """Inverse of `pack_json`."""
-    return json.loads(text)
+    """Inverse of `pack_json`.
+
+    Raises:
+        RunError: The value is damaged.
+    """
+    try:
+        return json.loads(text)
+    except UNREADABLE as error:
+        raise unreadable("JSON", error) from error
 
 
 def unpack_ids(blob: bytes) -> tuple[int, ...]:
-    """Token ids out of little-endian int32 (the inverse of `cotlab.identity.token_bytes`)."""
+    """Token ids out of little-endian int32 (the inverse of `cotlab.identity.token_bytes`).
+
+    Raises:
+        RunError: The value is damaged.
+    """
     ids = array("i")
-    ids.frombytes(blob)
+    try:
+        ids.frombytes(blob)
+    except UNREADABLE as error:
+        raise unreadable("token ids", error) from error
     return tuple(ids)
 
 
@@ -64,7 +91,22 @@ def pack_logprobs(logprobs: Sequence[float]) -> bytes:
 
 
 def unpack_logprobs(blob: bytes) -> tuple[float, ...]:
-    """Inverse of `pack_logprobs`, up to the rounding to float32."""
+    """Inverse of `pack_logprobs`, up to the rounding to float32.
+
+    Raises:
+        RunError: The value is damaged.
+    """
     values = array("f")
-    values.frombytes(blob)
+    try:
+        values.frombytes(blob)
+    except UNREADABLE as error:
+        raise unreadable("log probabilities", error) from error
     return tuple(values)
+
+
+def unreadable(what: str, error: Exception) -> RunError:
+    """The error for a stored value that cannot be read as what it should be."""
+    return RunError(
+        f"a value cannot be read as {what} ({error}): the run is damaged, `cotlab runs verify` says where; restore it "
+        "from a copy"
+    )

@@ -7,15 +7,17 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cotlab.errors import RunError
-from cotlab.runs.faults import explained
+from cotlab.runs.faults import damaged, explained
 from cotlab.runs.migrations import FORMAT, steps_from
 from cotlab.runs.opening import DATABASE_FILE, connect, fold_back, open_writer, readable_uri
 from cotlab.runs.schema import APPLICATION_ID, PAGE_SIZE, ddl
 
 __all__ = ["Database"]
+
+K = TypeVar("K", int, tuple[int | str, ...])
 
 
 class Database:
@@ -34,7 +36,8 @@ class Database:
         self._closed = False
         self._cleanup = contextlib.ExitStack()
         with self._cleanup, explained(folder):
-            self.connection = open_writer(folder) if writable else connect(readable_uri(folder, self._cleanup))
+            with explained(folder, reading=True):
+                self.connection = open_writer(folder) if writable else connect(readable_uri(folder, self._cleanup))
             self._cleanup.callback(self.connection.close)
             self._bring_up_to_date()
             self._cleanup = self._cleanup.pop_all()
@@ -59,7 +62,7 @@ class Database:
             new.execute("COMMIT")
 
     def _bring_up_to_date(self) -> None:
-        (number,) = self.connection.execute("PRAGMA user_version").fetchone()
+        ((number,),) = self.query("PRAGMA user_version")
         if number > FORMAT:
             raise RunError(f"{self.folder} has format {number}, this cotlab reads up to {FORMAT}: update cotlab")
         if number < FORMAT and not self.writable:
@@ -75,8 +78,18 @@ class Database:
 
     def query(self, sql: str, parameters: Iterable[Any] = ()) -> list[Any]:
         """All rows of an answer. Long ones are asked for in pages, so that memory is bounded and no read lasts."""
-        with self._lock, explained(self.folder):
+        with self._lock, explained(self.folder, reading=True):
             return self.connection.execute(sql, tuple(parameters)).fetchall()
+
+    def forward(self, last: K, now: K) -> K:
+        """The key at which the next page begins.
+
+        Raises:
+            RunError: It is not beyond the last one, as in a damaged index: reading on would never end.
+        """
+        if not (type(now) is type(last) and now > last):
+            raise RunError(damaged(self.folder, "rows are out of order"))
+        return now
 
     def execute(self, sql: str, parameters: Iterable[Any] = ()) -> sqlite3.Cursor:
         """Run one statement; to be used inside `transaction`, which explains its errors."""

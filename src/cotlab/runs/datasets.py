@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cotlab.errors import RunError
-from cotlab.runs.codecs import unpack_json, unpack_text
+from cotlab.runs.codecs import UNREADABLE, unpack_json, unpack_text, unreadable
 from cotlab.runs.database import Database
 
 if TYPE_CHECKING:
@@ -43,8 +43,11 @@ class Field:
             return None
         if self.part is not None:
             value = unpack_json(value).get(self.part)
-            return value if value is None or isinstance(value, str) else str(value)
-        return _DECODERS[self.type](value)
+            return None if value is None else _clean(value if isinstance(value, str) else str(value))
+        try:
+            return _DECODERS[self.type](value)
+        except UNREADABLE as error:
+            raise unreadable(self.type, error) from error
 
 
 def _clean(value: str | bytes) -> str:
@@ -242,7 +245,7 @@ def pages(db: Database, data: Dataset, columns: tuple[Field, ...]) -> Iterator[l
     n_keys = len(data.order)
     last: tuple[Any, ...] = (0,) if n_keys == 1 else (0, "", 0)  # below every key
     while page := db.query(sql, last):
-        last = tuple(page[-1][:n_keys])
+        last = db.forward(last, tuple(page[-1][:n_keys]))
         yield [tuple(column.decode(value) for column, value in zip(columns, row[n_keys:], strict=True)) for row in page]
 
 

@@ -38,17 +38,28 @@ _FIXES = {
 
 def damaged(folder: Path, error: sqlite3.Error | str) -> str:
     """The line for a run file that cannot be read."""
+    said = " ".join(str(error).split())
     return (
-        f"run.sqlite of {folder} is damaged ({error}): `cotlab runs verify {folder}` says what is lost; "
+        f"run.sqlite of {folder} is damaged ({said}): `cotlab runs verify {folder}` says what is lost; "
         "restore it from a copy, or rescue what can be read with `sqlite3 run.sqlite .recover | sqlite3 rescued.sqlite`"
     )
 
 
 @contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Raise errors that a user can mend as `RunError` with one line; other errors pass."""
+def explained(folder: Path, *, reading: bool = False) -> Iterator[None]:
+    """Raise errors that a user can mend as `RunError` with one line; other errors pass.
+
+    Args:
+        folder: The run.
+        reading: Inside are our own questions alone. What SQLite then cannot answer is damage too: a schema whose text
+            has changed, a value that is no JSON, a number that is none.
+    """
     try:
         yield
+    except UnicodeDecodeError as error:  # the text of SQLite's own message, which quotes a damaged schema
+        if reading:
+            raise RunError(damaged(folder, f"{error.reason} at byte {error.start}")) from error
+        raise
     except sqlite3.Error as error:
         # Absent where Python itself raised, as for text that is not UTF-8.
         code = getattr(error, "sqlite_errorcode", None)
@@ -57,6 +68,8 @@ def explained(folder: Path) -> Iterator[None]:
             raise RunError(damaged(folder, error)) from error
         if primary in _LINES:
             raise RunError(_LINES[primary].format(folder=folder, error=error, safe=_SAFE)) from error
+        if reading and not isinstance(error, sqlite3.ProgrammingError):
+            raise RunError(damaged(folder, error)) from error
         raise
 
 

@@ -94,7 +94,7 @@ def _fill(work: Path, folders: Sequence[Path], on_conflict: OnConflict) -> list[
 
 def _same_identity(folders: Sequence[Path]) -> RunIdentity:
     for folder in folders:
-        with Run.open(folder) as run, explained(folder):
+        with Run.open(folder) as run, explained(folder, reading=True):
             (line,) = run._db.connection.execute("PRAGMA quick_check(1)").fetchone()
         if line != "ok":
             raise RunError(damaged(folder, line))
@@ -109,7 +109,7 @@ def _same_identity(folders: Sequence[Path]) -> RunIdentity:
 def _merge(db: Database, source: Path, on_conflict: OnConflict, *, name: str) -> list[str]:
     """Add everything of one run to an open one, in one transaction; returns the conflicts."""
     with contextlib.ExitStack() as stack:
-        with explained(source):
+        with explained(source, reading=True):
             db.connection.execute("ATTACH ? AS src", (readable_uri(source, stack),))
         stack.callback(db.connection.execute, "DETACH src")
         with db.transaction():
@@ -118,7 +118,7 @@ def _merge(db: Database, source: Path, on_conflict: OnConflict, *, name: str) ->
                 shown = "; ".join(conflicts[:_SHOWN])
                 raise RunError(
                     f"{name} differs from what is merged before it in {len(conflicts)} places ({shown}): "
-                    "merge with on_conflict='keep-first' to keep what the earlier run holds"
+                    "merge with --keep-first (on_conflict='keep-first') to keep what the earlier run holds"
                 )
             merge_sql.copy(db)
             _copy_artifacts(db, source)

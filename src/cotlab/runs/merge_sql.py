@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cotlab.errors import RunError
+from cotlab.runs.chains import united_roles
 from cotlab.runs.database import Database
 
 __all__ = ["conflicts", "copy"]
@@ -51,7 +52,10 @@ def conflicts(db: Database) -> list[str]:
         "JOIN main.problem mp ON mp.key = m.problem WHERE sp.id != mp.id LIMIT 1"
     )
     if two:
-        raise RunError(f"prefix {two[0][0]} belongs to two problems: runs that ask them with one prompt cannot be one")
+        raise RunError(
+            f"prefix {two[0][0]} belongs to two problems: runs that ask them with one prompt cannot be one; where "
+            "only the gold answers differ, `cotlab runs mend RUN` gives both runs the same"
+        )
     lines = [f"rollout {row[0]} has another body" for row in db.query(_BODY_DIFFERS)]
     lines += [f"chain {row[0]} has other steps" for row in db.query(_STEPS_DIFFER)]
     for kind, joins in _SUBJECT.items():
@@ -77,6 +81,7 @@ def copy(db: Database) -> None:
     _copy_prefixes(db)
     _copy_rollouts(db)
     _copy_chains(db)
+    _unite_roles(db)
     for kind, joins in _SUBJECT.items():
         db.execute(
             f"INSERT INTO main.score(scorer, subject_kind, subject, value) SELECT {_key('scorer')}, '{kind}', m.key, "
@@ -149,6 +154,14 @@ def _copy_chains(db: Database) -> None:
         "ORDER BY m.key, t.idx",
         (last,),
     )
+
+
+def _unite_roles(db: Database) -> None:
+    """One response may have been chosen for something else in each run."""
+    for key, here, there in db.query(
+        "SELECT m.key, m.role, s.role FROM src.chain s JOIN main.chain m ON m.id = s.id WHERE m.role != s.role"
+    ):
+        db.execute("UPDATE main.chain SET role = ? WHERE key = ?", (united_roles(here, there), key))
 
 
 def _copy_logs(db: Database) -> None:

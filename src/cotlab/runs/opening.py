@@ -71,7 +71,8 @@ def readable_uri(folder: Path, cleanup: contextlib.ExitStack) -> str:
     try:
         _try(uri, folder)
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorname not in _NEEDS_WRITING:
+        # Absent where Python itself raised, as for text that is not UTF-8.
+        if getattr(error, "sqlite_errorname", None) not in _NEEDS_WRITING:
             raise
         wal = path.with_name(WAL_FILE)
         if wal.exists() and wal.stat().st_size:

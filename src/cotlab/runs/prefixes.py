@@ -144,7 +144,7 @@ class Prefixes:
         )
         last = 0
         while page := self._db.query(sql, (last, problem_id, _PAGE)):
-            last = page[-1][0]
+            last = self._db.forward(last, page[-1][0])
             for row in page:
                 yield PrefixRow(*row[1:])
 
@@ -157,7 +157,7 @@ class Prefixes:
         )
         last = 0
         while page := self._db.query(sql, (last, _PAGE)):
-            last = page[-1][0]
+            last = self._db.forward(last, page[-1][0])
             for row in page:
                 yield EdgeRow(row[1], row[2], row[3], unpack_json(row[4]))
 
@@ -175,7 +175,7 @@ def segments(db: Database, prefix_id: str) -> list[Segment]:
     """
     rows = db.query(
         "WITH RECURSIVE up(key, parent) AS (SELECT key, parent FROM prefix WHERE id = ? "
-        "UNION ALL SELECT prefix.key, prefix.parent FROM prefix JOIN up ON prefix.key = up.parent) "
+        "UNION SELECT prefix.key, prefix.parent FROM prefix JOIN up ON prefix.key = up.parent) "
         "SELECT key, n_prompt, n_tokens, ids, prompt, kept FROM prefix WHERE key IN (SELECT key FROM up) "
         "ORDER BY n_tokens",
         (prefix_id,),
@@ -192,11 +192,7 @@ def _add(db: Database, new: NewPrefix) -> None:
     if found:
         key, owner = found[0]
         if owner != problem:
-            (other,) = db.query("SELECT id FROM problem WHERE key = ?", (owner,))[0]
-            raise RunError(
-                f"prefix {prefix.id} belongs to problem {other}, not {new.problem_id}: "
-                "two problems with the same prompt need two runs"
-            )
+            raise RunError(_two_problems(db, prefix.id, owner, problem))
     else:
         key = _insert(db, new, problem)
     if new.parent is not None:
@@ -205,6 +201,18 @@ def _add(db: Database, new: NewPrefix) -> None:
             "ON CONFLICT(child, parent, kind, spec) DO NOTHING",
             (db.key("prefix", new.parent.id), key, new.kind, pack_json(new.spec)),
         )
+
+
+def _two_problems(db: Database, prefix_id: str, owner: int, asked: int) -> str:
+    (here, gold), (other, wanted) = (
+        db.query("SELECT id, answer FROM problem WHERE key = ?", (key,))[0] for key in (owner, asked)
+    )
+    named = [None if answer is None else unpack_text(answer)[:60] for answer in (gold, wanted)]
+    return (
+        f"prefix {prefix_id} belongs to problem {here} (gold answer {named[0]!r}), not {other} (gold answer "
+        f"{named[1]!r}): if the gold answer was wrong, `cotlab runs mend {db.folder} --answer …` (or --gold FILE) puts "
+        "the right one in its place and samples nothing; else two problems with the same prompt need two runs"
+    )
 
 
 def _insert(db: Database, new: NewPrefix, problem: int) -> int:

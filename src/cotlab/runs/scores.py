@@ -13,7 +13,10 @@ from cotlab.runs.database import Database
 from cotlab.runs.rollouts import rollouts_by_key
 from cotlab.runs.rows import OutcomeRow
 
-__all__ = ["Scores"]
+__all__ = ["FORMER", "Scores"]
+
+FORMER = "former:"
+"""What the ids of scorers begin with whose verdicts were by a gold answer that has been mended since."""
 
 _PAGE = 5000
 _SUBJECTS: dict[SubjectKind, tuple[str, str]] = {
@@ -61,13 +64,14 @@ class Scores:
                 continue
             scorer, last = self._db.key("scorer", name), 0
             while page := self._db.query(sql, (scorer, subject_kind, last, _PAGE)):
-                last = page[-1][0]
+                last = self._db.forward(last, page[-1][0])
                 for _, subject_id, value in page:
                     yield Score(subject_kind, subject_id, name, unpack_json(value))
 
     def scorers(self) -> list[str]:
-        """Ids of the scorers that gave verdicts."""
-        return [row[0] for row in self._db.query("SELECT id FROM scorer ORDER BY key")]
+        """Ids of the scorers that gave verdicts, the latest last; those by former gold answers come first."""
+        known = [row[0] for row in self._db.query("SELECT id FROM scorer ORDER BY key")]
+        return sorted(known, key=lambda name: not name.startswith(FORMER))
 
     def unscored(self, scorer_id: str) -> Iterator[Rollout]:
         """Stream the rollouts on which a scorer had given no verdict when iteration began."""
@@ -104,7 +108,7 @@ class Scores:
         fixed = [scorer_id, *wanted.values(), *([] if prefix_id is None else [prefix_id])]
         last = 0
         while page := self._db.query(sql, (*fixed, last, _PAGE)):
-            last = page[-1][0]
+            last = self._db.forward(last, page[-1][0])
             for row in page:
                 yield OutcomeRow(*row[1:])._replace(value=unpack_json(row[6]))
 

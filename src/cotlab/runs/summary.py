@@ -53,6 +53,9 @@ class RunSummary:
         return {**asdict(self), "engines": list(self.engines), "accuracy": self.accuracy}
 
 
+_ENGINES = "SELECT DISTINCT CAST(json_extract(spec, '$.engine') AS TEXT) AS engine FROM engine_card ORDER BY engine"
+
+
 def summarize(run: Run) -> RunSummary:
     """Count."""
     db = run._db
@@ -62,7 +65,7 @@ def summarize(run: Run) -> RunSummary:
     }
     outcomes: dict[str, dict[str, int]] = {}
     for scorer, outcome, n in db.query(
-        "SELECT scorer.id, json_extract(score.value, '$.outcome'), count(*) FROM score "
+        "SELECT CAST(scorer.id AS TEXT), CAST(json_extract(score.value, '$.outcome') AS TEXT), count(*) FROM score "
         "JOIN scorer ON scorer.key = score.scorer WHERE score.subject_kind = 'rollout' GROUP BY 1, 2 ORDER BY 1, 2"
     ):
         if outcome is not None:
@@ -80,7 +83,7 @@ def summarize(run: Run) -> RunSummary:
         tokens=db.query("SELECT coalesce(sum(n_tokens), 0) FROM rollout")[0][0],
         failed_attempts=counts["attempt"],
         studies=counts["study"],
-        engines=tuple(sorted({card.engine for card in run.engine_cards().values()})),
+        engines=tuple(row[0] for row in db.query(_ENGINES)),
         outcomes=outcomes,
         size_bytes=_size(run.path),
     )

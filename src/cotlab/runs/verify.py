@@ -19,6 +19,8 @@ __all__ = ["verify_run"]
 _PAGE = 5000
 _CACHED = 256
 _SHOWN = 20
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading a value raises that is of another kind than its column holds."""
 
 
 def verify_run(path: Path | str) -> list[str]:
@@ -42,7 +44,7 @@ def _limited(run: Run, check: Callable[[Run], Iterator[str]]) -> Iterator[str]:
             count += 1
             if count <= _SHOWN:
                 yield line
-    except (RunError, ValueError) as error:
+    except (RunError, *_UNREADABLE) as error:
         # A damaged page or value ends this check only: the others look at other ones.
         yield str(error) if isinstance(error, RunError) else f"a value cannot be read: {error}"
     if count > _SHOWN:
@@ -52,7 +54,7 @@ def _limited(run: Run, check: Callable[[Run], Iterator[str]]) -> Iterator[str]:
 def _pages(run: Run) -> Iterator[str]:
     for (line,) in run._db.query("PRAGMA integrity_check"):
         if line != "ok":
-            yield f"run.sqlite: {line}"
+            yield from (f"run.sqlite: {part}" for part in line.splitlines())
 
 
 def _references(run: Run) -> Iterator[str]:
@@ -103,7 +105,9 @@ def _prefixes(run: Run) -> Iterator[str]:
 
 def _tokens(db: Database, key: int | None) -> bytes:
     parts: list[bytes] = []
-    while key is not None:
+    seen: set[int] = set()
+    while key is not None and key not in seen:
+        seen.add(key)
         found = db.query("SELECT parent, ids FROM prefix WHERE key = ?", (key,))
         if not found:
             break  # reported by the check of references
@@ -177,7 +181,7 @@ def _rows(db: Database, sql: str, key: str = "key") -> Iterator[Any]:
     """Stream rows whose first column is their key, in its order."""
     last = 0
     while page := db.query(f"{sql} ORDER BY {key} LIMIT {_PAGE}", (last,)):
-        last = page[-1][0]
+        last = db.forward(last, page[-1][0])
         yield from page
 
 

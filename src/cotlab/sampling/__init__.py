@@ -23,6 +23,7 @@ from cotlab.sampling.import_job import ImportConfig
 from cotlab.sampling.job_kinds import request_of
 from cotlab.sampling.jobs import Job, JobProgress, list_jobs, start_job
 from cotlab.sampling.labels import ORACLE_ID
+from cotlab.sampling.mending import MendedGold, mend_gold, with_answer
 from cotlab.sampling.positions import Positions
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.resampling import Resampled, Resampling
@@ -50,6 +51,7 @@ __all__ = [
     "InsideConfig",
     "Job",
     "JobProgress",
+    "MendedGold",
     "Positions",
     "Progress",
     "Resampled",
@@ -74,6 +76,7 @@ __all__ = [
     "find_chains",
     "greedy_settings",
     "list_jobs",
+    "mend_gold",
     "reading_file",
     "request_of",
     "resample",
@@ -82,4 +85,5 @@ __all__ = [
     "run_study",
     "score_run",
     "start_job",
+    "with_answer",
 ]

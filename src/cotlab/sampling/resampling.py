@@ -152,10 +152,11 @@ class Resampling:
         return Prefix(ids, len(ids))
 
     def _prompts(self, problems: Sequence[Problem]) -> dict[str, Prefix]:
-        self.run.add_problems(problems)
         prompts = {problem.id: self.prompt(problem) for problem in problems}
-        for problem_id, prompt in prompts.items():
-            self.run.add_prefix(prompt, problem_id, text=self.engine.tokenizer.decode(prompt.token_ids))
+        with self.run.transaction():  # a problem that is refused leaves nothing
+            self.run.add_problems(problems)
+            for problem_id, prompt in prompts.items():
+                self.run.add_prefix(prompt, problem_id, text=self.engine.tokenizer.decode(prompt.token_ids))
         return prompts
 
     def _screen(self, prompts: dict[str, Prefix], problems: dict[str, Problem]) -> dict[str, Problem]:

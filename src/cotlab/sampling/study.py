@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ from cotlab.identity import content_id
 from cotlab.interventions.base import Baseline
 from cotlab.models import EngineCard, ModelCard
 from cotlab.problems import load_problems, load_transcript, problem_from_text
-from cotlab.runs import Run, RunIdentity
+from cotlab.runs import Run, RunIdentity, copy_records
 from cotlab.sampling.config import StudyConfig
 from cotlab.sampling.positions import Positions
 from cotlab.sampling.progress import Progress, Silent
@@ -162,8 +161,7 @@ def _run(config: StudyConfig, identity: RunIdentity, dry: bool) -> Iterator[Run]
     with tempfile.TemporaryDirectory(prefix="cotlab-dry-") as scratch:
         copy = Path(scratch) / "run"
         if folder.exists():
-            Run.open(folder).close()
-            shutil.copytree(folder, copy)
+            copy_records(folder, copy)
         with Run.open_or_create(copy, identity) as run:
             yield run
 

@@ -28,6 +28,7 @@ from cotlab.errors import UserError
 from cotlab.interventions.base import Baseline
 from cotlab.runs import Run
 from cotlab.runs.rows import SaidRow
+from cotlab.runs.scores import FORMER
 from cotlab.trees.blocks import complete_block, why_unfinished
 from cotlab.trees.conditions import ConditionIds, positions_of, sampled_under
 from cotlab.trees.draws import Draws
@@ -163,7 +164,8 @@ def resolve_scorer(run: Run, name: str) -> str:
         return sources[-1]
     versions = [scorer for scorer in known if _version(scorer, name) is not None]
     if name not in known and not versions and name.partition("/")[0] == "answers":
-        own = [scorer for scorer in known if next(run.outcome_rows(scorer), None) is not None]
+        current = [scorer for scorer in known if not scorer.startswith(FORMER)]
+        own = [scorer for scorer in current if next(run.outcome_rows(scorer), None) is not None]
         if len(own) == 1:  # an imported run has the verdicts of its makers
             return own[0]
     if name not in known and not versions:

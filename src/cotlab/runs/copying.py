@@ -1,0 +1,33 @@
+"""A copy of what a run says, without the files that it points to."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+from pathlib import Path
+
+from cotlab.runs.faults import disk_explained, explained
+from cotlab.runs.opening import DATABASE_FILE
+from cotlab.runs.run import Run
+from cotlab.runs.run_identity import IDENTITY_FILE
+
+__all__ = ["copy_records"]
+
+
+def copy_records(folder: Path, target: Path) -> None:
+    """Copy `run.json` and `run.sqlite` of a run, also while it is being written; activations and vectors stay behind.
+
+    Args:
+        folder: The run.
+        target: Folder that does not exist yet.
+
+    Raises:
+        RunError: The run cannot be read, or the copy cannot be written.
+    """
+    with Run.open(folder) as run:
+        with disk_explained(target):
+            target.mkdir(parents=True)
+            shutil.copyfile(folder / IDENTITY_FILE, target / IDENTITY_FILE)
+        with explained(target), contextlib.closing(sqlite3.connect(target / DATABASE_FILE)) as copy:
+            run._db.connection.backup(copy)
