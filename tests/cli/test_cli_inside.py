@@ -35,6 +35,24 @@ def call(monkeypatch, capsys):
     return called
 
 
+def test_patchscope(run, call):
+    """The state at the last ` = ` of a sum says that sum's result in the place of another's."""
+    with Run.open(run) as store:
+        chain = store.chains()[0]
+        step, said = next((s.idx, s.text) for s in chain.steps if s.text.count(" = ") == 1 and ", " in s.text)
+    result = said.split(" = ")[1].split(",")[0]
+    words = ("patchscope", run, "--step", step, "--token", "=", "--max-tokens", 1, "--placeholder", " = ")
+    prompt = "From 3, 5 and 15 I need 78.\\nTry 3 + 15 = "
+    told = json.loads(call(*words, "--layers", "1,3", "--prompt", prompt, "--json"))
+    assert [one["source"] for one in told["readings"]] == ["resid_post:1", "resid_post:3"]
+    for one in told["readings"]:
+        assert one["said"].strip() == result and one["share"] >= 0.8 and one["control"] <= 0.2
+    assert "resid_post:3" in call(*words, "--layers", "3", "--prompt", prompt)
+    for more, message in ((("--layers", "9"), "'9' is no layer"), (("--token", "§"), "no token of step")):
+        (line,) = call(*words, *more, fault=True)
+        assert message in line
+
+
 def test_lens(run, call, tmp_path):
     out, figure = tmp_path / "lens.safetensors", tmp_path / "lens.html"
     told = json.loads(call("lens", run, "--json", "--save", out, "--figure", figure))

@@ -39,6 +39,7 @@ def main() -> None:
         imports,
         lens,
         patch,
+        patchscope,
         probe,
         progress_of,
         resample,

@@ -45,13 +45,15 @@ class Inside:
         from transformers import AutoModelForCausalLM
 
         from cotlab.chains.tokens import HFTokenizer
+        from cotlab.engines.hf_model import no_progress_bars
         from cotlab.models import resolve_model
 
         found = resolve_model(name)
         try:
-            model = AutoModelForCausalLM.from_pretrained(
-                found.path, dtype=getattr(torch, dtype), attn_implementation="eager"
-            )
+            with no_progress_bars():
+                model = AutoModelForCausalLM.from_pretrained(
+                    found.path, dtype=getattr(torch, dtype), attn_implementation="eager"
+                )
         except (OSError, ValueError) as error:
             raise ModelError(f"model {name!r} cannot be opened: {str(error).splitlines()[0]}") from error
         return cls.of(model.to(device), HFTokenizer.load(found.path), name=found.name, revision=found.revision)
