@@ -87,7 +87,7 @@ def test_what_cannot_be_measured_says_why():
     assert reason([]) == "no rollouts at any position of the chain"
     assert reason([Draws.of("p", ["correct"])] * 6) == "0 positions have 5 rollouts or more, at least 4 are needed"
     assert reason([Draws.of("p", ["truncated"] * 20)] * 6) == "all rollouts were truncated: raise max_tokens"
-    assert reason([Draws.of("p", ["unjudged"] * 20)] * 6) == "no gold answer, or rollouts whose answers are unknown"
+    assert reason([Draws.of("p", ["unjudged"] * 20)] * 6) == "the answers of its rollouts are not known"
     one_answer = progress([Draws.of("p", ["wrong"] * 20)] * 6, positions=range(6), tokens=range(6))
     assert one_answer.verdict == "undecided" and "hardly moves" in one_answer.reason
     assert one_answer.variation.value == 0 and one_answer.naive_share.value is None

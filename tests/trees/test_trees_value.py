@@ -15,7 +15,7 @@ def test_truncated_rollouts_leave_bounds():
     [
         ([], "no rollouts"),
         (["correct"] * 9, "9 rollouts, at least 10"),
-        (["unjudged"] * 20, "no gold answer"),
+        (["unjudged"] * 20, "answers of its rollouts are not known"),
         (["truncated"] * 20, "all 20 rollouts were truncated"),
     ],
 )

@@ -13,6 +13,7 @@ from parts.notes import show_notes
 from parts.picked import Picked, pick, step_index
 from parts.place import Place, go, here
 from parts.rollouts import show_rollouts
+from parts.searching import show_search
 from parts.study import AT_STEP, EVERYTHING
 from parts.view import view_bytes
 from streamlit.delta_generator import DeltaGenerator
@@ -127,7 +128,7 @@ def detail(chosen: Chosen, picked: Picked | None) -> None:
 def told(picked: Picked) -> None:
     """The selection in words and numbers."""
     step = picked.studied.report.steps[picked.step]
-    n = f"{len(picked.members):,} that keep {picked.kept} steps"
+    n = f"{len(picked.members):,} that keep {picked.kept} step{'s' * (picked.kept != 1)}"
     rows: dict[str, str | Estimate]
     if picked.changed:
         st.subheader(f"Changed at step {step.idx}", anchor=False)
@@ -197,3 +198,4 @@ if chosen is not None:
         if note:
             st.caption(f":material/info: {plain(note, 400)}")
     view(chosen)
+    show_search(chosen)

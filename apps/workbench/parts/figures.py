@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import streamlit as st
@@ -16,7 +17,8 @@ __all__ = ["arcs", "dose_curve", "heat_map", "show_figure", "step_curve"]
 WIDTH = 1120
 LEFT = 64
 BLUE, ORANGE = "#2e7fb8", "#d9762b"
-"""Okabe and Ito's blue and vermilion, readable on light and dark."""
+OTHERS = (ORANGE, "#1f9e77", "#bb62a0")
+"""After Okabe and Ito: blue and vermilion, then green and purple, readable on light and dark."""
 
 
 def show_figure(drawn: Markup, name: str) -> None:
@@ -131,7 +133,7 @@ def arcs(matrix: Sequence[Sequence[float]], *, step: int, most: int, told: str, 
     parts = []
     for weight, later, earlier in shown:
         a, b = 20 + gap * (earlier + 0.5), 20 + gap * (later + 0.5)
-        up = min(base - 14, (b - a) / 1.9)
+        up = min((base - 14) / 0.75, (b - a) / 1.9)  # the curve reaches three quarters of it
         mine = step in (later, earlier)
         drawn = path(
             [("M", (a, base)), ("C", (a, base - up, b, base - up, b, base))],
@@ -180,6 +182,16 @@ def _grid(value: float, y: float, wide: float) -> Markup:
     return element("g", rule, _text(LEFT - 8, y + 4, f"{value:g}", anchor="end", soft=True, size=11))
 
 
+def _ticks(low: float, high: float) -> list[float]:
+    """Three to six round numbers in an interval."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / 5
+    size = 10.0 ** math.floor(math.log10(rough))
+    gap = next(size * by for by in (1, 2, 5, 10) if size * by >= rough)
+    return [round(gap * k, 12) for k in range(math.ceil(low / gap), math.floor(high / gap) + 1)]
+
+
 def dose_curve(
     arms: Sequence[tuple[str, Sequence[tuple[float, float, float | None, float | None]]]], *, told: str, name: str
 ) -> Markup:
@@ -199,11 +211,10 @@ def dose_curve(
         return across, 10 + tall * (1 - (y - low) / (high - low))
 
     parts = []
-    for k in range(5):
-        value = low + (high - low) * k / 4
-        parts.append(_grid(float(f"{value:.3g}"), place(first, value)[1], wide))
+    for value in _ticks(low, high):
+        parts.append(_grid(value, place(first, value)[1], wide))
     for k, (arm, line) in enumerate(arms):
-        colour, shift = (BLUE if k == 0 else ORANGE), 4.0 * k
+        colour, shift = (BLUE if k == 0 else OTHERS[(k - 1) % 3]), 4.0 * k
         dash = None if k == 0 else ("6 3", "2 3", "8 2 2 2")[(k - 1) % 3]
         at = [place(dose, y, shift) for dose, y, _, _ in line]
         parts.append(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +36,7 @@ from cotlab.trees import (
     resolve_scorer,
     saying,
 )
+from parts.memory import set_apart
 
 __all__ = ["AT_STEP", "EVERYTHING", "Origin", "Studied", "chains_of", "study"]
 
@@ -145,21 +144,11 @@ class _Read:
     origin: Origin
 
 
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Hundreds of thousands of small objects are made that all stay: looking for garbage takes a fifth of the time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 @st.cache_resource(max_entries=3, show_spinner="reading the rollouts …")
 def _read(
     path: Path, at: tuple[int, ...], chain_id: str, scorer: str, condition: ConditionIds | None, depth: int | None
 ) -> _Read:
-    with Run.open(path) as run, _without_collection():
+    with Run.open(path) as run, set_apart():
         chain = _chain(run, chain_id)
         scorer_id = resolve_scorer(run, scorer or _default_scorer(run))
         condition = condition or _most(conditions_of(run, chain))
@@ -193,7 +182,7 @@ def study(
     """
     read = _read(path, at, chain_id, scorer, condition, depth)
     chain, scorer_id = read.chain, read.scorer_id
-    with Run.open(path) as run, _without_collection():
+    with Run.open(path) as run, set_apart():
         tree = _tree(run, read, grown)
         if _is_branch(grown) and grown not in tree and tree.graph["left_out"]:
             tree = _tree(run, read, EVERYTHING)

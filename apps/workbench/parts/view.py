@@ -53,6 +53,7 @@ def view_of(studied: Studied, metric_key: str, step: int, branch: str) -> ViewDa
         "at": {"step": step, "node": studied.place.get(branch, -1) if branch else -1},
         "steps": [_step(studied, i, e, largest) for i, e in enumerate(estimates)],
         "curve": _curve(studied),
+        "curve_told": _curve_told(studied),
         "shares": [[s.idx, [s.outcome_shares.get(o, 0.0) for o in OUTCOMES]] for s in report.steps if s.outcome_shares]
         + [[len(studied.chain.steps), [report.final_shares.get(o, 0.0) for o in OUTCOMES]]],
     }
@@ -67,6 +68,15 @@ def _curve(studied: Studied) -> list[list[Any]]:
     steps = studied.report.steps
     points = [[step.idx, _json(_known(studied, step))] for step in steps]
     return [*points, [len(studied.chain.steps), _json(steps[-1].value_after)]] if steps else []
+
+
+def _curve_told(studied: Studied) -> str:
+    """What the curve is; published values have no interval."""
+    known = [e for one in studied.report.steps if (e := _known(studied, one)).value is not None]
+    told = "value: P(correct) after so many steps"
+    if any(e.method == "as published" for e in known):
+        return f"{told}, as published" + ("" if all(e.low is None for e in known) else "; 95% interval where sampled")
+    return f"{told}, 95% interval" if known else told
 
 
 def _known(studied: Studied, step: StepReport) -> Estimate:
@@ -203,6 +213,7 @@ def first_bytes(path: Path, at: tuple[int, ...], chain_id: str) -> bytes | None:
     steps = [_waiting(step, labels.get(f"{chain.id}/{step.idx}")) for step in chain.steps]
     header = {
         **{"chain": chain.id, "metric": "ΔV", "signed": True, "largest": 0.0, "left_out": 0, "curve": [], "shares": []},
+        "curve_told": "value: P(correct) after so many steps",
         "categories": list(CATEGORIES),
         "outcomes": list(OUTCOMES),
         "at": {"step": -1, "node": -1},

@@ -79,6 +79,8 @@ class Cutter:
 
 def _segments(text: str) -> list[tuple[int, int]]:
     """Spans between think tags and of the tags, each tag with the line breaks behind it and blanks before it."""
+    if _TAG.search(text) is None:
+        return [(0, len(text))] if text else []
     bounds = [0]
     for tag in _TAG.finditer(text):
         if text[bounds[-1] : tag.start()].strip():

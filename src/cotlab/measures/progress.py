@@ -179,7 +179,7 @@ def _lacking(draws: Sequence[Draws], usable: int, min_n: int) -> str | None:
         return "no rollouts at any position of the chain"
     if any(one.count("unjudged") for one in draws):
         known = any(one.answers() for one in draws)
-        return "the problem has no gold answer" if known else "no gold answer, or rollouts whose answers are unknown"
+        return "the problem has no gold answer" if known else "the answers of its rollouts are not known"
     if usable < MIN_POSITIONS:
         truncated = sum(one.count("truncated") == len(one) > 0 for one in draws)
         if truncated == len(draws):

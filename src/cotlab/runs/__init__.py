@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cotlab.runs.merge import MergeReport, merge_runs
     from cotlab.runs.prefixes import EdgeKind, NewPrefix
     from cotlab.runs.roots import find_run, run_names
-    from cotlab.runs.rows import Attempt, EdgeRow, Note, OutcomeRow, PrefixRow, RolloutRow, Study
+    from cotlab.runs.rows import Attempt, EdgeRow, FoundRow, Note, OutcomeRow, PrefixRow, RolloutRow, Study
     from cotlab.runs.run import Run
     from cotlab.runs.run_identity import RunIdentity
     from cotlab.runs.summary import RunSummary, list_runs, summarize_folder
@@ -26,6 +26,7 @@ __all__ = [
     "Attempt",
     "EdgeKind",
     "EdgeRow",
+    "FoundRow",
     "Imported",
     "MergeReport",
     "NewPrefix",
@@ -56,7 +57,7 @@ _MODULES = {
     "mending": ("mend_problem",),
     "merge": ("MergeReport", "merge_runs"),
     "prefixes": ("EdgeKind", "NewPrefix"),
-    "rows": ("Attempt", "EdgeRow", "Note", "OutcomeRow", "PrefixRow", "RolloutRow", "Study"),
+    "rows": ("Attempt", "EdgeRow", "FoundRow", "Note", "OutcomeRow", "PrefixRow", "RolloutRow", "Study"),
     "roots": ("find_run", "run_names"),
     "run": ("Run",),
     "run_identity": ("RunIdentity",),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from cotlab.chains.rollout import FIRST_SENTENCE, text_ids
 
-__all__ = ["Attempt", "EdgeRow", "Note", "OutcomeRow", "PrefixRow", "RolloutRow", "SaidRow", "Study"]
+__all__ = ["Attempt", "EdgeRow", "FoundRow", "Note", "OutcomeRow", "PrefixRow", "RolloutRow", "SaidRow", "Study"]
 
 
 class PrefixRow(NamedTuple):
@@ -77,6 +77,21 @@ class OutcomeRow(NamedTuple):
     finish_reason: str
     n_tokens: int
     value: dict[str, Any]
+
+
+class FoundRow(NamedTuple):
+    """A rollout that says what was searched for."""
+
+    rollout_id: str
+    problem_id: str
+    prefix_id: str
+    intervention_id: str
+    sample_idx: int
+    at: int
+    """Where in its text, in characters."""
+    before: str
+    said: str
+    after: str
 
 
 class Study(NamedTuple):

@@ -27,6 +27,7 @@ from cotlab.runs.registry import Registry, now
 from cotlab.runs.rollouts import Rollouts
 from cotlab.runs.run_identity import IDENTITY_FILE, IDENTITY_FORMAT, RunIdentity, read_identity, write_identity
 from cotlab.runs.scores import Scores
+from cotlab.runs.text_search import TextSearch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "building"]
 
 
-class Run(Registry, Prefixes, Rollouts, Blocks, Chains, Scores, Captures):
+class Run(Registry, Prefixes, Rollouts, Blocks, Chains, Scores, Captures, TextSearch):
     """A run folder, open. Use as a context manager: closing folds the write-ahead log back."""
 
     def __init__(self, path: Path, identity: RunIdentity, db: Database, lease: Lease | None) -> None:

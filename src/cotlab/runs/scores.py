@@ -109,8 +109,9 @@ class Scores:
         last = 0
         while page := self._db.query(sql, (*fixed, last, _PAGE)):
             last = self._db.forward(last, page[-1][0])
+            verdicts = {text: unpack_json(text) for text in {row[6] for row in page}}  # few differ
             for row in page:
-                yield OutcomeRow(*row[1:])._replace(value=unpack_json(row[6]))
+                yield OutcomeRow(row[1], row[2], row[3], row[4], row[5], verdicts[row[6]])
 
     def _subject(self, score: Score) -> int:
         if score.subject_kind != "step":

@@ -25,6 +25,7 @@ from cotlab.trees.interventions import InterventionBranch, add_interventions, in
 from cotlab.trees.layout import layout
 from cotlab.trees.passing import Passage, by_position, chain_draws, draws_at, resolve_scorer, unfinished, walk
 from cotlab.trees.paths import RolloutPath, bounded, lengthened, next_step, paths, saying
+from cotlab.trees.places import SaidAt, said_at
 from cotlab.trees.state_graph import StateGraph, build_state_graph
 from cotlab.trees.states import START, SaidRollout, SaidStates, StatePath, StateReader, TinyStates, said_by, state_paths
 from cotlab.trees.value import MIN_ROLLOUTS, Value, unusable, value
@@ -40,6 +41,7 @@ __all__ = [
     "InterventionBranch",
     "Passage",
     "RolloutPath",
+    "SaidAt",
     "SaidRollout",
     "SaidStates",
     "SearchTruth",
@@ -70,6 +72,7 @@ __all__ = [
     "next_step",
     "paths",
     "resolve_scorer",
+    "said_at",
     "said_by",
     "said_next",
     "sampled_under",

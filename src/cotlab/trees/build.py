@@ -86,7 +86,7 @@ def build_tree(
             rollout_id = path.passage.rollout_id
             if rollout_id not in best or path.passage.last > best[rollout_id][1].passage.last:
                 best[rollout_id] = nodes, path
-    left_out = growing.grow([growing.start(nodes, path) for nodes, path in best.values()], max_nodes)
+    left_out = growing.grow(growing.start(list(best.values())), max_nodes)
     first = {chain.prompt_ids: chain for chain in reversed(chains)}
     growing.tree.graph.update(
         chain_ids=[chain.id for chain in chains],
@@ -147,16 +147,29 @@ class _Growing:
                     self.tree.add_edge(nodes[-2], prefix.id, text=text, kind="step", count=0, base=True)
         return nodes
 
-    def start(self, nodes: Sequence[str], path: RolloutPath) -> _Walker:
-        """Lead a rollout along its chain to where it leaves it."""
-        passage = path.passage
-        way = list(dict.fromkeys(nodes[passage.origin : passage.last + 1]))
-        self.tree.nodes[way[0]]["n_rollouts"] += 1
+    def start(self, found: Sequence[tuple[Sequence[str], RolloutPath]]) -> list[_Walker]:
+        """Lead rollouts along the nodes of their chains to where they leave them."""
+        ways: dict[tuple[int, int, int], list[str]] = {}
+        went: Counter[tuple[int, int, int]] = Counter()
+        walkers = []
+        for nodes, path in found:
+            passage = path.passage
+            key = id(nodes), passage.origin, passage.last
+            if key not in ways:
+                ways[key] = list(dict.fromkeys(nodes[passage.origin : passage.last + 1]))
+            went[key] += 1
+            walkers.append(_Walker(passage, ways[key][-1], path.steps))
+        for key, n in went.items():
+            self._pass(ways[key], n)
+        return walkers
+
+    def _pass(self, way: Sequence[str], n: int) -> None:
+        """Count n rollouts along a way."""
+        self.tree.nodes[way[0]]["n_rollouts"] += n
         for node in way:
-            self.tree.nodes[node]["visits"] += 1
+            self.tree.nodes[node]["visits"] += n
         for parent, child in pairwise(way):
-            self.tree.edges[parent, child]["count"] += 1
-        return _Walker(passage, way[-1], path.steps)
+            self.tree.edges[parent, child]["count"] += n
 
     def grow(self, walkers: list[_Walker], max_nodes: int) -> int:
         """Follow the rollouts step by step; returns how many different steps did not fit."""

@@ -15,8 +15,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,9 +36,8 @@ from cotlab.trees.draws import Draws
 __all__ = ["Passage", "by_position", "chain_draws", "draws_at", "resolve_scorer", "unfinished", "walk"]
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A rollout and how far it goes along a chain."""
+class Passage(NamedTuple):
+    """A rollout and how far it goes along a chain. A tuple: a run has hundreds of thousands."""
 
     rollout_id: str
     sample_idx: int

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from cotlab.chains.chain import Chain
 from cotlab.chains.cutting import Cutter, get_cutter
@@ -29,8 +28,7 @@ thousand."""
 _Cuttable = TypeVar("_Cuttable", str, tuple[int, ...])
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutPath:
+class RolloutPath(NamedTuple):
     """A rollout's way along the chain and the steps after it left."""
 
     passage: Passage
@@ -96,7 +94,7 @@ def lengthened(
         if passage.rollout_id not in rollout_ids:
             return path
         shared = chain.steps[passage.origin : passage.last]
-        return replace(path, steps=_next_steps(run.rollout(passage.rollout_id), shared, cutter, tokenizer, depth))
+        return path._replace(steps=_next_steps(run.rollout(passage.rollout_id), shared, cutter, tokenizer, depth))
 
     return [longer(path) for path in found]
 
@@ -124,7 +122,7 @@ def bounded(found: Sequence[RolloutPath], most: int, *, whole: Collection[int] =
     if not left_out:
         return list(found), 0
     return [
-        replace(path, steps=()) if path.steps and path.steps[0] not in kept[path.passage.last] else path
+        RolloutPath(path.passage, ()) if path.steps and path.steps[0] not in kept[path.passage.last] else path
         for path in found
     ], left_out
 

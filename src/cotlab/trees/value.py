@@ -63,9 +63,7 @@ def unusable(draws: Draws, min_n: int, *, judged: bool = True) -> str | None:
     if draws.count("unjudged"):
         known = any(key is not None for key in draws.keys[draws.where("unjudged")])
         if judged:
-            return (
-                "the problem has no gold answer" if known else "no gold answer, or rollouts whose answers are unknown"
-            )
+            return "the problem has no gold answer" if known else "the answers of its rollouts are not known"
         if not known:
             return "the answers of its rollouts are not known"
     if n < min_n:
