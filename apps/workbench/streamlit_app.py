@@ -15,6 +15,7 @@ from parts.warm import warm  # noqa: E402
 st.set_page_config(page_title="cotlab", page_icon=":material/account_tree:", layout="wide")
 st.html(
     "<style>.block-container{padding:3.6rem 1.6rem 2rem;max-width:1760px}"
+    "[data-testid=stMain]:focus,[data-testid=stMain]:focus-visible{outline:none;box-shadow:none}"
     "[data-testid=stHeadingWithActionElements] h1{font-size:1.6rem;padding:.2rem 0 .4rem}</style>"
 )
 PAGES = [

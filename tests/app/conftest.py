@@ -19,11 +19,13 @@ from cotlab.chains.step import Step
 from cotlab.interventions.base import Baseline
 from cotlab.models.engine_card import EngineCard
 from cotlab.runs import Run, RunIdentity
-from cotlab.sampling import StudyConfig, run_study
+from cotlab.sampling import StudyConfig, reading_file, run_study
 
 pytest.importorskip("streamlit", reason="the extra `app` is not installed")
 
 APP = Path(__file__).parents[2] / "apps" / "workbench"
+REPORT = APP.parents[1] / "experiments" / "steering-backtracking" / "report.json"
+"""A behaviour report that ships."""
 HOSTILE = (
     "<script>window.hacked = 1</script>",
     '<img src=x onerror="window.hacked = 1">',
@@ -114,6 +116,40 @@ def make_hostile(folder: Path) -> None:
 
 
 @pytest.fixture
+def hostile_inside() -> Callable[[Path], None]:
+    """Give the hostile run a reading of its inside, and its root a behaviour report, whose names are hostile."""
+    return make_hostile_inside
+
+
+def make_hostile_inside(root: Path) -> None:
+    with Run.open(root / "hostile") as run:
+        chain = run.chains()[0]
+    n, flat = len(chain.steps), [0.5] * len(chain.steps)
+    named = " ".join(text for text in HOSTILE if len(text) < 1000).replace("\ud800", "")
+    reading = {
+        "format": "cotlab-inside/1",
+        "model": named,
+        "chain": chain.id,
+        "spans": [[step.start, step.end] for step in chain.steps],
+        **dict.fromkeys(("lens_kl", "lens_agrees"), [flat]),
+        **dict.fromkeys(("attention", "suppression"), [flat] * n),
+        "min_distance": 4,
+        "heads": [],
+        "heads_reason": named,
+        "probes": [{"file": named, "label": named, "hook": named, "probability": flat}],
+    }
+    file = reading_file(root / "hostile", chain.id)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(reading))
+    report = json.loads(REPORT.read_bytes())
+    report |= {"behaviour": named, "verdict": named}
+    for row in report["doses"]:
+        row["controls"][named] = next(iter(row["controls"].values()))
+    (root / "hostile-report").mkdir()
+    (root / "hostile-report" / "report.json").write_text(json.dumps(report))
+
+
+@pytest.fixture
 def broken(root: Path) -> Path:
     """Beside the real run: a corrupt one, one of a newer version, and a link that leads out."""
     import shutil
@@ -133,3 +169,13 @@ def broken(root: Path) -> Path:
     shutil.copytree(root / "stairs", outside)
     (root / "leads-out").symlink_to(outside)
     return root
+
+
+@pytest.fixture
+def tiny_run(root: Path) -> str:
+    """The sample, as a run of the reader's own: the tiny reasoner, whose inside can be read."""
+    import shutil
+
+    shutil.copytree(APP / "sample", root / "mine")
+    Run.open(root / "mine", writable=True).close()
+    return "mine"

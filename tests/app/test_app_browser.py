@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app.conftest import APP
+from app.conftest import APP, REPORT
 
 import cotlab as ct
 from benchmarks.bench_app import FLAGS, serving
@@ -32,10 +32,11 @@ PATIENCE = 90_000
 
 
 @pytest.fixture
-def runs(tmp_path: Path, hostile: Callable[[Path], None]) -> Path:
+def runs(tmp_path: Path) -> Path:
     root = tmp_path / "runs"
     shutil.copytree(APP / "sample", root / "demo")
-    hostile(root / "hostile")
+    (root / "backtracking").mkdir()
+    shutil.copyfile(REPORT, root / "backtracking" / "report.json")
     return root
 
 
@@ -120,7 +121,6 @@ def test_a_reader_goes_from_the_runs_to_a_comparison_and_sends_the_link(
             page.wait_for_timeout(900)
         assert "branch=" in page.url and page.locator(".cv .alt.on").count() == 1
         heading(page, f"Branch at step {at}").wait_for()
-        picture(page, "branch-selected")
         page.keyboard.press("Escape")
         heading(page, f"Step {at}").wait_for()
         page.keyboard.press("?")
@@ -132,8 +132,10 @@ def test_a_reader_goes_from_the_runs_to_a_comparison_and_sends_the_link(
         assert re.search(r"\d+ steps, [\d,]+ branches", page.locator(".cv .head .push").first.inner_text())
         page.keyboard.press("Escape")
         # The link, in a browser that has never been here.
-        page.keyboard.press("l")
-        page.wait_for_timeout(1500)
+        page.locator(".cv .alt:not(:has(.base))").first.click()
+        page.wait_for_url(re.compile("branch="))
+        heading(page, f"Branch at step {at}").wait_for()
+        picture(page, "branch-selected")
         link, step = page.url, selected_step(page)
         alternative = page.locator(".cv .alt.on").count()
         other = open_browser()
@@ -151,7 +153,7 @@ def test_the_tree_answers_the_mouse_and_every_page_has_a_picture(runs: Path, ope
     with serving(runs) as server:
         for scheme in ("light", "dark"):
             page = open_browser(scheme)
-            page.goto(f"{server.url}/chain?run=demo&step=3")
+            page.goto(f"{server.url}/chain?run=demo&step=8")
             page.locator(".cv .step.on").wait_for()
             picture(page, f"chain-{scheme}")
             box = page.locator(".cv canvas").bounding_box()
@@ -160,13 +162,20 @@ def test_the_tree_answers_the_mouse_and_every_page_has_a_picture(runs: Path, ope
             assert page.locator(".cv .tip .text").inner_text() == "the prompt"
             page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 18)
             page.wait_for_url(re.compile(r"step=0"))
-            for name, told in (("branch?run=demo&step=3", "Branch before step 3"), ("doctor", "Doctor")):
+            for name, told in (("branch?run=demo&step=8", "Branch before step 8"), ("steering", "Steering")):
                 page.goto(f"{server.url}/{name}")
                 heading(page, told).wait_for()
                 picture(page, f"{name.partition('?')[0]}-{scheme}")
 
 
-def test_hostile_text_does_nothing_in_a_browser(runs: Path, open_browser: Callable[..., Any]) -> None:
+def test_hostile_text_does_nothing_in_a_browser(
+    runs: Path,
+    hostile: Callable[[Path], None],
+    hostile_inside: Callable[[Path], None],
+    open_browser: Callable[..., Any],
+) -> None:
+    hostile(runs / "hostile")
+    hostile_inside(runs)
     with serving(runs) as server:
         page = open_browser()
         for name in (
@@ -175,10 +184,14 @@ def test_hostile_text_does_nothing_in_a_browser(runs: Path, open_browser: Callab
             "chain?run=hostile&step=4",
             "compare?run=hostile",
             "branch?run=hostile&step=1",
+            "inside?run=hostile&step=0",
+            "steering?report=hostile-report",
         ):
             page.goto(f"{server.url}/{name}")
             page.locator("h1, .cv .step").first.wait_for()
             page.wait_for_timeout(2_500)
+            if name.startswith(("inside", "steering")):
+                page.locator("svg[role=img] title").first.wait_for(state="attached")
             assert page.evaluate("window.hacked") is None
             assert page.locator("img[src='x']").count() == 0
         page.goto(f"{server.url}/chain?run=hostile&step=0")
@@ -191,8 +204,8 @@ def test_hostile_text_does_nothing_in_a_browser(runs: Path, open_browser: Callab
 def test_a_step_is_replaced_and_the_inside_is_read_in_the_browser(runs: Path, open_browser: Callable[..., Any]) -> None:
     Run.open(runs / "demo", writable=True).close()
     with serving(runs) as server:
-        page = open_browser()
-        page.goto(f"{server.url}/branch?run=demo&step=3")
+        page = open_browser(height=1500)
+        page.goto(f"{server.url}/branch?run=demo&step=8")
         page.get_by_text("replace", exact=True).first.click()
         page.get_by_label("Say this in its place").fill("Wait, that cannot be right.")
         page.get_by_role("button", name="Draw").click()
@@ -201,13 +214,13 @@ def test_a_step_is_replaced_and_the_inside_is_read_in_the_browser(runs: Path, op
         picture(page, "branch-edit")
         page.goto(f"{server.url}/chain?run=demo&step=3")
         page.locator(".cv .step.on").wait_for()
-        page.goto(f"{server.url}/inside?run=demo&step=3")
+        page.goto(f"{server.url}/inside?run=demo&step=8")
         page.get_by_role("button", name="Read the inside").click()
         page.get_by_role("tab", name="Attention").click(timeout=240_000)
         page.locator("svg[aria-label^='attention between steps']").wait_for()
         for scheme in ("light", "dark"):
             other = open_browser(scheme)
-            other.goto(f"{server.url}/inside?run=demo&step=3")
+            other.goto(f"{server.url}/inside?run=demo&step=8")
             other.get_by_role("tab", name="Attention").click()
             other.locator("svg[aria-label^='attention between steps']").wait_for()
             picture(other, f"inside-{scheme}")

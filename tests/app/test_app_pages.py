@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app.conftest import APP, HOSTILE
+from app.conftest import HOSTILE
+from app.pages import branched, imported, page, param, press, shown, wait_for
 from streamlit.testing.v1 import AppTest
 
 from cotlab.interventions import HookPoint, SteeringVector, VectorCard, save_vector
@@ -19,32 +20,6 @@ from cotlab.sampling import list_jobs
 from cotlab.trees import chain_draws
 
 PAGES = ("runs", "chain", "branch", "compare", "inside", "steering", "new", "experiments", "doctor")
-
-
-def page(name: str, **params: str) -> AppTest:
-    """A page, as a link leads to it."""
-    at = AppTest.from_file(str(APP / "streamlit_app.py"), default_timeout=120)
-    if name != "runs":
-        at.switch_page(f"app_pages/{name}.py")
-    for key, value in params.items():
-        at.query_params[key] = value
-    return at.run()
-
-
-def shown(at: AppTest) -> str:
-    """All HTML and text of a page."""
-    parts = [element.proto.body for element in at.get("html")]
-    parts += [block.value for kind in (at.code, at.info, at.error, at.subheader, at.caption) for block in kind]
-    return "\n".join(parts)
-
-
-def param(at: AppTest, name: str) -> str:
-    value = at.query_params.get(name, "")
-    return value[0] if isinstance(value, list) and value else str(value or "")
-
-
-def press(at: AppTest, label: str) -> AppTest:
-    return next(button for button in at.button if button.label == label).click().run()
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -138,22 +113,6 @@ def test_branch_draws_in_its_own_process_and_the_run_has_them(root: Path) -> Non
         assert len(chain_draws(run, chain, scorer_id="answers", pooled=False)[1]) == 47
     at = page("branch", run="stairs", step="1")
     assert "What came of it" in shown(at) and "47 rollouts begin here" in shown(at)
-
-
-def branched(root: Path, way: str, step: str, fill: Callable[[AppTest], None]) -> AppTest:
-    """Choose a way to branch, fill its form in, wait for its job, and open the page again."""
-    at = page("branch", run="stairs", step=step)
-    at = at.get("button_group")[0].set_value(way).run()
-    fill(at)
-    at = press(at, "Draw")
-    assert not at.exception and not at.error, shown(at)
-    (job,) = list_jobs(root)
-    until = time.monotonic() + 100
-    while job.alive() and time.monotonic() < until:
-        time.sleep(0.2)
-    assert job.progress().state == "done", job.progress().error
-    at = page("branch", run="stairs", step=step)
-    return at.get("button_group")[0].set_value(way).run()
 
 
 def fill_replace(at: AppTest) -> None:
@@ -268,22 +227,6 @@ def test_hostile_text_is_text(root: Path, hostile: Callable[[Path], None], name:
         assert not page(name, run="a-hostile", step=str(step)).exception if name == "chain" else True
 
 
-def imported(root: Path, kind: str, path: str, name: str) -> AppTest:
-    at = page("runs")
-    next(box for box in at.selectbox if box.label == "Format").set_value(kind)
-    texts = {box.label: box for box in at.text_input}
-    texts["File or folder on this machine"].set_value(path)
-    texts["Name of the new run"].set_value(name)
-    return press(at, "Import")
-
-
-def wait_for(root: Path) -> None:
-    (job,) = list_jobs(root)
-    until = time.monotonic() + 100
-    while job.alive() and time.monotonic() < until:
-        time.sleep(0.2)
-
-
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "thought-anchors"
 
 
@@ -331,16 +274,6 @@ def test_a_measure_of_the_catalogue_colours_the_steps_as_the_catalogue_says(root
     by_step = {one.step: one.estimate for one in told}
     assert [e.value for e in found][: len(by_step)] == [by_step[k].value for k in sorted(by_step)]
     assert not page("chain", run="stairs", step="1", metric=metric).exception
-
-
-@pytest.fixture
-def tiny_run(root: Path) -> str:
-    """The sample, as a run of the reader's own: the tiny reasoner, whose inside can be read."""
-    import shutil
-
-    shutil.copytree(APP / "sample", root / "mine")
-    Run.open(root / "mine", writable=True).close()
-    return "mine"
 
 
 def test_the_inside_of_a_chain_is_read_in_a_job_and_shown_as_the_white_box_says(root: Path, tiny_run: str) -> None:

@@ -51,6 +51,9 @@ def _edited(chosen: Chosen, kept: int, job: Job) -> None:
         }
         if result.get("control_id"):
             arms["control: dots"] = begun_at(run, result["control_id"], scorer_id=scorer, condition=drawn)
+    told = "".join(str(edit.get("text") or "") for edit in job.asked["edits"])
+    if told:
+        say(line("what was put in:", soft=True), block(told))
     _side_by_side(arms)
     told = "Edits put words into the model's mouth; its own words may do more. The branch is in the tree of “Chain”."
     say(line(told, soft=True))

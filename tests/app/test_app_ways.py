@@ -1,0 +1,228 @@
+"""Further ways through the app: kinds of branches, probes, imports, search, a run of an older format."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sqlite3
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from app.conftest import APP, HOSTILE, REPORT
+from app.pages import branched, imported, page, param, press, shown, wait_for
+from streamlit.testing.v1 import AppTest
+
+from cotlab.reports import export_pivotal_tokens
+from cotlab.reports.text import format_estimate
+from cotlab.runs import Run
+from cotlab.runs.database import APPLICATION_ID
+from cotlab.sampling import list_jobs, reading_file
+from cotlab.trees import begun_at, value
+from cotlab.trees.conditions import ConditionIds
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "run_format_1.sql"
+
+
+def fill_area(label: str, text: str) -> Callable[[AppTest], None]:
+    def fill(at: AppTest) -> None:
+        next(area for area in at.text_area if area.label == label).set_value(text)
+        next(n for n in at.number_input if n.label == "Rollouts of each arm").set_value(10)
+
+    return fill
+
+
+@pytest.mark.parametrize(
+    ("way", "label", "text", "kind"),
+    [
+        ("insert", "Say this before the step", "Wait, let me check that again.", "insert"),
+        ("force", "Ends the thoughts and begins the answer", "", "force-answer"),
+        ("hint", "Put this behind the question", "A friend says it is 12.", "prompt"),
+    ],
+)
+def test_other_edits_are_drawn_told_and_in_the_tree(
+    root: Path, tiny_run: str, way: str, label: str, text: str, kind: str
+) -> None:
+    at = branched(root, way, "3", fill_area(label, text), run=tiny_run)
+    (job,) = list_jobs(root)
+    assert job.asked["edits"][0]["kind"] == kind and job.asked["keep"] == 3
+    result = job.progress().result
+    with Run.open(root / tiny_run) as run:
+        condition = ConditionIds(result["settings_id"], result["engine_card_id"])
+        after = begun_at(run, result["prefix_id"], scorer_id="answers", condition=condition)
+        said = run.prompt_text(result["prefix_id"]) + run.kept_text(result["prefix_id"])
+    assert len(after) == 10 and text in said
+    assert format_estimate(value(after).estimate) in shown(at) and text in shown(at)
+    assert ("effect against control" in shown(at)) == (way != "force")
+    at = page("chain", run=tiny_run, step="3", branch=result["prefix_id"])
+    assert not at.exception and "10 after this change" in shown(at)
+
+
+def test_a_saved_probe_is_read_along_the_chain_as_the_probe_says(root: Path, tiny_run: str) -> None:
+    from cotlab.models import resolve_model
+    from cotlab.whitebox import Inside
+    from cotlab.whitebox.jobs import spans_of
+    from cotlab.whitebox.probe import Probe, ProbeCard
+
+    tiny = resolve_model("tiny")
+    inside = Inside.open("tiny")
+    width = json.loads((tiny.path / "config.json").read_bytes())["hidden_size"]
+    weight = np.random.default_rng(0).normal(size=width) / width
+    probe = Probe(weight, 0.1, ProbeCard("<b>reachable</b>", "resid_post:2", "by hand", "tiny", tiny.revision))
+    probe.save(root / "probes" / "reachable.safetensors")
+    at = page("inside", run=tiny_run, step="2")
+    box = next(box for box in at.multiselect if box.label == "Probes")
+    box.set_value([str(root / "probes" / "reachable.safetensors")])
+    at = press(at, "Read the inside")
+    assert not at.exception and not at.error, shown(at)
+    wait_for(root)
+    (job,) = list_jobs(root)
+    assert job.progress().state == "done", job.progress().error
+    with Run.open(root / tiny_run) as run:
+        chain = next(one for one in run.chains() if one.id == job.asked["chain_id"])
+    (line,) = json.loads(reading_file(root / tiny_run, chain.id).read_bytes())["probes"]
+    ids = (*chain.prompt_ids, *chain.response_ids)
+    states = probe_states(inside, ids, [end - 1 for _, end in spans_of(chain)])
+    assert line["label"] == "<b>reachable</b>"
+    assert line["probability"] == pytest.approx((1 / (1 + np.exp(-(states @ weight + 0.1)))).tolist(), abs=1e-4)
+    at = page("inside", run=tiny_run, step="2")
+    assert not at.exception and not at.error
+    assert any("last token of each step" in caption.value for caption in at.caption)
+
+
+def probe_states(inside: object, ids: tuple[int, ...], places: list[int]) -> np.ndarray:
+    """[places, d_model] after layer 2, as transformers itself tells them."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from cotlab.models import resolve_model
+
+    model = AutoModelForCausalLM.from_pretrained(resolve_model("tiny").path, dtype=torch.float32)
+    caught: list[torch.Tensor] = []
+    hook = model.model.layers[2].register_forward_hook(
+        lambda module, args, out: caught.append(out[0] if isinstance(out, tuple) else out)
+    )
+    with torch.no_grad():
+        model(torch.tensor([ids]))
+    hook.remove()
+    return caught[0].reshape(len(ids), -1)[places].numpy().astype(np.float64)
+
+
+def test_a_run_of_an_older_format_opens_once_the_button_was_pressed(root: Path) -> None:
+    old = root / "old"
+    old.mkdir()
+    (old / "run.json").write_text((root / "stairs" / "run.json").read_text())
+    connection = sqlite3.connect(old / "run.sqlite")
+    connection.executescript(FIXTURE.read_text())
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
+    at = page("chain", run="old")
+    assert not at.exception and any("bring it up to date" in code.value for code in at.code), shown(at)
+    at = press(at, "Bring it up to date")
+    assert not at.exception and not any("bring it up to date" in code.value for code in at.code)
+    Run.open(old).close()
+
+
+def store() -> dict[str, object]:
+    """A Forking Fast store of one question."""
+    branch = {"t": 0, "tok_id": 5, "tok_p": 0.6, "is_base": True, "answers": list("AABB"), "cont_lens": [3] * 4}
+    other = {**branch, "tok_id": 6, "tok_p": 0.2, "is_base": False, "answers": ["A", "Other", "Other", "C"]}
+    return {
+        "meta": {"model": "m", "question": "Which?", "choices": ["x", "y"], "answer_letter": "A"},
+        "base": {"gen_ids": [5, 8, 7], "token_texts": ["ĠSo", "Ċ", "x"], "finish_reason": "stop"},
+        "categories": ["A", "B", "C", "Other"],
+        "branches": [branch, other],
+        "config": {"cont_temperature": 0.6, "base_max_tokens": 20, "cont_max_tokens": 9},
+    }
+
+
+def test_a_forking_fast_store_is_imported_and_its_tokens_are_one_clear_line(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "row000.json.gz").write_bytes(gzip.compress(json.dumps(store()).encode()))
+    at = imported(root, "forking-fast", str(folder), "forking")
+    assert not at.exception and not at.error, shown(at)
+    wait_for(root)
+    assert "forking: imported" in shown(page("runs"))
+    at = page("chain", run="forking")
+    assert not at.exception and any("steps of this chain are tokens" in code.value for code in at.code)
+
+
+def test_pivotal_tokens_are_imported_and_shown(root: Path, tmp_path: Path) -> None:
+    with Run.open(root / "stairs") as run:
+        export_pivotal_tokens(run, tmp_path / "pivotal.jsonl", threshold=0.05)
+    rows = [json.loads(line) for line in (tmp_path / "pivotal.jsonl").read_text().splitlines()]
+    assert rows
+    at = imported(root, "pivotal-tokens", str(tmp_path / "pivotal.jsonl"), "pivotal")
+    assert not at.exception and not at.error, shown(at)
+    wait_for(root)
+    assert "pivotal: imported" in shown(page("runs"))
+    at = page("chain", run="pivotal", step="0")
+    assert not at.exception, at.exception
+    with Run.open(root / "pivotal") as run:
+        assert [chain.steps[0].text for chain in run.chains()] == [row["label"] for row in rows]
+
+
+def test_search_finds_every_rollout_that_says_it_and_names_where(root: Path) -> None:
+    with Run.open(root / "stairs") as run:
+        chain = run.chains()[0]
+        words = chain.steps[2].text.strip()
+        said = [one for one in run.rollouts() if words.lower() in one.text.lower()]
+        kept = {chain.prefix(k).id: k for k in reversed(range(len(chain.steps) + 1))}
+    assert said
+    at = page("chain", run="stairs", step="1")
+    at = next(box for box in at.text_input if box.label == "Words").set_value(words.upper()).run()
+    assert not at.exception and f"{len(said):,} rollouts say it" in shown(at)
+    frame = at.dataframe[0].value
+    assert len(frame) == min(50, len(said))
+    assert frame["begins after"].tolist() == [kept[one.prefix_id] for one in said[:50]]
+    for step, one in zip(frame["step"], said, strict=False):
+        lines = one.text.splitlines()
+        first = next(i for i, line in enumerate(lines) if words.lower() in line.lower())
+        assert step == kept[one.prefix_id] + first
+    at = next(box for box in at.text_input if box.label == "Words").set_value("nobody says this").run()
+    assert "No rollout of this run says it" in shown(at) and param(at, "step") == "1"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_search_takes_every_text(root: Path, hostile: Callable[[Path], None], text: str) -> None:
+    hostile(root / "a-hostile")
+    with Run.open(root / "a-hostile") as run:
+        found, n = run.find_text(text.upper() if text.isascii() else text)
+        assert n == sum(text.lower() in one.text.lower() for one in run.rollouts()) > 0
+        assert all(row.said.lower() == text.lower() for row in found)
+
+
+def test_hostile_names_in_figures_are_text(
+    root: Path, hostile: Callable[[Path], None], hostile_inside: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile(root / "hostile")
+    hostile_inside(root)
+    for name, asked in (("inside", {"run": "hostile", "step": "0"}), ("steering", {"report": "hostile-report"})):
+        at = page(name, **asked)
+        assert not at.exception and not at.error, shown(at)
+        body = "\n".join(element.proto.body for element in at.get("html"))
+        assert "<script" not in body and "<img" not in body
+    monkeypatch.syspath_prepend(str(APP))
+    from parts import figures
+
+    drawn: list[str] = []
+    monkeypatch.setattr(figures, "figure", lambda svg, key: drawn.append(svg))
+    monkeypatch.setattr(figures.st, "download_button", lambda *args, **kwargs: False)
+    numbers, curve = [[0.5] * len(HOSTILE)] * 2, [(0.0, 0.5, 0.1, 0.9), (0.2, 0.6, None, None)]
+    for text in HOSTILE:
+        tips = list(HOSTILE)
+        figures.show_figure(figures.heat_map(numbers, [text] * 2, unit=text, told=text, tips=tips), "a")
+        figures.show_figure(figures.arcs(numbers, step=0, most=9, told=text, tips=tips), "b")
+        figures.show_figure(figures.step_curve([(text, numbers[0])], marked=0, told=text, tips=tips), "c")
+        figures.show_figure(figures.dose_curve([(text, curve)], told=text, name=text), "d")
+    allowed = {"svg", "title", "g", "rect", "line", "text", "path", "circle", "polyline"}
+    for svg in drawn:
+        for element in ET.fromstring(svg).iter():
+            assert element.tag.rpartition("}")[2] in allowed
+            assert not any(name.startswith("on") or "href" in name for name in element.attrib)
+    assert len(drawn) == 4 * len(HOSTILE) and REPORT.exists()
