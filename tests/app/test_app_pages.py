@@ -240,6 +240,14 @@ def test_published_traces_are_imported_and_shown_with_where_they_came_from(root:
     assert "anchors: imported" in shown(at) and "only the first sentence" in shown(at)
     at = page("chain", run="anchors", step="3")
     assert not at.exception and "text without token ids" in shown(at)
+    assert "the answers of its rollouts are not known" in shown(at) and "no gold answer" not in shown(at)
+    from parts.study import study
+    from parts.view import view_of
+
+    with Run.open(root / "anchors") as run:
+        chain = run.chains()[0].id
+    told = view_of(study(root / "anchors", (0,), chain, "", None, 1, ""), "", -1, "").header
+    assert told["curve_told"].endswith("as published") and all(e["low"] is None for _, e in told["curve"][:-1])
     at = page("chain", run="anchors", step="3", metric="published-accuracy")
     assert not at.exception
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from cotlab.errors import UserError
+from cotlab.interventions import Baseline
 from cotlab.reports.text import one_line
 from cotlab.runs import FoundRow, Run
 from cotlab.trees import SaidAt, said_at
@@ -93,5 +94,12 @@ def _table(chosen: Chosen, found: list[tuple[FoundRow, SaidAt]]) -> None:
     if place.chain_id is not None and st.button(
         "Go to where it begins", icon=":material/arrow_forward:", key="go-found"
     ):
-        go(chain=place.chain_id, step=place.origin, branch=row.prefix_id if place.changed else "")
+        go(chain=place.chain_id, step=place.origin, branch=_branch(row, place))
         st.rerun(scope="app")
+
+
+def _branch(row: FoundRow, place: SaidAt) -> str:
+    """The node of the tree that a changed rollout is under; empty where it began at a step of the chain."""
+    if row.intervention_id != Baseline().id:
+        return f"{row.prefix_id}/{row.intervention_id}"
+    return row.prefix_id if place.changed else ""
