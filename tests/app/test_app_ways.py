@@ -20,7 +20,7 @@ from cotlab.reports.text import format_estimate
 from cotlab.runs import Run
 from cotlab.runs.database import APPLICATION_ID
 from cotlab.sampling import list_jobs, reading_file
-from cotlab.trees import begun_at, value
+from cotlab.trees import SaidAt, begun_at, said_at, value
 from cotlab.trees.conditions import ConditionIds
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "run_format_1.sql"
@@ -53,6 +53,9 @@ def test_other_edits_are_drawn_told_and_in_the_tree(
         condition = ConditionIds(result["settings_id"], result["engine_card_id"])
         after = begun_at(run, result["prefix_id"], scorer_id="answers", condition=condition)
         said = run.prompt_text(result["prefix_id"]) + run.kept_text(result["prefix_id"])
+        drawn = next(iter(run.rollouts(prefix_id=result["prefix_id"])))
+        rows = [row for row in run.find_text(drawn.text, most=1_000)[0] if row.rollout_id == drawn.id]
+        assert said_at(run, rows) == [SaidAt(job.asked["chain_id"], 3, 3, True)]
     assert len(after) == 10 and text in said
     assert format_estimate(value(after).estimate) in shown(at) and text in shown(at)
     assert ("effect against control" in shown(at)) == (way != "force")
