@@ -29,10 +29,11 @@ def curves(report: Report) -> None:
         ("the vector", [(0.0, report.baseline[measure]), *((row.dose, row.measures[measure]) for row in report.doses)])
     ]
     for name in report.control_names:
-        line_ = [(0.0, report.baseline[measure])]
+        undosed = name == "prompt"  # asked for in words: nothing leads from dose 0 to it
+        line_ = [] if undosed else [(0.0, report.baseline[measure])]
         for row in report.doses:
             line_ += [(row.dose, one[measure]) for one in row.controls.get(name, []) if measure in one]
-        if len(line_) > 1:
+        if len(line_) > (not undosed):
             arms.append((name.replace("_", " "), line_))
     drawn = [
         (name, [(dose, e.value, e.low, e.high) for dose, e in points if e.value is not None]) for name, points in arms
@@ -44,8 +45,10 @@ def table(report: Report) -> None:
     """All arms in numbers."""
     rows: dict[str, str | Estimate] = {"verdict": report.verdict, "vector": f"{report.vector[:12]} at {report.hook}"}
     for row in report.doses:
-        told = ", ".join(f"{name} {format_estimate(row.measures[name])}" for name in ("rate", "accuracy"))
-        rows[f"dose {row.dose:g}"] = f"{told}; beyond random {format_estimate(row.beyond_random, signed=True)}"
+        # A rate is a few in a hundred sentences: two decimals would not tell doses apart.
+        rate, accuracy = format_estimate(row.measures["rate"], digits=3), format_estimate(row.measures["accuracy"])
+        beyond = format_estimate(row.beyond_random, signed=True, digits=3)
+        rows[f"dose {row.dose:g}"] = f"rate {rate}, accuracy {accuracy}; beyond random {beyond}"
     say(numbers(rows))
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cotlab.cli import looking, options
 from cotlab.cli.app import app
+
+if TYPE_CHECKING:
+    from cotlab.stats import Estimate
+    from cotlab.whitebox import CircuitReport, Edge
 
 __all__ = ["attribute"]
 
@@ -36,8 +41,7 @@ def attribute(
     """Score every edge between heads, MLPs, input and logits (EAP, EAP-IG, exact) and the circuit of the largest."""
     from dataclasses import asdict
 
-    from cotlab.cli.chosen import number
-    from cotlab.cli.output import out, print_json, print_table
+    from cotlab.cli.output import print_json
     from cotlab.reports.heatmap import write_heatmap
     from cotlab.whitebox import attribute_edges, evaluate_circuit
 
@@ -67,7 +71,6 @@ def attribute(
         title = f"Edges that carry step {step} of chain {found.id}"
         names = scores.graph.writers, scores.graph.readers
         write_heatmap(figure, title, *names, scores.mean.tolist(), f"{method}, {metric}; rows write, columns read")
-    top = scores.edges(edges)
     if json:
         print_json(
             {
@@ -81,6 +84,13 @@ def attribute(
         )  # fmt: skip
         return
     title = f"{method} by {metric}, {len(runs)} pairs: step {step} “{looking.short(found.steps[step].text)}”"
+    _print(title, scores.edges(edges), agreement, report)
+
+
+def _print(title: str, top: Sequence[Edge], agreement: Estimate | None, report: CircuitReport | None) -> None:
+    from cotlab.cli.chosen import number
+    from cotlab.cli.output import out, print_table
+
     rows = [[edge.writer, edge.reader, f"{edge.score:+.3f}", f"{edge.share:+.2f}"] for edge in top]
     print_table(title, ["writes", "reads", ">score", ">share"], rows)
     if agreement is not None:

@@ -43,24 +43,24 @@ def one_line(text: str, longest: int = 120) -> str:
     return folded if len(folded) <= longest else folded[: longest - 1].rstrip() + "…"
 
 
-def format_number(number: float | None, *, signed: bool = False) -> str:
-    """Two decimals with a true minus; a dash where there is no number."""
+def format_number(number: float | None, *, signed: bool = False, digits: int = 2) -> str:
+    """So many decimals with a true minus; a dash where there is no number."""
     if number is None:
         return "–"
-    shown = f"{number:+.2f}" if signed else f"{number:.2f}"
+    shown = f"{number:{'+' if signed else ''}.{digits}f}"
     if float(shown) == 0:
-        shown = "0.00"
+        shown = f"{0:.{digits}f}"
     return shown.replace("-", "−")
 
 
-def format_estimate(estimate: Estimate, *, signed: bool = False) -> str:
+def format_estimate(estimate: Estimate, *, signed: bool = False, digits: int = 2) -> str:
     """`0.62 [0.52, 0.71]`; the reason where there is no value."""
     if estimate.value is None:
         return estimate.reason or "not enough data"
-    shown = format_number(estimate.value, signed=signed)
+    shown = format_number(estimate.value, signed=signed, digits=digits)
     if estimate.low is None or estimate.high is None:
         return shown
-    low, high = (format_number(end, signed=signed) for end in (estimate.low, estimate.high))
+    low, high = (format_number(end, signed=signed, digits=digits) for end in (estimate.low, estimate.high))
     return f"{shown} [{low}, {high}]"
 
 
