@@ -63,13 +63,15 @@ def _references(run: Run) -> Iterator[str]:
 
 
 def _named(run: Run) -> Iterator[str]:
-    """Problems, settings, engine cards and interventions against the hashes of what they hold."""
+    """Problems, settings, engine cards, interventions, captures and studies against the hashes of what they hold."""
     for key, problem in run.problems().items():
         if problem.id != key:
             yield f"problem {key} has the content of {problem.id}"
-    for table in ("settings", "engine_card", "intervention"):
-        for key, spec in run._db.query(f"SELECT id, spec FROM {table}"):
-            found = content_id(table, unpack_json(spec))
+    for table in ("settings", "engine_card", "intervention", "capture", "study"):
+        seed = "seed" if table == "study" else "NULL"
+        for key, spec, more in run._db.query(f"SELECT id, spec, {seed} FROM {table}"):
+            value = unpack_json(spec)
+            found = content_id(table, value if more is None else [value, more])
             if found != key:
                 yield f"{table} {key} has the content of {found}"
 
