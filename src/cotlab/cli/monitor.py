@@ -46,7 +46,7 @@ def monitor(
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
-    """Judge monitors of the thoughts in a run of `cotlab hints`: on new problems, new hints, parts, edited thoughts."""
+    """Judge monitors of the thoughts in a run of `cotlab hints`. On new problems, new hints, parts, edited thoughts."""
     from cotlab.categories import paraphraser
     from cotlab.cli.output import print_json
     from cotlab.cli.steer_options import numbers
