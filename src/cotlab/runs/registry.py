@@ -18,6 +18,7 @@ from cotlab.models.engine_card import EngineCard
 from cotlab.runs.codecs import built, pack_json, pack_text, unpack_content, unpack_json, unpack_text
 from cotlab.runs.database import Database
 from cotlab.runs.faults import disk_explained
+from cotlab.runs.images import Images, pack_images
 from cotlab.runs.rows import Note, Study
 
 __all__ = ["Registry", "artifact_path", "now"]
@@ -51,7 +52,7 @@ def artifact_path(folder: Path, name: str) -> Path:
     return path
 
 
-class Registry:
+class Registry(Images):
     """What rollouts point to. Adding what is there already changes nothing."""
 
     _db: Database
@@ -60,9 +61,10 @@ class Registry:
         """Store problems."""
         with self._db.transaction():
             for problem in problems:
+                self.add_images(problem.images)
                 self._db.execute(
-                    "INSERT INTO problem(id, question, answer, checker, choices, name, meta) VALUES (?,?,?,?,?,?,?) "
-                    "ON CONFLICT(id) DO NOTHING",
+                    "INSERT INTO problem(id, question, answer, checker, choices, name, meta, images) "
+                    "VALUES (?,?,?,?,?,?,?,?) ON CONFLICT(id) DO NOTHING",
                     (
                         problem.id,
                         pack_text(problem.question),
@@ -71,12 +73,15 @@ class Registry:
                         pack_json(list(problem.choices)),
                         pack_text(problem.name),
                         pack_json(dict(problem.meta)),
+                        pack_images(problem.images),
                     ),
                 )
 
     def problems(self) -> dict[str, Problem]:
         """All problems by id, in the order in which they were added."""
-        rows = self._db.query("SELECT id, question, answer, checker, choices, name, meta FROM problem ORDER BY key")
+        rows = self._db.query(
+            "SELECT id, question, answer, checker, choices, name, meta, images FROM problem ORDER BY key"
+        )
         with built("problem"):
             return {
                 row[0]: Problem(
@@ -86,6 +91,7 @@ class Registry:
                     choices=tuple(unpack_json(row[4])),
                     name=unpack_text(row[5]),
                     meta=unpack_json(row[6]),
+                    images=self._shown(row[7]),
                 )
                 for row in rows
             }

@@ -147,7 +147,7 @@ def _chains(run: Run, engine: Engine, cutter: str, n: int, seed: int) -> list[tu
             steps = tuple(cut.cut(ids, engine.tokenizer))
             problem = owner[rollout.prefix_id]
             yield (
-                Chain(problem, rollout.id, prefix.prompt_ids, ids, cut.id, steps, "random"),
+                Chain(problem, rollout.id, prefix.prompt_ids, ids, cut.id, steps, "random", images=prefix.images),
                 settings[rollout.settings_id],
             )
 
