@@ -153,6 +153,16 @@ def test_an_unknown_image_of_a_problem_is_told(shown: Path) -> None:
     assert f"prefix {PROMPT.id} shows image {B.id}" in said
 
 
+@pytest.mark.parametrize("value", ["7", "[", '{"a": 1}', "[[]]", '["%s"]' % ("0" * 24)])
+def test_a_damaged_list_of_images_is_one_line(shown: Path, value: str) -> None:
+    with Run.open(shown, writable=True) as run, run.transaction():
+        run._db.execute("UPDATE prefix SET images = ? WHERE id = ?", (value, PROMPT.id))
+    with Run.open(shown) as run, pytest.raises(RunError) as raised:
+        run.prefix(PROMPT.id)
+    assert "\n" not in str(raised.value)
+    assert verify_run(shown)
+
+
 def test_a_prefix_with_other_images_is_told(shown: Path) -> None:
     with Run.open(shown, writable=True) as run, run.transaction():
         run._db.execute("UPDATE prefix SET images = ? WHERE id = ?", (f'["{B.id}"]', PROMPT.id))

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from cotlab.chains.image import MAX_BYTES, SUFFIXES, Image
 from cotlab.errors import DataError, RunError
-from cotlab.runs.codecs import pack_json, unpack_json
+from cotlab.runs.codecs import built, pack_json, unpack_json
 from cotlab.runs.database import Database
 from cotlab.runs.faults import disk_explained
 
@@ -82,7 +82,10 @@ class Images:
 
     def _shown(self, packed: str | None) -> tuple[Image, ...]:
         """The images of a problem or prefix, from its column."""
-        return () if packed is None else tuple(self.image(image_id) for image_id in unpack_json(packed))
+        if packed is None:
+            return ()
+        with built("list of images"):
+            return tuple(self.image(image_id) for image_id in unpack_json(packed))
 
 
 def pack_images(images: Iterable[Image]) -> str | None:
