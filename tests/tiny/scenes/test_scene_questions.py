@@ -74,6 +74,8 @@ def test_taught_completions_end_in_the_answer(scenes: list[sc.Scene]) -> None:
                 assert check_answer(problem, said, judge).outcome == "correct"
                 assert bool(thoughts) == (kind in ("count", "describe"))
                 assert sc.scene_of(problem) == scene
+                assert [image.data for image in problem.images] == [sc.png(scene)]
+                assert not sc.problem_of(scene, question, blind=True).images
                 if kind == "describe":
                     assert list(sc.mentioned(answer)) == [thing.shape for thing in scene.objects]
 
