@@ -59,7 +59,9 @@ def screen_problems(
             sampler.progress.say(
                 f"{problems[key].name}: accuracy {accuracy[key]:.0%}, the nearest to the range that there is"
             )
-    return kept, [NoChain(problems[key], None, _reason(share, screen)) for key, share in accuracy.items() if key not in kept]
+    return kept, [
+        NoChain(problems[key], None, _reason(share, screen)) for key, share in accuracy.items() if key not in kept
+    ]
 
 
 def _accuracy(outcomes: dict[int, str], n: int) -> float | None:
