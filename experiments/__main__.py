@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import cotlab as ct
+from cotlab.cli import quiet_torch
 from cotlab.cli.progress import Bar
 from cotlab.engines import check_model
 from cotlab.errors import CotlabError, UserError
@@ -31,6 +32,7 @@ OUT = {"small": Path("runs/experiments-small"), "full": Path("runs/experiments")
 
 def main(words: Sequence[str] | None = None) -> int:
     """Answer what is asked; 2 for a fault of the user's, 1 where an engine breaks, 130 after Ctrl-C."""
+    quiet_torch()
     asked = _parser().parse_args(words)
     try:
         if asked.name is None:

@@ -25,8 +25,8 @@ def test_shows_the_card(folder):
     assert code == 0
     wanted = {"model": "tiny", "point": "resid_post:2", "d_model": 256, "d_sae": 30, "k": 4, "units": "normalised"}
     assert wanted.items() <= told.items()
-    code, out, _ = cotlab("sae", "show", folder)
-    assert code == 0 and "resid_post:2" in out and "normalised" in out
+    code, out, err = cotlab("sae", "show", folder)
+    assert code == 0 and err == "" and "resid_post:2" in out and "normalised" in out
 
 
 def test_a_model_that_it_is_not_of_is_one_line(folder):

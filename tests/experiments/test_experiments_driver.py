@@ -1,6 +1,8 @@
 """The driver of the question lab: asked twice it draws once, a budget is kept, reasoning that is cut off is told."""
 
 import json
+import logging
+import os
 import shutil
 
 import numpy as np
@@ -121,6 +123,14 @@ def test_faults_are_one_line(asked, tmp_path, capsys):
     assert "not with --budget small" in capsys.readouterr().err
     assert main([]) == 0
     assert "How much is fixed" in capsys.readouterr().out
+
+
+def test_torch_is_held_back_before_it_is_loaded(monkeypatch):
+    monkeypatch.delenv("TORCH_CPP_LOG_LEVEL", raising=False)
+    logger = logging.getLogger("torch._library.triton")
+    monkeypatch.setattr(logger, "level", logging.NOTSET)
+    assert main([]) == 0
+    assert os.environ["TORCH_CPP_LOG_LEVEL"] == "ERROR" and logger.level == logging.ERROR
 
 
 def test_a_config_without_a_size_is_refused(tmp_path, monkeypatch):
