@@ -196,14 +196,14 @@ def _prompts(run: Run, engine: Engine, template: Template, plan: ViewPlan) -> li
     with run.transaction():
         owner = {row.id: row.problem_id for row in run.prefixes()}
         run.add_problems(problem for problem, _ in plan.shown)
-        own = {problem.id: _prompt(problem, engine, template) for problem, _ in plan.shown}
+        own = {problem.id: template.prompt(problem, engine.tokenizer) for problem, _ in plan.shown}
         for problem, _ in plan.shown:  # all roots first: a wrong image is another question's own
             prompt = own[problem.id]
             run.add_prefix(prompt, problem.id, text=engine.tokenizer.decode(prompt.token_ids))
             owner.setdefault(prompt.id, problem.id)
         for problem, views in plan.shown:
             for one in views:
-                prompt = own[problem.id] if one.view == OWN else _prompt(one.problem, engine, template)
+                prompt = own[problem.id] if one.view == OWN else template.prompt(one.problem, engine.tokenizer)
                 prompts.setdefault(prompt.id, prompt)
                 if one.view == OWN:
                     continue
@@ -216,11 +216,6 @@ def _prompts(run: Run, engine: Engine, template: Template, plan: ViewPlan) -> li
                     text=engine.tokenizer.decode(prompt.token_ids),
                 )
     return list(prompts.values())
-
-
-def _prompt(problem: Problem, engine: Engine, template: Template) -> Prefix:
-    ids = tuple(template.encode(problem, engine.tokenizer))
-    return Prefix(ids, len(ids), problem.images)
 
 
 def _read_odds(
