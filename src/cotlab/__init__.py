@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     )
     from cotlab.measures import (
         answered,
+        by_count,
         by_problem,
         chain_curve,
         chain_determinism,
@@ -219,6 +220,7 @@ __all__ = [
     "answered",
     "attribute_edges",
     "build_tree",
+    "by_count",
     "by_problem",
     "capture_live",
     "capture_run",
@@ -339,6 +341,7 @@ _ROOMS = {
     ),
     "measures": (
         "answered",
+        "by_count",
         "by_problem",
         "chain_curve",
         "chain_determinism",
