@@ -15,13 +15,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import cotlab as ct
+from cotlab.cli import quiet_torch
 from cotlab.cli.progress import Bar
+from cotlab.engines import check_model
 from cotlab.errors import CotlabError, UserError
 from cotlab.measures import cut_off_warnings
 from cotlab.reports import Experiment, Null, experiment_markdown, write_experiment
 from cotlab.reports.files import write_whole
 from cotlab.sampling import Budget
 from experiments.lab import HERE, Answer, Lab, questions, read_config
+from experiments.organism_arms import ALL
 
 OUT = {"small": Path("runs/experiments-small"), "full": Path("runs/experiments")}
 """Where questions are answered unless told otherwise, by size."""
@@ -29,12 +32,14 @@ OUT = {"small": Path("runs/experiments-small"), "full": Path("runs/experiments")
 
 def main(words: Sequence[str] | None = None) -> int:
     """Answer what is asked; 2 for a fault of the user's, 1 where an engine breaks, 130 after Ctrl-C."""
+    quiet_torch()
     asked = _parser().parse_args(words)
     try:
         if asked.name is None:
             _list()
             return 0
         names = questions() if asked.name == "all" else [asked.name]
+        _check(names, asked)
         for name in names:
             _answer(name, asked)
     except UserError as error:
@@ -78,14 +83,31 @@ def _list() -> None:
         print(f"{name:<16} {read_config(name).question}")
 
 
+def _check(names: Sequence[str], asked: argparse.Namespace) -> None:
+    """Refuse what cannot be before anything is sampled.
+
+    Raises:
+        UserError: No such question, size, budget, model, engine or problem set.
+    """
+    for name in names:
+        sizes = read_config(name).sizes
+        try:
+            _ = asked.budget in sizes or Budget.parse(asked.budget)
+        except UserError as error:
+            raise UserError(f"{error}, or a size that {name} has: {', '.join(sizes)}") from error
+        if asked.publish and asked.budget != "full":
+            raise UserError(
+                f"--publish replaces the table of the full size in {HERE / name}: not with --budget {asked.budget}"
+            )
+    if asked.problems is not None:
+        ct.load_problems(asked.problems, n=1)
+    check_model("tiny" if asked.model in (None, ALL) else asked.model, asked.engine)
+
+
 def _answer(name: str, asked: argparse.Namespace) -> None:
     config = read_config(name)
     sized = asked.budget in config.sizes
     size = asked.budget if sized else "full"
-    if asked.publish and asked.budget != "full":
-        raise UserError(
-            f"--publish replaces the table of the full size in {HERE / name}: not with --budget {asked.budget}"
-        )
     with Bar(quiet=asked.quiet) as bar:
         lab = Lab(
             name=name,

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import cotlab as ct
-from cotlab.errors import DataError, UserError
+from cotlab.errors import DataError, UserError, fault_of
 from cotlab.problems import Arm
 from cotlab.reports import Finding, Planted, Recovered, Table
 from cotlab.sampling import AskedStudy, Budget, FinishedStudy, Progress, Revisit, Silent, StudyConfig, sample_arms
@@ -205,8 +205,7 @@ def read_config(name: str) -> Config:
     try:
         config = Config.model_validate_json(file.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from error
+        raise DataError(f"{file}: {fault_of(error)}") from error
     if lacking := {"small", "full"} - set(config.sizes):
         raise DataError(f"{file} has no sizes for {', '.join(sorted(lacking))}: add them")
     return config

@@ -12,7 +12,7 @@ A message says what was wrong, with the value, and what to do.
 
 from __future__ import annotations
 
-__all__ = ["CotlabError", "DataError", "EngineError", "ModelError", "RunError", "UserError"]
+__all__ = ["CotlabError", "DataError", "EngineError", "ModelError", "RunError", "UserError", "fault_of"]
 
 
 class CotlabError(Exception):
@@ -37,3 +37,14 @@ class DataError(UserError):
 
 class EngineError(CotlabError):
     """An engine failed while it worked."""
+
+
+def fault_of(error: Exception) -> str:
+    """What is wrong with a document, in a few words: the place that does not fit, or the key that it lacks."""
+    faults = getattr(error, "errors", None)  # pydantic's, which is not imported here
+    if faults is not None:
+        first = faults()[0]
+        said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first["loc"] else str(first["msg"])
+    else:
+        said = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+    return " ".join(said.split())[:120]

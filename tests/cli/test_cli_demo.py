@@ -1,12 +1,11 @@
 """`cotlab demo` on the embedded tiny reasoner, whole: the table, the JSON and the page."""
 
-import json
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
-DEMO = [sys.executable, "-m", "cotlab", "demo", "--engine", "transformers", "--problems", "1", "--rollouts", "12"]
+from command_line import document
+
+DEMO = ("demo", "--engine", "transformers", "--problems", "1", "--rollouts", "12")
 
 
 class Tags(HTMLParser):
@@ -19,17 +18,13 @@ class Tags(HTMLParser):
 
 
 def test_the_demo_samples_reports_and_finds_everything_the_second_time(tmp_path: Path) -> None:
-    command = [*DEMO, "--out", str(tmp_path / "demo"), "--json"]
-    first = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
-    assert first.returncode == 0, first.stderr
-    document = json.loads(first.stdout)
-    values = [step["value_before"] for step in document["steps"]]
+    first = document(*DEMO, "--out", tmp_path / "demo")
+    values = [step["value_before"] for step in first["steps"]]
     assert all(value["n"] >= 12 and value["low"] <= value["value"] <= value["high"] for value in values)
-    assert {step["category"] for step in document["steps"]} & {"active_computation", "plan_generation"}
-    page = Path(document["report"]).read_text(encoding="utf-8")
+    assert {step["category"] for step in first["steps"]} & {"active_computation", "plan_generation"}
+    page = Path(first["report"]).read_text(encoding="utf-8")
     parser = Tags()
     parser.feed(page)
     assert parser.remote == [] and "Content-Security-Policy" in page
-    second = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
-    again = json.loads(second.stdout)
-    assert again["sampled_now"] == 0 and again["steps"] == document["steps"]
+    again = document(*DEMO, "--out", tmp_path / "demo")
+    assert again["sampled_now"] == 0 and again["steps"] == first["steps"]

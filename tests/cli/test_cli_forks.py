@@ -1,31 +1,17 @@
-"""forks, determinism and progress as a user meets them: real processes on the markov engine."""
+"""forks, determinism and progress from the command line, on the markov engine."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import document, fault, shown
 
-COTLAB = [sys.executable, "-m", "cotlab"]
 STUDY = "--model markov:lucky --question Climb. --answer 7 --base first-right --cutter lines --temperature 1 --top-p 1"
-
-
-def cotlab(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COTLAB, *arguments], capture_output=True, text=True, timeout=120, check=False)
-
-
-def document(*arguments: str):
-    done = cotlab(*arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> str:
     folder = str(tmp_path_factory.mktemp("cli") / "run")
-    done = cotlab("resample", *STUDY.split(), "-n", "40", "--run", folder)
-    assert done.returncode == 0, done.stderr
+    shown("resample", *STUDY.split(), "-n", "40", "--run", folder)
     return folder
 
 
@@ -34,8 +20,8 @@ def test_progress_gives_a_verdict_with_its_reason(run):
     assert chain["verdict"] in ("lucky", "steady", "undecided") and chain["reason"]
     assert chain["share"]["low"] <= chain["share"]["value"] <= chain["share"]["high"]
     assert chain["variation"]["null_q95"] > 0
-    table = cotlab("progress", run)
-    assert chain["verdict"] in table.stdout and chain["chain"][:8] in table.stdout
+    table = shown("progress", run)
+    assert chain["verdict"] in table and chain["chain"][:8] in table
 
 
 def test_determinism_and_its_control_which_a_second_call_does_not_draw_again(run):
@@ -45,7 +31,7 @@ def test_determinism_and_its_control_which_a_second_call_does_not_draw_again(run
     assert [row["position"] for row in chain["control"]] == [0, 2]
     assert all(row["across"]["value"] == 1 for row in chain["control"])
     before = document("runs", "show", run)["rollouts"]
-    assert "temperature 0" in cotlab("determinism", run, "--control", "4", "--positions", "0,2").stdout
+    assert "temperature 0" in shown("determinism", run, "--control", "4", "--positions", "0,2")
     assert document("runs", "show", run)["rollouts"] == before
 
 
@@ -58,17 +44,15 @@ def test_forks_with_branches_sample_once_and_a_dry_run_nothing(run):
     assert all(sum(row) == pytest.approx(1) for row in chain["smooth"])
     assert len(chain["positions"]) == len(chain["raw"]) == len(chain["draws"])
     assert any(token["pivotal"] for token in chain["tokens"])
-    assert "pivotal tokens" in cotlab("forks", run).stdout
+    assert "pivotal tokens" in shown("forks", run)
 
 
 def test_one_condition_must_be_chosen_where_there_are_two(run):
-    done = cotlab("resample", *STUDY.replace("--top-p 1", "--top-p 0.9").split(), "-n", "12", "--run", run)
-    assert done.returncode == 0, done.stderr
-    mixed = cotlab("progress", run)
-    assert mixed.returncode == 2 and mixed.stderr.count("\n") == 1 and "Choose one" in mixed.stderr
-    wrong = cotlab("progress", run, "--condition", "zz:zz")
-    assert wrong.returncode == 2 and "no rollouts are under condition 'zz:zz'" in wrong.stderr
-    for name in (wrong.stderr.split("--condition: ")[1].split(" ")[0], "top_p=0.9"):
+    shown("resample", *STUDY.replace("--top-p 1", "--top-p 0.9").split(), "-n", "12", "--run", run)
+    assert "Choose one" in fault("progress", run)
+    wrong = fault("progress", run, "--condition", "zz:zz")
+    assert "no rollouts are under condition 'zz:zz'" in wrong
+    for name in (wrong.split("--condition: ")[1].split(" ")[0], "top_p=0.9"):
         for command in ("progress", "determinism"):
             assert document(command, run, "--condition", name)["chains"]
 
@@ -80,5 +64,4 @@ def test_faults_are_one_line(run, command, tmp_path: Path):
         ((run, "--chain", "zz"), "no chain 'zz'"),
         ((run, "--scorer", "nobody", "--condition", "top_p=0.9"), "scorer 'nobody' has given no verdict"),
     ):
-        done = cotlab(command, *arguments)
-        assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
+        assert message in fault(command, *arguments)

@@ -1,16 +1,7 @@
-"""hints, watched, transplant and monitor as a user meets them: real processes on the tiny reasoner."""
-
-import json
-import subprocess
-import sys
+"""hints, watched, transplant and monitor from the command line, on the tiny reasoner."""
 
 import pytest
-
-COTLAB = [sys.executable, "-m", "cotlab"]
-
-
-def cotlab(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COTLAB, *arguments], capture_output=True, text=True, timeout=280, check=False)
+from command_line import document, fault, shown
 
 
 @pytest.mark.parametrize(
@@ -26,43 +17,21 @@ def cotlab(*arguments: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_a_fault_is_one_line(arguments, told):
-    done = cotlab(*arguments)
-    assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.strip().splitlines()
-    assert told in line
+    assert told in fault(*arguments)
 
 
 @pytest.mark.slow
 def test_a_run_of_hints_is_asked_once_and_looked_at_in_every_way(tmp_path):
-    run = str(tmp_path / "run")
-    asked = (
-        "hints",
-        "--model",
-        "tiny",
-        "--problems",
-        "solve",
-        "--n-problems",
-        "12",
-        "-n",
-        "1",
-        "--right",
-        "--run",
-        run,
-    )
-    asked = (*asked, "--kinds", "friend,key", "--engine", "transformers", "--json")
-    first = json.loads(cotlab(*asked).stdout)
-    assert first["sampled_now"] == 60 and [one["arm"] for one in first["arms"]] == [
-        "friend",
-        "friend:right",
-        "key",
-        "key:right",
-    ]
-    assert json.loads(cotlab(*asked).stdout) == first | {"sampled_now": 0}
-    done = cotlab("transplant", run, "--chains", "6", "-n", "2", "--shares", "0,1", "--json")
-    curve = json.loads(done.stdout)
-    assert curve["shares"] == [0.0, 1.0] and curve["carried"][0]["value"] == 0, done.stderr
-    seen = json.loads(cotlab("monitor", run, "--task", "shaped", "--hook", "resid_post:2", "--json").stdout)
+    run = tmp_path / "run"
+    few = ("--problems", "solve", "-n", 1, "--engine", "transformers")
+    asked = ("hints", *few, "--n-problems", 12, "--right", "--run", run, "--kinds", "friend,key")
+    first = document(*asked)
+    arms = ["friend", "friend:right", "key", "key:right"]
+    assert first["sampled_now"] == 60 and [one["arm"] for one in first["arms"]] == arms
+    assert document(*asked) == first | {"sampled_now": 0}
+    curve = document("transplant", run, "--chains", 6, "-n", 2, "--shares", "0,1")
+    assert curve["shares"] == [0.0, 1.0] and curve["carried"][0]["value"] == 0
+    seen = document("monitor", run, "--task", "shaped", "--hook", "resid_post:2")
     assert {one["monitor"] for one in seen["problems"]} >= {"words", "tfidf", "probe resid_post:2"}
-    few = ("--problems", "solve", "--n-problems", "6", "-n", "1", "--engine", "transformers")
-    watched = cotlab("watched", *few, "--run", str(tmp_path / "watched"))
-    assert "behaves differently when watched: not shown" in watched.stdout
+    told = shown("watched", *few, "--n-problems", 6, "--run", tmp_path / "watched")
+    assert "behaves differently when watched: not shown" in told

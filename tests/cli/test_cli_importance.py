@@ -1,58 +1,17 @@
 """Importance, edits and avoided steps from the command line, on the markov engine; and what cannot be."""
 
-import contextlib
-import io
-import json
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-
-from cotlab.cli import main
+from command_line import cotlab, document, fault, shown
 
 STUDY = ["resample", "--model", "markov:staircase", "--question", "Climb.", "--answer", "7", "--base", "random"]
-
-
-class Result(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def cotlab(*arguments: str | Path) -> Result:
-    """In this process: a new one for each call would import everything again."""
-    before, out, err, code = sys.argv, io.StringIO(), io.StringIO(), 0
-    sys.argv = ["cotlab", *map(str, arguments)]
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
-    except SystemExit as done:
-        code = int(done.code or 0)
-    finally:
-        sys.argv = before
-    return Result(code, out.getvalue(), err.getvalue())
-
-
-def document(*arguments: str | Path):
-    result = cotlab(*arguments, "--json")
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
-
-
-def one_line(*arguments: str | Path) -> str:
-    result = cotlab(*arguments)
-    assert result.returncode == 2, (result.returncode, result.stderr)
-    lines = [line for line in result.stderr.splitlines() if line.startswith("cotlab: ")]
-    assert len(lines) == 1 and "Traceback" not in result.stderr
-    return lines[0]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("importance") / "run"
-    result = cotlab(*STUDY, "-n", "60", "--run", path)
-    assert result.returncode == 0, result.stderr
+    shown(*STUDY, "-n", "60", "--run", path)
     return path
 
 
@@ -82,8 +41,8 @@ def test_the_published_arithmetic_is_a_variant(run: Path) -> None:
 def test_sentence_importance_shows_the_largest(run: Path) -> None:
     pairs = document("importance", run, "--measure", "sentence")["chains"][0]["steps"]
     assert {"step", "target"} <= set(pairs[0])
-    shown = cotlab("importance", run, "--measure", "sentence", "--most", "3").stdout
-    assert f"the largest 3 of {len(pairs)}" in shown
+    said = shown("importance", run, "--measure", "sentence", "--most", "3")
+    assert f"the largest 3 of {len(pairs)}" in said
 
 
 def test_edits_land_in_the_same_run_and_are_not_sampled_twice(run: Path) -> None:
@@ -92,7 +51,7 @@ def test_edits_land_in_the_same_run_and_are_not_sampled_twice(run: Path) -> None
     assert first["sampled_now"] == 20 and again["sampled_now"] == 0
     assert first["effect"] == again["effect"] and first["effect"]["value"] is not None
     assert first["edits"] == [{"kind": "replace", "policy": "off", "step": 1, "text": " Hm.\n"}]
-    assert cotlab("runs", "verify", run).returncode == 0
+    assert cotlab("runs", "verify", run).code == 0
     assert document("importance", run) == document("importance", run)
 
 
@@ -107,7 +66,7 @@ def test_edits_from_a_file_are_applied_together(run: Path, tmp_path: Path) -> No
 def test_forced_answers_then_have_their_importance(tmp_path: Path) -> None:
     path = tmp_path / "run"
     cotlab(*STUDY, "-n", "12", "--run", path)
-    assert "cotlab edit" in one_line("importance", path, "--measure", "forced-answer")
+    assert "cotlab edit" in fault("importance", path, "--measure", "forced-answer")
     forced = document("edit", path, "--force-answer", "-n", "12")
     later = document("importance", path, "--measure", "forced-answer")["chains"][0]["steps"]
     assert forced["steps"] == later and later
@@ -156,7 +115,7 @@ def test_avoided_steps(run: Path) -> None:
     ],
 )
 def test_a_users_fault_is_one_line(run: Path, arguments: list[str], said: str) -> None:
-    assert said in one_line(arguments[0], run, *arguments[1:])
+    assert said in fault(arguments[0], run, *arguments[1:])
 
 
 def test_one_rollout_a_step_and_truncated_ones_give_reasons(tmp_path: Path) -> None:
@@ -172,11 +131,10 @@ def test_two_conditions_in_one_run_are_one_line(tmp_path: Path) -> None:
     """The same chain drawn under other settings: which rollouts are meant is not for cotlab to guess."""
     greedy = [*STUDY[:-1], "greedy"]
     for temperature in ("1.0", "0.8"):
-        done = cotlab(*greedy, "-n", "12", "--temperature", temperature, "--run", tmp_path / "run")
-        assert done.returncode == 0, done.stderr
+        shown(*greedy, "-n", "12", "--temperature", temperature, "--run", tmp_path / "run")
     for command in ("importance", "graph", "tree"):
-        assert "2 conditions. Choose one with --condition" in one_line(command, tmp_path / "run")
-    assert "2 conditions" in one_line("export", tmp_path / "run", tmp_path / "out", "--format", "math-rollouts")
+        assert "2 conditions. Choose one with --condition" in fault(command, tmp_path / "run")
+    assert "2 conditions" in fault("export", tmp_path / "run", tmp_path / "out", "--format", "math-rollouts")
     (chain,) = document("importance", tmp_path / "run", "--condition", "temperature=0.8")["chains"]
     assert chain["steps"][0]["n1"] == 12
     assert document("graph", tmp_path / "run", "--condition", "temperature=0.8")["rollouts"] < 120
@@ -202,7 +160,7 @@ def test_on_policy_edits_compare_rollouts_that_say_it_of_their_own_accord(run: P
 def test_categories_stand_beside_the_steps(run: Path) -> None:
     steps = document("importance", run)["chains"][0]["steps"]
     assert all(step["category"] for step in steps)  # the run was labelled when it was sampled
-    assert " category " in cotlab("importance", run).stdout.splitlines()[1]
+    assert " category " in shown("importance", run).splitlines()[1]
 
 
 def test_a_similarity_groups_alternatives_and_what_is_said_next(run: Path) -> None:
@@ -225,7 +183,7 @@ def test_what_is_exported_can_be_imported(run: Path, tmp_path: Path) -> None:
     assert (done["chains"], done["format"]) == (1, "math-rollouts") and done["rollouts"] > 300
     ours, theirs = (document("importance", path)["chains"][0]["steps"] for path in (run, tmp_path / "back"))
     assert [step["value"] for step in ours[:3]] == pytest.approx([step["value"] for step in theirs[:3]], abs=0.1)
-    assert cotlab("tree", tmp_path / "back").returncode == 0
+    assert cotlab("tree", tmp_path / "back").code == 0
     document("export", run, tmp_path / "pivotal.jsonl", "--format", "pivotal-tokens")
     assert document("import", "pivotal-tokens", tmp_path / "pivotal.jsonl", "--out", tmp_path / "p")["chains"] >= 1
 
@@ -239,12 +197,12 @@ def test_what_is_exported_can_be_imported(run: Path, tmp_path: Path) -> None:
     ],
 )
 def test_imports_that_cannot_be_are_one_line(arguments: list[str], said: str) -> None:
-    assert said in one_line(*arguments)
+    assert said in fault(*arguments)
 
 
 def test_an_imported_run_cannot_be_sampled(run: Path, tmp_path: Path) -> None:
     cotlab("export", run, tmp_path / "traces", "--format", "math-rollouts")
     cotlab("import", "math-rollouts", tmp_path / "traces", "--out", tmp_path / "back")
-    assert "not sampled by cotlab" in one_line("edit", tmp_path / "back", "--step", "1", "--delete")
-    assert "'cube'" in one_line("export", run, tmp_path / "x", "--format", "math-rollouts", "--layout", "cube")
-    assert "'cube'" in one_line("export", run, tmp_path / "x", "--format", "cube")
+    assert "not sampled by cotlab" in fault("edit", tmp_path / "back", "--step", "1", "--delete")
+    assert "'cube'" in fault("export", run, tmp_path / "x", "--format", "math-rollouts", "--layout", "cube")
+    assert "'cube'" in fault("export", run, tmp_path / "x", "--format", "cube")

@@ -1,14 +1,12 @@
 """`cotlab lens`, `patch`, `attribute`, `attention`, `suppress` on the sample run that ships with the workbench."""
 
-import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import document, fault, shown
 from safetensors import safe_open
 
-from cotlab.cli import main
 from cotlab.runs import Run
 from cotlab.whitebox import ChainAttention, LensReading, PatchGrid
 
@@ -22,20 +20,7 @@ def run(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def called(*words, fault=False):
-        monkeypatch.setattr(sys, "argv", ["cotlab", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        assert bool(ended.value.code) == fault, said.err
-        return said.err.strip().splitlines() if fault else said.out
-
-    return called
-
-
-def test_patchscope(run, call):
+def test_patchscope(run):
     """The state at the last ` = ` of a sum says that sum's result in the place of another's."""
     with Run.open(run) as store:
         chain = store.chains()[0]
@@ -43,19 +28,18 @@ def test_patchscope(run, call):
     result = said.split(" = ")[1].split(",")[0]
     words = ("patchscope", run, "--step", step, "--token", "=", "--max-tokens", 1, "--placeholder", " = ")
     prompt = "From 3, 5 and 15 I need 78.\\nTry 3 + 15 = "
-    told = json.loads(call(*words, "--layers", "1,3", "--prompt", prompt, "--json"))
+    told = document(*words, "--layers", "1,3", "--prompt", prompt)
     assert [one["source"] for one in told["readings"]] == ["resid_post:1", "resid_post:3"]
     for one in told["readings"]:
         assert one["said"].strip() == result and one["share"] >= 0.8 and one["control"] <= 0.2
-    assert "resid_post:3" in call(*words, "--layers", "3", "--prompt", prompt)
+    assert "resid_post:3" in shown(*words, "--layers", "3", "--prompt", prompt)
     for more, message in ((("--layers", "9"), "'9' is no layer"), (("--token", "§"), "no token of step")):
-        (line,) = call(*words, *more, fault=True)
-        assert message in line
+        assert message in fault(*words, *more)
 
 
-def test_lens(run, call, tmp_path):
+def test_lens(run, tmp_path):
     out, figure = tmp_path / "lens.safetensors", tmp_path / "lens.html"
-    told = json.loads(call("lens", run, "--json", "--save", out, "--figure", figure))
+    told = document("lens", run, "--save", out, "--figure", figure)
     assert [row["layer"] for row in told["layers"]] == [0, 1, 2, 3]
     assert told["layers"][-1]["agrees"] == 1.0 and told["layers"][-1]["kl"] == pytest.approx(0, abs=1e-6)
     assert told["layers"][0]["kl"] > told["layers"][2]["kl"] > 0
@@ -63,21 +47,20 @@ def test_lens(run, call, tmp_path):
     assert again.kl.shape[0] == 4 and len(told["first_readable"]) < again.kl.shape[1]
     page = figure.read_text("utf-8")
     assert page.startswith("<!doctype html>") and "<svg" in page and "http" not in page.replace("http://www.w3.org", "")
-    assert "agrees" in call("lens", run)
+    assert "agrees" in shown("lens", run)
 
 
-def test_patch_and_attribute_name_the_same_first_head(run, call, tmp_path):
+def test_patch_and_attribute_name_the_same_first_head(run, tmp_path):
     step = replaceable(run)
     out = tmp_path / "grid.safetensors"
-    told = json.loads(call("patch", run, "--step", step, "--json", "--save", out, "--figure", tmp_path / "grid.svg"))
+    told = document("patch", run, "--step", step, "--save", out, "--figure", tmp_path / "grid.svg")
     assert told["clean_difference"] > told["corrupt_difference"] and told["answer"] != told["other"]
     assert PatchGrid.load(out).share.tolist() == told["share"]
     assert (tmp_path / "grid.svg").read_text("utf-8").startswith("<svg")
-    words = ("attribute", run, "--step", step, "--pairs", 1, "--circuit", 30, "--json")
-    scored = json.loads(call(*words))
+    scored = document("attribute", run, "--step", step, "--pairs", 1, "--circuit", 30)
     assert len(scored["edges"]) == 343 and scored["circuit"]["n_all"] == 343
     assert scored["circuit"]["faithfulness"]["value"] > 0.3 and "1 pairs" in scored["circuit"]["faithfulness"]["reason"]
-    table = call("attribute", run, "--step", step, "--pairs", 1, "--method", "eap", "--edges", 3)
+    table = shown("attribute", run, "--step", step, "--pairs", 1, "--method", "eap", "--edges", 3)
     assert "logits" in table or "input" in table
 
 
@@ -91,9 +74,9 @@ def replaceable(run):
         return next(k for k in range(1, len(chain.steps)) if other_steps(store, chain, k, inside))
 
 
-def test_attention_and_its_agreement_with_resampling(run, call, tmp_path):
+def test_attention_and_its_agreement_with_resampling(run, tmp_path):
     out = tmp_path / "attention.safetensors"
-    told = json.loads(call("attention", run, "--compare", "text", "--json", "--save", out))
+    told = document("attention", run, "--compare", "text", "--save", out)
     n = len(told["steps"])
     assert all(told["suppression"][i][j] is None for i in range(n) for j in range(i + 1))
     found = ChainAttention.load(out)
@@ -102,12 +85,12 @@ def test_attention_and_its_agreement_with_resampling(run, call, tmp_path):
     assert told["resampling"]["null_q95"] is not None
 
 
-def test_suppress_hides_from_a_later_step_in_some_heads_at_another_temperature(run, call, tmp_path):
+def test_suppress_hides_from_a_later_step_in_some_heads_at_another_temperature(run, tmp_path):
     """Against the control that is hidden beside it, paired by sample: the mean of the differences of the outcomes."""
     copy = tmp_path / "copy"
     shutil.copytree(SAMPLE, copy)
     words = ("--step", 2, "--kept", 5, "--from-step", 4, "--heads", "1,3.0", "--temperature", "1.3", "-n", 8)
-    told = json.loads(call("suppress", copy, *words, "--controls", 1, "--json"))
+    told = document("suppress", copy, *words, "--controls", 1)
     with Run.open(copy) as store:
         (hot,) = [key for key, its in store.settings().items() if its.temperature == 1.3]
         chain = next(one for one in store.chains() if one.id == told["chain_id"])
@@ -124,8 +107,8 @@ def test_suppress_hides_from_a_later_step_in_some_heads_at_another_temperature(r
     assert told["beyond_controls"]["low"] <= told["beyond_controls"]["value"] <= told["beyond_controls"]["high"]
 
 
-def test_suppress_grows_a_branch_beside_its_baseline(run, call):
-    told = json.loads(call("suppress", run, "--step", 2, "-n", 6, "--controls", 1, "--json"))
+def test_suppress_grows_a_branch_beside_its_baseline(run):
+    told = document("suppress", run, "--step", 2, "-n", 6, "--controls", 1)
     assert told["n"] == 6 and told["kept"] == 3 and told["hidden"]["step"] == 2 and len(told["controls"]) == 1
     with Run.open(run) as store:
         cards = store.engine_cards()
@@ -134,7 +117,7 @@ def test_suppress_grows_a_branch_beside_its_baseline(run, call):
         assert len(mine) == 6 and all(rollout.steered_tokens for rollout in mine)
         assert {cards[rollout.engine_card_id].engine for rollout in mine} == {"transformers"}
         assert store.intervention(told["hidden"]["intervention_id"]).kind == "attention-suppression"
-    again = json.loads(call("suppress", run, "--step", 2, "-n", 6, "--controls", 1, "--json"))
+    again = document("suppress", run, "--step", 2, "-n", 6, "--controls", 1)
     assert again == told, "everything was there already"
 
 
@@ -158,15 +141,14 @@ def test_suppress_grows_a_branch_beside_its_baseline(run, call):
         ("suppress {run} --step 1 --engine vllm", "by the transformers engine only, not by 'vllm'"),
     ],
 )
-def test_faults_are_one_line(words, told, run, call, tmp_path, monkeypatch):
+def test_faults_are_one_line(words, told, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = [line for line in call(*words.format(run=run).split(), fault=True) if line.startswith("cotlab: ")]
-    assert len(said) == 1 and told in said[0]
+    assert told in fault(*words.format(run=run).split())
 
 
-def test_files_of_something_else_are_refused(tmp_path, run, call):
+def test_files_of_something_else_are_refused(tmp_path, run):
     out = tmp_path / "lens.safetensors"
-    call("lens", run, "--save", out)
+    shown("lens", run, "--save", out)
     with safe_open(out, framework="pt") as file:
         assert file.metadata()["format"] == "cotlab-lens-reading/1"
-    assert "expected 'cotlab-tuned-lens/1'" in call("lens", run, "--tuned", out, fault=True)[-1]
+    assert "expected 'cotlab-tuned-lens/1'" in fault("lens", run, "--tuned", out)

@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from command_line import cotlab
 
 import cotlab as ct
-from cotlab.cli import main
 from cotlab.whitebox import Probe
 
 
@@ -16,21 +16,7 @@ def sampled(tmp_path_factory):
     return ct.resample(**asked, n=3, run=str(run)).path
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs the command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["cotlab", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        told = capsys.readouterr()
-        return stopped.value.code, told.out, told.err
-
-    return run
-
-
-def test_probes_are_judged_saved_and_told_as_json(sampled, tmp_path, command):
+def test_probes_are_judged_saved_and_told_as_json(sampled, tmp_path):
     asked = [
         "--label",
         "backtracks-next",
@@ -42,7 +28,7 @@ def test_probes_are_judged_saved_and_told_as_json(sampled, tmp_path, command):
         str(tmp_path),
         "--json",
     ]
-    code, out, err = command("probe", str(sampled), *asked, "--method", "mass-mean", "--random-weights")
+    code, out, err = cotlab("probe", str(sampled), *asked, "--method", "mass-mean", "--random-weights")
     assert code == 0, err
     document = json.loads(out)
     (row,), (control,) = document["rows"], document["random_weights"]
@@ -52,7 +38,7 @@ def test_probes_are_judged_saved_and_told_as_json(sampled, tmp_path, command):
     assert (probe.card.label, probe.card.model, probe.card.n_problems) == ("backtracks-next", "tiny", 8)
 
 
-def test_faults_are_one_line(sampled, command):
+def test_faults_are_one_line(sampled):
     for asked, said in (
         (["--label", "mood"], "unknown label 'mood': choose one of correct"),
         (["--label", "category:poem"], "unknown category 'poem'"),
@@ -61,12 +47,12 @@ def test_faults_are_one_line(sampled, command):
         (["--label", "reachable", "--method", "deep"], "unknown probe method 'deep'"),
         (["--label", "truncated"], "same label"),
     ):
-        code, _, err = command("probe", str(sampled), *asked)
+        code, _, err = cotlab("probe", str(sampled), *asked)
         lines = [line for line in err.splitlines() if line.startswith("cotlab: ")]
         assert code == 2 and len(lines) == 1 and said in lines[0], err
 
 
-def test_a_saved_probe_is_followed_along_a_chain(sampled, tmp_path, command):
+def test_a_saved_probe_is_followed_along_a_chain(sampled, tmp_path):
     asked = [
         "--label",
         "reachable-ahead",
@@ -78,22 +64,22 @@ def test_a_saved_probe_is_followed_along_a_chain(sampled, tmp_path, command):
         str(tmp_path),
         "--json",
     ]
-    code, out, err = command("probe", "fit", str(sampled), *asked)
+    code, out, err = cotlab("probe", "fit", str(sampled), *asked)
     assert code == 0, err
     (saved,) = json.loads(out)["probes"]
     figure = tmp_path / "figures" / "curve.svg"
-    code, out, err = command("probe", "curve", str(sampled), "--probe", saved, "--out", str(figure), "--json")
+    code, out, err = cotlab("probe", "curve", str(sampled), "--probe", saved, "--out", str(figure), "--json")
     assert code == 0, err
     (curve,) = json.loads(out)["curves"]
     assert curve["seen"] and all(0 <= p <= 1 for p in curve["tokens"])
     assert [curve["tokens"][step["end"]] for step in curve["steps"]] == [step["p"] for step in curve["steps"]]
     assert figure.read_text().startswith("<svg") and "reachable-ahead" in figure.read_text()
-    code, out, err = command("probe", "curve", str(sampled), "--probe", saved)
+    code, out, err = cotlab("probe", "curve", str(sampled), "--probe", saved)
     assert code == 0 and "probability at the end of each step" in out and "flatters" in err
 
 
 @pytest.mark.slow
-def test_leaving_early_is_judged_and_its_answers_are_drawn_once(sampled, command):
+def test_leaving_early_is_judged_and_its_answers_are_drawn_once(sampled):
     asked = [
         "--hook",
         "resid_post:2",
@@ -106,7 +92,7 @@ def test_leaving_early_is_judged_and_its_answers_are_drawn_once(sampled, command
         "--threshold",
         "0.5,0.99",
     ]
-    code, out, err = command("probe", "exit", str(sampled), *asked, "--json")
+    code, out, err = cotlab("probe", "exit", str(sampled), *asked, "--json")
     assert code == 0, err
     document = json.loads(out)
     low, high = document["rows"]
@@ -114,18 +100,18 @@ def test_leaving_early_is_judged_and_its_answers_are_drawn_once(sampled, command
     assert set(low["controls"]) == {"wording", "place", "blind"} and low["lost"]["n"] == document["chains"]
     with ct.Run.open(sampled) as run:
         before = run.summary().rollouts
-    assert command("probe", "exit", str(sampled), *asked)[0] == 0
+    assert cotlab("probe", "exit", str(sampled), *asked)[0] == 0
     with ct.Run.open(sampled) as run:
         assert run.summary().rollouts == before
 
 
-def test_faults_of_curves_and_exits_are_one_line(sampled, tmp_path, command):
+def test_faults_of_curves_and_exits_are_one_line(sampled, tmp_path):
     for asked, said in (
         (["curve", str(sampled), "--probe", "nowhere.safetensors"], "no probe at nowhere.safetensors"),
         (["exit", str(sampled), "--hook", "here"], "not understood"),
         (["exit", str(sampled), "--hook", "resid_post:2", "--threshold", "high"], "thresholds 'high' not understood"),
         (["exit", str(sampled), "--hook", "resid_post:9", "--engine", "transformers"], "the model has 4 layers"),
     ):
-        code, _, err = command("probe", *asked)
+        code, _, err = cotlab("probe", *asked)
         lines = [line for line in err.splitlines() if line.startswith("cotlab: ")]
         assert code == 2 and len(lines) == 1 and said in lines[0], err

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: real processes, killed and resumed, on the markov engine."""
+"""The command line as a user meets it: killed and resumed, on the markov engine."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from command_line import document, fault, shown
 
 COTLAB = [sys.executable, "-m", "cotlab"]
 STUDY = [
@@ -29,8 +30,8 @@ STUDY = [
 ]
 
 
-def cotlab(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COTLAB, *arguments], capture_output=True, text=True, timeout=120, cwd=cwd, check=False)
+def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COTLAB, *arguments], capture_output=True, text=True, timeout=120, check=False)
 
 
 def bodies(run: Path) -> dict[str, tuple[object, ...]]:
@@ -45,16 +46,16 @@ def bodies(run: Path) -> dict[str, tuple[object, ...]]:
 
 
 def test_json_is_one_document_and_a_second_call_samples_nothing(tmp_path: Path) -> None:
-    first = cotlab(*STUDY, "--run", str(tmp_path / "run"), "--json")
-    assert first.returncode == 0, first.stderr
-    document = json.loads(first.stdout)
-    assert {"run", "model", "engine", "problems", "conditions", "rollouts", "sampled_now", "seconds"} <= set(document)
-    step = document["steps"][0]
+    done = in_a_process(*STUDY, "--run", str(tmp_path / "run"), "--json")
+    assert done.returncode == 0, done.stderr
+    first = json.loads(done.stdout)
+    assert {"run", "model", "engine", "problems", "conditions", "rollouts", "sampled_now", "seconds"} <= set(first)
+    step = first["steps"][0]
     assert {"problem", "chain", "step", "text", "category", "value_before", "value_after", "importance"} <= set(step)
     assert {"value", "low", "high", "n", "null_q95", "reason"} <= set(step["importance"]["resampling"])
-    second = json.loads(cotlab(*STUDY, "--run", str(tmp_path / "run"), "--json").stdout)
-    assert second["sampled_now"] == 0 < document["sampled_now"]
-    assert second["steps"] == document["steps"]
+    second = document(*STUDY, "--run", tmp_path / "run")
+    assert second["sampled_now"] == 0 < first["sampled_now"]
+    assert second["steps"] == first["steps"]
 
 
 def test_killed_at_random_moments_and_resumed_it_is_as_if_undisturbed(tmp_path: Path) -> None:
@@ -72,18 +73,17 @@ def test_killed_at_random_moments_and_resumed_it_is_as_if_undisturbed(tmp_path: 
         now = bodies(tmp_path / "run")
         assert done.items() <= now.items()
         done = now
-    assert cotlab("score", str(tmp_path / "run"), "answers").returncode == 0
-    seen = json.loads(cotlab("tree", str(tmp_path / "run"), "--json").stdout)["steps"]
+    shown("score", tmp_path / "run", "answers")
+    seen = document("tree", tmp_path / "run")["steps"]
     before = [step["value_before"] for step in seen]
     assert all(v["n"] >= 60 if v["value"] is not None else v["reason"] for v in before)  # no part of a block is shown
-    finished = cotlab(*STUDY, "--run", str(tmp_path / "run"), "--json")
-    assert finished.returncode == 0, finished.stderr
-    calm = cotlab(*STUDY, "--run", str(tmp_path / "calm"), "--json")
+    finished = document(*STUDY, "--run", tmp_path / "run")
+    calm = document(*STUDY, "--run", tmp_path / "calm")
     end = bodies(tmp_path / "run")
     assert done.items() <= end.items()
     assert end == bodies(tmp_path / "calm")
-    assert json.loads(finished.stdout)["steps"] == json.loads(calm.stdout)["steps"]
-    assert cotlab("runs", "verify", str(tmp_path / "run")).returncode == 0
+    assert finished["steps"] == calm["steps"]
+    shown("runs", "verify", tmp_path / "run")
 
 
 def test_ctrl_c_keeps_what_was_sampled_and_says_how_to_go_on(tmp_path: Path) -> None:
@@ -112,75 +112,72 @@ def test_ctrl_c_keeps_what_was_sampled_and_says_how_to_go_on(tmp_path: Path) -> 
         (["export", "nowhere", "out"], "nowhere"),
     ],
 )
-def test_a_users_fault_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], said: str) -> None:
-    result = cotlab(*arguments, cwd=tmp_path)
-    assert result.returncode == 2, result.stderr
-    lines = [line for line in result.stderr.splitlines() if line.strip() and not line.startswith("loading")]
-    assert len(lines) == 1 and said in lines[0] and "Traceback" not in result.stderr
+def test_a_users_fault_is_one_line_and_exit_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said in fault(*arguments)
 
 
-def test_a_bad_line_of_a_problem_file_is_named(tmp_path: Path) -> None:
+def test_a_bad_line_of_a_problem_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.jsonl").write_text('{"question": "2 + 2?", "answer": "4"}\nnot json\n')
-    result = cotlab("resample", "--problems", "mine.jsonl", cwd=tmp_path)
-    assert result.returncode == 2 and "line 2" in result.stderr and "mine.jsonl" in result.stderr
+    line = fault("resample", "--problems", "mine.jsonl")
+    assert "line 2" in line and "mine.jsonl" in line
 
 
-def test_a_model_folder_without_tokenizer_is_named(tmp_path: Path) -> None:
+def test_a_model_folder_without_tokenizer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text('{"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}')
-    result = cotlab("resample", "--model", "./model", cwd=tmp_path)
-    assert result.returncode == 2 and "./model" in result.stderr and "Traceback" not in result.stderr
+    assert "./model" in fault("resample", "--model", "./model")
 
 
 def test_runs_tree_score_and_export_work_on_a_run(tmp_path: Path) -> None:
     run = str(tmp_path / "runs" / "one")
-    assert cotlab(*STUDY, "--run", run).returncode == 0
-    listed = json.loads(cotlab("runs", "list", str(tmp_path / "runs"), "--json").stdout)
+    shown(*STUDY, "--run", run)
+    listed = document("runs", "list", str(tmp_path / "runs"))
     assert [row["path"] for row in listed] == [run]
-    assert json.loads(cotlab("runs", "show", run, "--json").stdout)["chains"] == 1
-    assert "answers/1: correct" in cotlab("runs", "show", run).stdout
-    tree = json.loads(cotlab("tree", run, "--json").stdout)
-    assert tree["steps"][0]["alternatives"]
-    assert "Climb." in cotlab("tree", run).stdout
+    assert document("runs", "show", run)["chains"] == 1
+    assert "answers/1: correct" in shown("runs", "show", run)
+    assert document("tree", run)["steps"][0]["alternatives"]
+    assert "Climb." in shown("tree", run)
     (tmp_path / "own.py").write_text("def long(problem, response):\n    return len(response.text) > 40\n")
-    scored = json.loads(cotlab("score", run, f"{tmp_path / 'own.py'}:long", "--json").stdout)
+    scored = document("score", run, f"{tmp_path / 'own.py'}:long")
     assert scored["scored_now"] == listed[0]["rollouts"]
     for target in ("tables", "tree.graphml", "tree.json"):
-        written = json.loads(cotlab("export", run, str(tmp_path / target), "--json").stdout)["written"]
+        written = document("export", run, str(tmp_path / target))["written"]
         assert written and all(Path(path).exists() for path in written)
-    merged = cotlab("runs", "merge", run, run, "--into", str(tmp_path / "merged"), "--json")
-    assert json.loads(merged.stdout)["rollouts"] == listed[0]["rollouts"]
+    merged = document("runs", "merge", run, run, "--into", tmp_path / "merged")
+    assert merged["rollouts"] == listed[0]["rollouts"]
 
 
 def test_few_rollouts_at_few_positions_are_told_in_words(tmp_path: Path) -> None:
-    few = cotlab(*STUDY[:-1], "6", "--run", str(tmp_path / "run"), "--positions", "0")
-    assert few.returncode == 0
-    assert "– stands where there is no value: 6 rollouts, at least 10 are needed" in few.stdout
-    assert re.search(r"^0–\d+ ", few.stdout, re.M)  # all steps as one
+    few = shown(*STUDY[:-1], "6", "--run", tmp_path / "run", "--positions", "0")
+    assert "– stands where there is no value: 6 rollouts, at least 10 are needed" in few
+    assert re.search(r"^0–\d+ ", few, re.M)  # all steps as one
 
 
 def test_a_run_of_two_conditions_lists_them_and_shows_the_one_asked_for(tmp_path: Path) -> None:
     run = str(tmp_path / "run")
-    assert cotlab(*STUDY, "--run", run).returncode == 0
-    assert cotlab(*STUDY, "--run", run, "--positions", "0", "--temperature", "0.5").returncode == 0
-    mixed = cotlab("tree", run)  # of the first chain: only its prompt was sampled at the other temperature
-    assert mixed.returncode == 2 and len(mixed.stderr.splitlines()) == 1
-    assert "Choose one with --condition" in mixed.stderr and "temperature 0.5" in mixed.stderr
-    chosen = json.loads(cotlab("tree", run, "--json", "--condition", "temperature=0.5").stdout)
+    shown(*STUDY, "--run", run)
+    shown(*STUDY, "--run", run, "--positions", "0", "--temperature", "0.5")
+    mixed = fault("tree", run)  # of the first chain: only its prompt was sampled at the other temperature
+    assert "Choose one with --condition" in mixed and "temperature 0.5" in mixed
+    chosen = document("tree", run, "--condition", "temperature=0.5")
     assert [step["value_before"]["n"] for step in chosen["steps"]] == [60]
-    wrong = cotlab("export", run, str(tmp_path / "tree.json"), "--condition", "temperature=0.7")
-    assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1 and "Choose one with" in wrong.stderr
+    assert "Choose one with" in fault("export", run, tmp_path / "tree.json", "--condition", "temperature=0.7")
 
 
 def test_text_that_no_encoding_holds_is_escaped(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert cotlab(*STUDY[:-1], "12", "--run", str(run), "--positions", "0").returncode == 0
+    shown(*STUDY[:-1], "12", "--run", run, "--positions", "0")
     with sqlite3.connect(run / "run.sqlite") as db:  # as the store keeps what models do emit: lone surrogates
         db.execute("UPDATE step SET text = ? WHERE idx = 0", ("odd \ud800".encode("utf-8", "surrogatepass"),))
     db.close()
-    document = cotlab("tree", str(run), "--json")
-    assert document.returncode == 0, document.stderr
-    assert json.loads(document.stdout)["steps"][0]["text"].startswith("odd \ud800")
-    shown = cotlab("tree", str(run))
-    assert shown.returncode == 0, shown.stderr
-    assert cotlab("export", str(run), str(tmp_path / "tables")).returncode == 0
+    done = in_a_process("tree", str(run), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"][0]["text"].startswith("odd \ud800")
+    table = in_a_process("tree", str(run))
+    assert table.returncode == 0, table.stderr
+    shown("export", run, tmp_path / "tables")

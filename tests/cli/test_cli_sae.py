@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
+from command_line import cotlab
 
-from cotlab.cli import main
 from cotlab.interventions import HookPoint, SAECard, SparseAutoencoder
 from cotlab.saes import load_sae, save_sae
 
@@ -19,47 +19,33 @@ def folder(tmp_path):
     return save_sae(SparseAutoencoder(card, *weights), tmp_path / "mine")
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs the command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["cotlab", "sae", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        told = capsys.readouterr()
-        return stopped.value.code, told.out, told.err
-
-    return run
-
-
-def test_shows_the_card(folder, command):
-    code, out, _ = command("show", folder, "--model", "tiny", "--json")
+def test_shows_the_card(folder):
+    code, out, _ = cotlab("sae", "show", folder, "--model", "tiny", "--json")
     told = json.loads(out)
     assert code == 0
     wanted = {"model": "tiny", "point": "resid_post:2", "d_model": 256, "d_sae": 30, "k": 4, "units": "normalised"}
     assert wanted.items() <= told.items()
-    code, out, _ = command("show", folder)
-    assert code == 0 and "resid_post:2" in out and "normalised" in out
+    code, out, err = cotlab("sae", "show", folder)
+    assert code == 0 and err == "" and "resid_post:2" in out and "normalised" in out
 
 
-def test_a_model_that_it_is_not_of_is_one_line(folder, command):
-    code, out, err = command("show", folder, "--model", "r1-qwen-1.5b", "--transfer")
+def test_a_model_that_it_is_not_of_is_one_line(folder):
+    code, out, err = cotlab("sae", "show", folder, "--model", "r1-qwen-1.5b", "--transfer")
     assert (code, out) == (2, "")
     assert "has width 256, resid_post:2 of the model 'deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B' 1536" in err
-    code, _, err = command("show", folder, "--scale", "3")
+    code, _, err = cotlab("sae", "show", folder, "--scale", "3")
     assert code == 2 and "norm factor is 2.5, not 3.0" in err
 
 
-def test_converts_to_the_layout_of_sae_lens(folder, command, tmp_path):
+def test_converts_to_the_layout_of_sae_lens(folder, tmp_path):
     from sae_lens import SAE
 
-    code, out, _ = command("convert", folder, "--out", tmp_path / "theirs", "--json")
+    code, out, _ = cotlab("sae", "convert", folder, "--out", tmp_path / "theirs", "--json")
     assert code == 0 and json.loads(out)["out"] == str(tmp_path / "theirs")
     x = torch.randn(5, 256)
     ours, theirs = load_sae(folder), SAE.load_from_disk(tmp_path / "theirs")
     with torch.no_grad():
         torch.testing.assert_close(theirs(x), ours.reconstruct(x), rtol=1e-4, atol=1e-4)
-    code, _, err = command("convert", folder, "--out", tmp_path / "theirs")
+    code, _, err = cotlab("sae", "convert", folder, "--out", tmp_path / "theirs")
     assert code == 2 and "already" in err
-    assert command("convert", folder, "--out", tmp_path / "theirs", "--overwrite")[0] == 0
+    assert cotlab("sae", "convert", folder, "--out", tmp_path / "theirs", "--overwrite")[0] == 0

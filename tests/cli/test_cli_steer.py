@@ -1,10 +1,7 @@
 """`cotlab steer` and `cotlab capture`: what cannot be is one line and exit code 2, before a model is loaded."""
 
-import sys
-
 import pytest
-
-from cotlab.cli import main
+from command_line import cotlab
 
 
 @pytest.mark.parametrize(
@@ -25,11 +22,7 @@ from cotlab.cli import main
         ("capture nowhere --hook resid_post:1 --at middle", "at 'middle' not understood"),
     ],
 )
-def test_faults_are_one_line(words, told, tmp_path, monkeypatch, capsys):
+def test_faults_are_one_line(words, told, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["cotlab", *words.split()])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    error = capsys.readouterr().err.strip()
-    assert told in error and len(error.splitlines()) == 1
+    code, _, error = cotlab(*words.split())
+    assert code == 2 and told in error and len(error.strip().splitlines()) == 1

@@ -157,8 +157,8 @@ def test_stdout_is_left_alone(folder):
     code = (
         "import sys\n"
         "sys.path.insert(0, sys.argv[2])\n"
-        "from cotlab.cli import _quiet_torch\n"
-        "_quiet_torch()\n"
+        "from cotlab.cli import quiet_torch\n"
+        "quiet_torch()\n"
         "from pathlib import Path\n"
         "from test_engines_vllm_opening import open_engine\n"
         "from vllm_reference import request, sample\n"

@@ -1,6 +1,8 @@
 """The driver of the question lab: asked twice it draws once, a budget is kept, reasoning that is cut off is told."""
 
 import json
+import logging
+import os
 import shutil
 
 import numpy as np
@@ -116,11 +118,30 @@ def test_faults_are_one_line(asked, tmp_path, capsys):
     assert main(["nothing"]) == 2
     assert "no question 'nothing': choose one of" in capsys.readouterr().err
     assert main([*asked, "--budget", "soon", "--out", str(tmp_path)]) == 2
-    assert "budget 'soon' not understood" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "budget 'soon' not understood" in told and "or a size that deterministic has: small, full" in told
+    for wrong, said in (
+        (["--model", "./nowhere"], "model folder './nowhere' does not exist"),
+        (["--model", "markov:ladder"], "'ladder'"),
+        (["--engine", "steam"], "unknown engine 'steam'"),
+        (["--problems", "riddles"], "unknown problem set 'riddles'"),
+    ):
+        assert main([*asked, "--budget", "small", *wrong, "--out", str(tmp_path / "none")]) == 2
+        told = capsys.readouterr().err
+        assert said in told and told.count("\n") == 1
+    assert not (tmp_path / "none").exists()
     assert main([*asked, "--budget", "small", "--publish", "--out", str(tmp_path)]) == 2
     assert "not with --budget small" in capsys.readouterr().err
     assert main([]) == 0
     assert "How much is fixed" in capsys.readouterr().out
+
+
+def test_torch_is_held_back_before_it_is_loaded(monkeypatch):
+    monkeypatch.delenv("TORCH_CPP_LOG_LEVEL", raising=False)
+    logger = logging.getLogger("torch._library.triton")
+    monkeypatch.setattr(logger, "level", logging.NOTSET)
+    assert main([]) == 0
+    assert os.environ["TORCH_CPP_LOG_LEVEL"] == "ERROR" and logger.level == logging.ERROR
 
 
 def test_a_config_without_a_size_is_refused(tmp_path, monkeypatch):

@@ -1,13 +1,18 @@
 import json
+import socket
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import numpy as np
 import pytest
+from huggingface_hub import hf_hub_download
 from safetensors.numpy import save_file
 
 from cotlab.chains.problem import Problem
 from cotlab.chains.tokens import HFTokenizer
 from cotlab.errors import ModelError
-from cotlab.models import TINY_CARD, resolve_model, weights_hash
+from cotlab.models import TINY_CARD, hub_in_reach, resolve_model, weights_hash
 from cotlab.models import folder as folder_module
 
 
@@ -151,3 +156,48 @@ def test_tiny():
 def test_an_organism_that_is_not_there_is_one_line():
     with pytest.raises(ModelError, match=r"no weights of the tiny reasoner 'bold' here \(there are: .*honest"):
         resolve_model("tiny:bold")
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A hub that does not answer: nobody listens at its address."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(hub, caplog):
+    """The hub's own library tries six times, with 23 seconds of sleep between."""
+    from huggingface_hub import constants
+
+    started = time.monotonic()
+    with pytest.raises(ModelError, match="'someone/small' is not on this machine and the hub cannot be reached"):
+        resolve_model("someone/small")
+    with hub_in_reach():
+        assert constants.HF_HUB_OFFLINE
+        with pytest.raises(FileNotFoundError):
+            hf_hub_download("someone/small", "config.json")
+    assert time.monotonic() - started < 15 and not constants.HF_HUB_OFFLINE
+    assert "Retrying" not in caplog.text
+
+
+def test_a_hub_that_answers_is_used(monkeypatch):
+    """Whatever it answers to the question whether it is there."""
+    from huggingface_hub import constants
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_error(404)
+
+        def log_message(self, *said):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Hub) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        with hub_in_reach():
+            assert not constants.HF_HUB_OFFLINE
+        server.shutdown()

@@ -6,14 +6,13 @@ import json
 import re
 import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import document, fault, shown
 from test_reports_html import HOSTILE, Page
 from written_run import SCORER, WrittenRun
 
-from cotlab.cli import main
 from cotlab.errors import DataError, UserError
 from cotlab.reports import (
     Experiment,
@@ -188,7 +187,7 @@ def test_numbers_of_the_sample_are_those_of_the_measures_and_hashes_those_of_the
     assert order == sorted(order)
 
 
-def test_the_told_commands_sample_nothing_new(tmp_path, monkeypatch, capsys):
+def test_the_told_commands_sample_nothing_new(tmp_path):
     shutil.copytree(SAMPLE, tmp_path / "sample")
     (study,) = study_report(ReportPlan((tmp_path / "sample",))).sources[0].studies
     python, option, code = shlex.split(study.command)
@@ -207,19 +206,10 @@ def test_the_told_commands_sample_nothing_new(tmp_path, monkeypatch, capsys):
         "5",
     ]
     words += ["--cutter", "lines", "--base", "random", "-n", "12", "--run", str(tmp_path / "stairs"), "--json"]
-    called(words, monkeypatch, capsys)
+    shown(*words)
     (study,) = study_report(ReportPlan((tmp_path / "stairs",))).sources[0].studies
-    again = json.loads(called([*shlex.split(study.command)[1:], "--json"], monkeypatch, capsys))
+    again = document(*shlex.split(study.command)[1:])
     assert again["sampled_now"] == 0 and again["run"] == str(tmp_path / "stairs")
-
-
-def called(words, monkeypatch, capsys, code=0):
-    monkeypatch.setattr(sys, "argv", ["cotlab", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    said = capsys.readouterr()
-    assert (ended.value.code or 0) == code, said.err
-    return said.out if not code else said.err
 
 
 def test_experiments_are_told_apart_by_what_their_numbers_stand_on(tmp_path):
@@ -311,24 +301,32 @@ def test_hostile_texts_and_names_are_text(tmp_path, text):
     assert "<script" not in marked.replace("\\<", "") and "<img" not in marked.replace("\\<", "")
 
 
-def test_the_command_writes_page_and_markdown_and_faults_are_one_line(tmp_path, monkeypatch, capsys):
+def test_the_command_writes_page_and_markdown_and_faults_are_one_line(tmp_path):
     shutil.copytree(SAMPLE, tmp_path / "run")
     out = tmp_path / "deep" / "study.html"
-    told = json.loads(called(["report", str(tmp_path / "run"), "--out", str(out), "--json"], monkeypatch, capsys))
+    told = document("report", tmp_path / "run", "--out", out)
     assert told["files"] == [str(out.with_suffix(".md")), str(out)] and out.exists()
     assert {block["evidence"] for block in told["blocks"]} == {"observed", "caused"}
     assert shlex.join(["cotlab", "report", str(tmp_path / "run")]) in Page(out.read_text("utf-8")).visible
-    called(["report", str(tmp_path / "run")], monkeypatch, capsys)
+    shown("report", tmp_path / "run")
     assert (tmp_path / "run" / "study.html").exists() and (tmp_path / "run" / "study.md").exists()
+    results = experiment(tmp_path / "experiments" / "lucky")
+    garbled, lacking = tmp_path / "garbled.json", tmp_path / "lacking.json"
+    garbled.write_text("AUC 0.9")
+    lacking.write_text("{}")
     for words, message in (
         ([str(tmp_path / "nowhere")], "there is no run"),
         ([], "no run is given"),
         ([str(tmp_path / "run"), "--out", "x.pdf"], "neither .html nor .md"),
         ([str(tmp_path / "run"), "--chain", "zzz"], "no chain 'zzz'"),
         (["--results", str(tmp_path), "--out", str(tmp_path / "x.html")], "cannot be read"),
+        ([str(results)], f"holds results of experiments, which are given as --results {results}"),
+        ([str(results.parent)], f"holds results of experiments, which are given as --results {results}"),
+        (["--probes", str(garbled), "--out", "x.html"], "is no probe report (Invalid JSON: expected"),
+        (["--probes", str(lacking), "--out", "x.html"], "is no probe report (it has no 'rows')"),
     ):
-        said = called(["report", *words], monkeypatch, capsys, code=2)
-        assert message in said and said.count("\n") == 1
+        said = fault("report", *words)
+        assert message in said and "pydantic" not in said and "type=" not in said
     with pytest.raises(UserError, match="nothing to report"):
         study_report(ReportPlan(()))
 

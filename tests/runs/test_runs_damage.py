@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -10,11 +11,11 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from runs_builder import PROMPT, rollout
+from runs_builder import BASELINE, PROMPT, SETTINGS, rollout
 
 from cotlab.errors import RunError
 from cotlab.runs import Run, export_run, list_runs, merge_runs, verify_run
@@ -220,3 +221,64 @@ def test_export_of_a_damaged_value_is_one_line(filled: Path, tmp_path: Path) -> 
     with Run.open(filled) as run, pytest.raises(RunError, match=r"a value cannot be read as list<int32>.*damaged"):
         export_run(run, tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
+
+
+def read_everything(folder: Path) -> None:
+    with Run.open(folder) as run:
+        for read in (run.problems, run.settings, run.engine_cards, run.interventions, run.studies, run.captures):
+            read()
+        _ = run.intervention(BASELINE.id), list(run.edges()), run.chains(), list(run.rollouts())
+        _ = [row.value["outcome"] for row in run.outcome_rows("math/1")]
+        _ = [score.value["category"] for score in run.scores("step")]
+
+
+def without_each_key(value: object) -> Iterator[object]:
+    """The value with one key left out, for every key at every depth."""
+    if isinstance(value, dict):
+        for place, below in value.items():
+            yield {key: kept for key, kept in value.items() if key != place}
+            yield from ({**value, place: changed} for changed in without_each_key(below))
+    elif isinstance(value, list):
+        for i, below in enumerate(value):
+            yield from ([*value[:i], changed, *value[i + 1 :]] for changed in without_each_key(below))
+
+
+@pytest.mark.parametrize("table", ["settings", "engine_card", "intervention", "study", "capture"])
+def test_a_spec_that_lacks_a_key_is_one_line(filled: Path, table: str) -> None:
+    """All of them are named by the hash of what they hold: nothing is taken for a default."""
+    with Run.open(filled, writable=True) as run:
+        run.add_capture({"hooks": ["resid_post:1"], "places": {"at": "step-ends", "cutter": "sentences/1"}})
+        run.add_study({"kind": "suppression", "hidden": [1], "settings": SETTINGS.to_json()}, seed=0)
+    read_everything(filled)
+    tried = 0
+    with contextlib.closing(sqlite3.connect(filled / "run.sqlite")) as db:
+        for public_id, stored in db.execute(f"SELECT id, spec FROM {table}").fetchall():
+            for changed in without_each_key(json.loads(stored)):
+                change = f"UPDATE {table} SET spec = ? WHERE id = ?"
+                db.execute(change, (json.dumps(changed), public_id))
+                db.commit()
+                with pytest.raises(RunError, match=f"{public_id} has the content of .* damaged") as told:
+                    read_everything(filled)
+                assert "\n" not in str(told.value)
+                assert any(public_id in line for line in verify_run(filled))
+                db.execute(change, (stored, public_id))
+                tried += 1
+    assert tried
+
+
+@pytest.mark.parametrize(("scorer", "key"), [("math/1", "outcome"), ("tiny-oracle/1", "category")])
+def test_a_verdict_that_lacks_a_key_is_one_line(filled: Path, scorer: str, key: str) -> None:
+    with contextlib.closing(sqlite3.connect(filled / "run.sqlite")) as db:
+        change = "UPDATE score SET value = json_remove(value, ?) WHERE scorer = (SELECT key FROM scorer WHERE id = ?)"
+        db.execute(change, (f"$.{key}", scorer))
+        db.commit()
+    with pytest.raises(RunError, match=f"a stored value has no '{key}': the run is damaged"):
+        read_everything(filled)
+
+
+def test_a_problem_of_other_values_is_one_line(filled: Path) -> None:
+    with contextlib.closing(sqlite3.connect(filled / "run.sqlite")) as db:
+        db.execute("UPDATE problem SET choices = '7'")
+        db.commit()
+    with pytest.raises(RunError, match="cannot be read as problem"):
+        read_everything(filled)

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from command_line import cotlab
 
 import cotlab as ct
-from cotlab.cli import main
 from cotlab.errors import DataError, ModelError, UserError
 from cotlab.interventions import HookPoint, SAECard, SparseAutoencoder
 from cotlab.saes import (
@@ -235,20 +235,6 @@ def sampled(tmp_path_factory):
     return ct.resample(**asked, n=1, run=str(run)).path
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs the command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["cotlab", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        told = capsys.readouterr()
-        return stopped.value.code, told.out, told.err
-
-    return run
-
-
 def test_traces_of_runs_and_of_files_are_cut_at_the_think_tag(sampled, tmp_path):
     inside = open_reader("tiny")
     traces = run_traces([sampled], inside.tokenizer, n=10)
@@ -287,10 +273,10 @@ def test_models_with_other_tokens_are_refused(sampled):
         same_tokens(tiny, other, traces)
 
 
-def test_train_finetune_and_transfer_from_the_command_line(sampled, tmp_path, command):
+def test_train_finetune_and_transfer_from_the_command_line(sampled, tmp_path):
     small = ("--tokens", "2000", "--batch", "100", "--check-every", "10", "--json")
     asked = ("--model", "tiny", "--run", str(sampled), "--hook", "resid_post:1", "--d-sae", "64", "--k", "6")
-    code, out, err = command("sae", "train", *asked, "--out", str(tmp_path / "sae"), *small)
+    code, out, err = cotlab("sae", "train", *asked, "--out", str(tmp_path / "sae"), *small)
     assert code == 0, err
     told = json.loads(out)
     assert (
@@ -298,12 +284,12 @@ def test_train_finetune_and_transfer_from_the_command_line(sampled, tmp_path, co
     )
     assert not (tmp_path / "sae" / "checkpoint.safetensors").exists()
     assert load_sae(tmp_path / "sae").card.units == "raw"
-    code, _, err = command("sae", "train", *asked, "--out", str(tmp_path / "sae"), *small)
+    code, _, err = cotlab("sae", "train", *asked, "--out", str(tmp_path / "sae"), *small)
     assert code == 2 and "there is an SAE in" in err
 
     fine = tmp_path / "fine"
     tune = ("sae", "finetune", str(tmp_path / "sae"), "--model", "tiny", "--run", str(sampled), "--evaluate", "12")
-    code, out, err = command(*tune, "--out", str(fine), *small)
+    code, out, err = cotlab(*tune, "--out", str(fine), *small)
     assert code == 0, err
     told = json.loads(out)
     assert {row["condition"] for row in told["rows"]} == {"own", "transferred", "fine-tuned", "random-init", "pca"}
@@ -313,17 +299,17 @@ def test_train_finetune_and_transfer_from_the_command_line(sampled, tmp_path, co
 
     written = (fine / "training.json").read_bytes()
     (fine / "results.json").unlink()  # as an interrupted test leaves it: the same command does the test alone
-    code, out, err = command(*tune, "--out", str(fine), *small)
+    code, out, err = cotlab(*tune, "--out", str(fine), *small)
     assert code == 0, err
     later = json.loads(out)
     assert later["rows"] == told["rows"] and later["training"]["checks"] == told["training"]["checks"]
     assert (fine / "training.json").read_bytes() == written and (fine / "results.json").exists()
-    code, _, err = command(*tune, "--out", str(fine), *small, "--lr", "0.1")
+    code, _, err = cotlab(*tune, "--out", str(fine), *small, "--lr", "0.1")
     assert code == 2 and "there is an SAE in" in err
     assert len(trained_problems(fine)) == 18  # two rollouts each; those of the other six are evaluated
 
     again = ("sae", "transfer", str(tmp_path / "sae"), "--model", "tiny", "--run", str(sampled), "-n", "12")
-    code, out, err = command(*again, "--tuned", str(fine), "--json")
+    code, out, err = cotlab(*again, "--tuned", str(fine), "--json")
     assert code == 0, err
     told = json.loads(out)
     assert told["traces"] == 12 and "fine-tuned" in {row["condition"] for row in told["rows"]}
@@ -333,7 +319,7 @@ def test_train_finetune_and_transfer_from_the_command_line(sampled, tmp_path, co
         assert left["explained_variance"] == right["explained_variance"] and left["dead_share"] == right["dead_share"]
 
 
-def test_faults_are_one_line(sampled, command):
+def test_faults_are_one_line(sampled):
     for asked, said in (
         ((), "name an SAE and the model"),
         (("tiny:honest/resid_post:9", "--model", "tiny"), "no SAE 'tiny:honest/resid_post:9' comes with cotlab"),
@@ -346,7 +332,7 @@ def test_faults_are_one_line(sampled, command):
         (("tiny:honest/resid_post:2", "--model", "tiny", "--out", str(sampled / "run.json")), "is a file"),
         (("tiny:honest/resid_post:2", "--model", "tiny", "--run", str(sampled), "--device", "gpu"), "device is 'gpu'"),
     ):
-        code, _, err = command("sae", "transfer", *asked)
+        code, _, err = cotlab("sae", "transfer", *asked)
         assert code == 2 and said in err, err
 
 
@@ -405,7 +391,7 @@ def test_tokens_of_a_template_that_one_model_does_not_have_are_not_measured(samp
     assert times and tokens[0] - tokens[1] == times
 
 
-def test_the_demonstration_does_not_take_another_request_for_its_own(sampled, shipped, tmp_path, monkeypatch, command):
+def test_the_demonstration_does_not_take_another_request_for_its_own(sampled, shipped, tmp_path, monkeypatch):
     monkeypatch.setattr("cotlab.saes.demo.DEMO_TOKENS", 2048)
     inside = open_reader("tiny")
     traces = run_traces([sampled], inside.tokenizer, n=24)
@@ -416,5 +402,5 @@ def test_the_demonstration_does_not_take_another_request_for_its_own(sampled, sh
     assert len(list((tmp_path / "tuned").iterdir())) == len(asked)
     first = _tuned(shipped, inside, tmp_path, traces, "float32", 0, Silent())
     assert len(list((tmp_path / "tuned").iterdir())) == len(asked) and first.card.model == "tiny"
-    code, _, err = command("sae", "transfer", "--demo", "--dtype", "float99", "--out", str(tmp_path / "demo"))
+    code, _, err = cotlab("sae", "transfer", "--demo", "--dtype", "float99", "--out", str(tmp_path / "demo"))
     assert code == 2 and "float99" in err

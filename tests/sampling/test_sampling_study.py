@@ -139,6 +139,15 @@ def test_screened_out_problems_leave_one_clear_line(tmp_path: Path) -> None:
         run_study(asked(tmp_path / "run", screen="0.99:1.0", screen_n=20))
 
 
+def test_problems_beyond_those_that_are_kept_are_not_called_screened_out(tmp_path: Path) -> None:
+    problems = tmp_path / "two.jsonl"
+    problems.write_text('{"question": "Climb.", "answer": "7"}\n{"question": "Climb!", "answer": "7"}\n')
+    more: dict[str, object] = {"question": None, "answer": None, "problems": str(problems), "n": 12}
+    finished = run_study(asked(tmp_path / "run", **more, n_problems=1, screen="0:1"))
+    (line,) = finished.skipped
+    assert "not needed: accuracy " in line and "enough problems were found before" in line
+
+
 def test_a_screen_may_take_the_nearest(tmp_path: Path) -> None:
     problems = tmp_path / "two.jsonl"
     problems.write_text('{"question": "Climb.", "answer": "7"}\n{"question": "Climb!", "answer": "12345"}\n')

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from cotlab.errors import DataError
+from cotlab.errors import DataError, fault_of
 from cotlab.stats import Estimate
 
 __all__ = ["Along", "Context", "Feature", "FeatureDocument", "documents", "read_document"]
@@ -191,6 +190,6 @@ def read_document(path: Path) -> FeatureDocument:
     try:
         return FeatureDocument.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        told: dict[str, Any] = dict(error.errors()[0])
-        said = re.sub(r"\s+", " ", str(told["msg"]))[:120]
-        raise DataError(f"{path.name} holds no dashboards ({said}). Delete it, and read the features again") from error
+        raise DataError(
+            f"{path.name} holds no dashboards ({fault_of(error)}). Delete it, and read the features again"
+        ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from cotlab.chains.image import Image
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.step import Step
 from cotlab.identity import content_id
@@ -28,6 +29,8 @@ class Chain:
     role: ChainRole
     also: tuple[ChainRole, ...] = ()
     """Further roles that the same response was chosen for."""
+    images: tuple[Image, ...] = ()
+    """What the prompt shows."""
 
     @property
     def id(self) -> str:
@@ -48,4 +51,9 @@ class Chain:
         if not 0 <= n_steps <= len(self.steps):
             raise ValueError(f"n_steps is {n_steps}, expected 0..{len(self.steps)}")
         end = self.steps[n_steps - 1].end if n_steps else 0
-        return Prefix(self.prompt_ids + self.response_ids[:end], len(self.prompt_ids))
+        return Prefix(self.prompt_ids + self.response_ids[:end], len(self.prompt_ids), self.images)
+
+    @property
+    def whole(self) -> Prefix:
+        """Prefix that keeps all of the response."""
+        return Prefix(self.prompt_ids + self.response_ids, len(self.prompt_ids), self.images)

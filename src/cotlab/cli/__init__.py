@@ -7,10 +7,10 @@ import logging
 import os
 import sys
 
-__all__ = ["main"]
+__all__ = ["main", "quiet_torch"]
 
 
-def _quiet_torch() -> None:
+def quiet_torch() -> None:
     """Hold back what torch says of this machine (NUMA, Triton) where it is imported; what the user has set stays."""
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read once, when torch is loaded
     logging.getLogger("torch._library.triton").setLevel(logging.ERROR)
@@ -18,7 +18,7 @@ def _quiet_torch() -> None:
 
 def main() -> None:
     """Run the command line; a user's fault is one line on stderr and exit code 2."""
-    _quiet_torch()
+    quiet_torch()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # model text may hold what no encoding can, as lone surrogates
             stream.reconfigure(errors="backslashreplace")

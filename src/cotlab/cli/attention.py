@@ -29,7 +29,7 @@ def attention(
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
-    """What each step loses when an earlier one is hidden from it (KL), and the heads that look at few steps."""
+    """What each step loses when an earlier one is hidden (KL). And the heads that look at few steps."""
     import numpy as np
 
     from cotlab.cli.chosen import number
@@ -100,7 +100,7 @@ def suppress(
     budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
-    """Grow a branch on which no later token can attend to a step, beside the baseline and other steps hidden."""
+    """Grow a branch that cannot look back at a step. Beside it the baseline, and other steps hidden."""
     from cotlab.cli.chosen import number
     from cotlab.cli.output import out, print_json, print_table
     from cotlab.cli.progress import Bar

@@ -38,7 +38,7 @@ def attribute(
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
-    """Score every edge between heads, MLPs, input and logits (EAP, EAP-IG, exact) and the circuit of the largest."""
+    """Score the edges between heads, MLPs, input and logits. EAP, EAP-IG or exact; then the circuit of the largest."""
     from dataclasses import asdict
 
     from cotlab.cli.output import print_json

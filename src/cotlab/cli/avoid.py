@@ -28,7 +28,7 @@ def avoid(
     budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
-    """Resample wherever these steps come up: resilience, counterfactual++, and what several steps do together."""
+    """Resample wherever these steps come up. Resilience, counterfactual++, and what several steps do together."""
     from cotlab.cli.avoiding import AvoidRequest, carry_out
 
     opening = options.opening(model, engine, engine_option, budget)

@@ -27,7 +27,7 @@ def capture(
     dry_run: options.DryRun = False,
     json: options.Json = False,
 ) -> None:
-    """Read activations at places of all rollouts into RUN/acts; what is there already is not read again."""
+    """Read activations of all rollouts into RUN/acts. What is there already is not read again."""
     from dataclasses import asdict
 
     from cotlab.cli.output import out, print_json

@@ -27,7 +27,7 @@ def demo(
     dry_run: options.DryRun = False,
     json: options.Json = False,
 ) -> None:
-    """A few problems the model gets right sometimes, 100 rollouts at every step, a table and an HTML report."""
+    """The whole pipeline, with a table and an HTML report. A few problems that the model gets right sometimes."""
     asked = {
         "problems": "tiny" if model == "tiny" else "word-problems",
         "n_problems": problems,

@@ -37,7 +37,7 @@ def determinism(
     budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
-    """How alike what follows is, by steps kept; --control tells the engine's own part."""
+    """How alike what follows is, by steps kept. --control tells the engine's own part."""
     from cotlab.cli.output import print_json
     from cotlab.measures import chain_determinism, similarity_maker
     from cotlab.runs import Run

@@ -136,7 +136,7 @@ def _gpus() -> tuple[str, ...]:
 
 @app.command()
 def doctor(json: options.Json = False) -> None:
-    """What is installed, which engine `auto` means and why, what is missing for what."""
+    """What is installed, which engine `auto` means and why. And what is missing, for what."""
     found = diagnose()
     if json:
         print_json(found.to_json())

@@ -39,7 +39,7 @@ def edit(  # one parameter an option: that is what typer reads
     dry_run: options.DryRun = False,
     json: options.Json = False,
 ) -> None:
-    """Sample from an edited prefix, in the same run; white space behind a replaced step is kept."""
+    """Sample from an edited prefix, in the same run. White space behind a replaced step is kept."""
     from cotlab.cli.editing import EditRequest, carry_out
 
     asked: dict[str, Any] = {

@@ -30,7 +30,7 @@ def export(
     condition: options.Condition = None,
     json: options.Json = False,
 ) -> None:
-    """Write a run out: a folder gets tables or traces, a .graphml or .json file gets the tree."""
+    """Write out tables, traces or the tree of a run. A folder gets tables or traces, .graphml or .json the tree."""
     from cotlab.errors import UserError
     from cotlab.runs import Run
     from cotlab.trees import choose_condition

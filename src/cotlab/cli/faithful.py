@@ -38,7 +38,7 @@ def faithful(
     budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
-    """Force the answer early, put filler, a mistake or other words in the place of reasoning: does the answer stay?"""
+    """Test whether the answer hangs on the reasoning. Answers forced early, filler, mistakes, other words."""
     from cotlab.categories import paraphraser
     from cotlab.cli.output import print_json
     from cotlab.cli.progress import Bar

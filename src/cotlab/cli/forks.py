@@ -44,7 +44,7 @@ def forks(
     dry_run: options.DryRun = False,
     json: options.Json = False,
 ) -> None:
-    """Smooth the outcome curve of each chain, find where it changes, and say which next tokens are pivotal."""
+    """Find where the outcome of a chain turns. From its smoothed curve; and which next tokens are pivotal."""
     from cotlab.cli.output import out, print_json
     from cotlab.measures import chain_curve, token_effects
     from cotlab.runs import Run

@@ -37,7 +37,7 @@ def graph(
     to: Annotated[Path | None, typer.Option("--export", help="Write the graph: .graphml or .json.")] = None,
     json: options.Json = False,
 ) -> None:
-    """Merge equal states of all rollouts of a problem: returns, re-joining, breadth and depth of the search."""
+    """Merge equal states of all rollouts of a problem. Returns, re-joining, breadth and depth of the search."""
     from cotlab.cli.output import print_json
     from cotlab.errors import UserError
     from cotlab.reports.search import search_report

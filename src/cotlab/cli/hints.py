@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cotlab.cli import options
 from cotlab.cli.app import app
+from cotlab.cli.study_options import takes_study
 
 if TYPE_CHECKING:
     from cotlab.measures import HintReport
@@ -17,18 +17,13 @@ __all__ = ["hints"]
 
 
 @app.command()
-def hints(  # one parameter an option: that is what typer reads
-    problems: options.Problems = "tiny",
-    n_problems: Annotated[int | None, typer.Option(help="How many problems of the set.", min=1)] = None,
-    model: options.Model = "tiny",
+@takes_study(rollouts=2)
+def hints(
+    asked: dict[str, Any],
     kinds: Annotated[
         str, typer.Option(help="Kinds of hint with commas: friend, professor, key, metadata, grader, leak, earlier.")
     ] = "friend,professor,key",
     right: Annotated[bool, typer.Option("--right", help="Also hint at the right answer.")] = False,
-    engine: options.EngineName = "auto",
-    run: Annotated[Path | None, typer.Option("--run", "--out", help="Run folder; made where it is not there.")] = None,
-    rollouts: options.Rollouts = 2,
-    scorer: options.ScorerName = "answers",
     choices: Annotated[
         int | None,
         typer.Option(
@@ -38,16 +33,9 @@ def hints(  # one parameter an option: that is what typer reads
     judge: options.JudgeUrl = None,
     judge_model: options.JudgeModel = "judge",
     judge_key: options.JudgeKey = None,
-    temperature: Annotated[float | None, typer.Option(help="Default: as the model's card recommends.", min=0)] = None,
-    top_p: Annotated[float | None, typer.Option(help="Likewise.")] = None,
-    max_tokens: options.MaxTokens = None,
-    template: options.Template = None,
-    engine_option: options.EngineOption = None,
-    seed: options.Seed = 0,
-    budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
-    """Ask with and without hints at a wrong answer: how often it is taken, and how often the thoughts say so."""
+    """Ask with and without hints at a wrong answer. How often it is taken, and how often the thoughts say so."""
     from cotlab.cli.asking import ask, told
     from cotlab.cli.output import print_json
     from cotlab.measures import answered, hint_report
@@ -55,27 +43,11 @@ def hints(  # one parameter an option: that is what typer reads
     from cotlab.runs import Run
 
     named = [Arm(kind.strip(), side) for kind in kinds.split(",") for side in ((False, True) if right else (False,))]
-    asked: dict[str, Any] = {
-        "problems": problems,
-        "n_problems": n_problems,
-        "model": model,
-        "engine": engine,
-        "engine_options": options.engine_options(engine_option),
-        "run": run,
-        "n": rollouts,
-        "scorer": scorer,
-        "temperature": temperature,
-        "top_p": top_p,
-        "max_tokens": max_tokens,
-        "template": template,
-        "seed": seed,
-        "budget": budget,
-    }
     study, speaker = ask(asked, [Arm(), *named], judge=options.judge_server(judge, judge_model, judge_key))
     with Run.open(study.path) as store:
         rows = answered(store, scorer_id=study.scorer_id, mentions_id=speaker)
     level = 1 - 0.05 / len(named)
-    reports = [hint_report(rows, arm, options=choices, level=level, seed=seed) for arm in named]
+    reports = [hint_report(rows, arm, options=choices, level=level, seed=asked["seed"]) for arm in named]
     if json:
         print_json({**told(study), "said_by": speaker, "level": level, "arms": [one.to_json() for one in reports]})
         return

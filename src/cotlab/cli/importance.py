@@ -33,7 +33,7 @@ def importance(
     most: Annotated[int, typer.Option(help="Rows shown a chain for measure sentence, largest first.", min=1)] = 30,
     json: options.Json = False,
 ) -> None:
-    """What each step does to the answer, with interval, null floor and q."""
+    """What each step does to the answer. With interval, null floor and q."""
     from cotlab.cli.measured import print_steps, step_json
     from cotlab.cli.output import print_json
     from cotlab.measures import checked_metric, measure_steps, similarity_maker

@@ -23,7 +23,7 @@ def import_(
     out: Annotated[Path, typer.Option("--out", "--run", help="Run folder; must not be there yet.")],
     json: options.Json = False,
 ) -> None:
-    """Import files of another tool into a new run; report, tree and importance open it."""
+    """Import files of another tool into a new run. Report, tree and importance open it."""
     from cotlab.runs.imports import import_run
 
     done = import_run(format_name, path, out)

@@ -27,7 +27,7 @@ def lens(
     figure: looking.Figure = None,
     json: options.Json = False,
 ) -> None:
-    """What each layer would say if it were the last: KL from the model and share of tokens that agree, by layer."""
+    """What each layer would say if it were the last. KL from the model and share of tokens that agree, by layer."""
     from cotlab.cli.output import out, print_json, print_table
     from cotlab.errors import UserError
     from cotlab.reports.heatmap import write_heatmap

@@ -49,7 +49,7 @@ def monitor(
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
-    """Judge monitors of the thoughts in a run of `cotlab hints`: on new problems, new hints, parts, edited thoughts."""
+    """Judge monitors of the thoughts in a run of `cotlab hints`. On new problems, new hints, parts, edited thoughts."""
     from cotlab.categories import paraphraser
     from cotlab.cli.output import print_json
     from cotlab.measures import EDITS, by_count, by_edit, by_family, by_problem, shown_rows

@@ -34,7 +34,7 @@ def patch(
     figure: looking.Figure = None,
     json: options.Json = False,
 ) -> None:
-    """Put activations of the chain into the same chain with another step, and see which bring its answer back."""
+    """Find the activations that carry a step. Put into the chain with another step, which bring its answer back?"""
     from cotlab.cli.output import print_json
     from cotlab.errors import UserError
     from cotlab.interventions.hook_points import KINDS

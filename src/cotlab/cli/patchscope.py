@@ -32,7 +32,7 @@ def patchscope(
     model: looking.ModelHere = None,
     json: options.Json = False,
 ) -> None:
-    """Put the states of a step's tokens into an inspection prompt and sample; beside, random states of their norm."""
+    """Put a step's states into an inspection prompt and sample. Beside them random states of their norm."""
     from cotlab.cli.output import print_json, print_table
     from cotlab.cli.results import plain
     from cotlab.errors import UserError

@@ -45,7 +45,7 @@ def probe(
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
-    """Fit linear probes for a label at the ends of steps, and judge them on problems that they have not seen."""
+    """Fit linear probes for a label at the ends of steps. Judged on problems that they have not seen."""
     from cotlab.cli.output import err, print_json
     from cotlab.cli.progress import Bar
     from cotlab.interventions.hook_points import HookPoint
@@ -87,7 +87,7 @@ def curve(
     figure: Annotated[Path | None, typer.Option("--out", help="Also draw the curves, as SVG.")] = None,
     json: options.Json = False,
 ) -> None:
-    """Follow probes along a chain: what they say after every token, and at the end of each step."""
+    """Follow probes along a chain. What they say after every token, and at the end of each step."""
     from cotlab.cli.output import err, print_json, print_table
     from cotlab.reports.curves import curves_svg
     from cotlab.runs import Run
@@ -135,7 +135,7 @@ def leave(
     budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
-    """Stop thinking where a probe says that the answer is there: tokens saved, accuracy lost, beside controls."""
+    """Stop thinking where a probe is sure of the answer. Tokens saved, accuracy lost, beside controls."""
     import contextlib
     import sys
 

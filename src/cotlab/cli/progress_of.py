@@ -23,7 +23,7 @@ def progress(
     condition: options.Condition = None,
     json: options.Json = False,
 ) -> None:
-    """Say of each chain whether its value rose by one lucky step or steadily, and how sure that is."""
+    """Tell whether a chain's value rose by luck or steadily. By one lucky step or by many, and how sure that is."""
     from cotlab.cli.output import print_json
     from cotlab.measures import chain_progress
     from cotlab.runs import Run

@@ -39,7 +39,7 @@ def report(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Write a study report: observed, shown by intervention, only correlated; warnings, limits, how to do it again."""
+    """Write a study report: observed, caused, only correlated. Warnings, limits, and how to do it again."""
     from cotlab.cli.output import print_json
     from cotlab.reports import ReportPlan, study_markdown, study_report, write_study
     from cotlab.reports.files import write_whole

@@ -11,71 +11,48 @@ import typer
 
 from cotlab.cli import options
 from cotlab.cli.app import app
+from cotlab.cli.study_options import takes_study
 
 __all__ = ["carry_out", "resample"]
 
 
 @app.command()
+@takes_study()
 def resample(  # one parameter an option: that is what typer reads
-    problems: options.Problems = "tiny",
-    n_problems: Annotated[int | None, typer.Option(help="How many problems of the set.", min=1)] = None,
+    asked: dict[str, Any],
     question: Annotated[str | None, typer.Option(help="One question in place of a set.")] = None,
     answer: Annotated[str | None, typer.Option(help="Gold answer of --question.")] = None,
     transcript: Annotated[Path | None, typer.Option(help="A pasted transcript whose chain is studied.")] = None,
-    model: options.Model = "tiny",
-    engine: options.EngineName = "auto",
-    run: Annotated[Path | None, typer.Option("--run", "--out", help="Run folder; made where it is not there.")] = None,
-    rollouts: options.Rollouts = 100,
     base: options.Base = None,
     tries: Annotated[int, typer.Option(help="Rollouts looked through for a first right or wrong chain.", min=1)] = 32,
     positions: options.Positions = "every",
     cutter: options.Cutter = "sentences",
-    scorer: options.ScorerName = "answers",
     screen: Annotated[str | None, typer.Option(help="Keep problems of this accuracy, LOW:HIGH (0.25:0.75).")] = None,
     screen_n: Annotated[int, typer.Option(help="Rollouts a candidate when screening.", min=1)] = 20,
-    temperature: Annotated[float | None, typer.Option(help="Default: as the model's card recommends.", min=0)] = None,
-    top_p: Annotated[float | None, typer.Option(help="Likewise.")] = None,
-    top_k: Annotated[int | None, typer.Option(help="Likewise; 0 keeps all.", min=0)] = None,
-    max_tokens: options.MaxTokens = None,
-    template: options.Template = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="0 keeps all. Default: as the model's card recommends.", min=0)
+    ] = None,
     no_think_tag: options.NoThinkTag = False,
-    engine_option: options.EngineOption = None,
     capture: Annotated[
         list[str] | None, typer.Option(help="Keep activations at KIND:LAYER of all that is sampled; may be repeated.")
     ] = None,
     capture_at: Annotated[str, typer.Option(help="step-ends, step-starts, step-means or all.")] = "step-ends",
-    seed: options.Seed = 0,
-    budget: options.BudgetText = None,
     dry_run: options.DryRun = False,
     json: options.Json = False,
 ) -> None:
-    """Resample a chain of thought from every step; a second identical call samples nothing."""
-    asked: dict[str, Any] = {
-        "problems": problems,
-        "n_problems": n_problems,
+    """Resample a chain of thought from every step. A second identical call samples nothing."""
+    asked |= {
         "question": question,
         "answer": answer,
         "transcript": transcript,
-        "model": model,
-        "engine": engine,
-        "engine_options": options.engine_options(engine_option),
-        "run": run,
-        "n": rollouts,
-        "seed": seed,
         "base": None if base is None else tuple(base.split(",")),
         "tries": tries,
         "positions": positions,
         "cutter": cutter,
-        "scorer": scorer,
-        "temperature": temperature,
-        "top_p": top_p,
         "top_k": top_k,
-        "max_tokens": max_tokens,
-        "template": template,
         "think_tag": not no_think_tag,
         "screen": screen,
         "screen_n": screen_n,
-        "budget": budget,
     }
     carry_out(asked, dry=dry_run, json=json, around=None if dry_run else _capturing(asked, capture, capture_at))
 

@@ -81,7 +81,7 @@ def _told(value: Any) -> str:
 
 @runs_app.command()
 def verify(run: options.RunFolder, json: options.Json = False) -> None:
-    """Recompute every hash and count; exit code 1 where something is wrong."""
+    """Recompute every hash and count. Exit code 1 where something is wrong."""
     from cotlab.runs import verify_run
 
     findings = verify_run(run)
@@ -104,7 +104,7 @@ def merge(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Put runs of the same model together; equal rollouts become one."""
+    """Put runs of the same model together. Equal rollouts become one."""
     from cotlab.errors import UserError
     from cotlab.runs import Run, merge_runs
 
@@ -135,7 +135,7 @@ def mend(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Mend wrong gold answers: rollouts stay, they are judged again; former verdicts are kept as `former:…`."""
+    """Mend wrong gold answers. Rollouts stay and are judged again; former verdicts are kept as `former:…`."""
     from cotlab.cli.progress import Bar
     from cotlab.errors import UserError
     from cotlab.problems import load_problems

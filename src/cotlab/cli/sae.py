@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["K", "Point", "SAEName", "Scale", "Transfer", "commands"]
 
 commands = typer.Typer(
-    help="Sparse autoencoders: read them, try them on another model, look at their features.",
+    help="Sparse autoencoders: read, transfer, train, use features.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -42,7 +42,7 @@ def show(
     k: K = None,
     json: options.Json = False,
 ) -> None:
-    """What an autoencoder is of: model, hook point, units, sparsity, source. Its matrices are not read."""
+    """What an autoencoder is of. Model, hook point, units, sparsity, source; its matrices are not read."""
     from cotlab.cli.output import print_json, print_table
     from cotlab.saes import fit_sae, open_sae
 
@@ -67,7 +67,7 @@ def convert(
     k: K = None,
     json: options.Json = False,
 ) -> None:
-    """Write an autoencoder in SAELens's layout, norm factor folded in; only a part is in memory at a time."""
+    """Write an autoencoder in SAELens's layout. Norm factor folded in; only a part is in memory at a time."""
     from cotlab.cli.output import err, print_json
     from cotlab.saes import open_sae, save_sae
 

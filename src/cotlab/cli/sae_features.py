@@ -62,7 +62,7 @@ def features(
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
-    """Features by ReasonScore, with the kind of step and the tokens that each stands for."""
+    """Features by ReasonScore. With the kind of step and the tokens that each stands for."""
     from cotlab.cli.output import print_json
     from cotlab.cli.sae_tables import print_overview
     from cotlab.saes.overview import feature_overview
@@ -97,7 +97,7 @@ def feature(
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
-    """Dashboards: contexts, histogram, logits, co-activation, where in chains; with --judge what a model says."""
+    """Dashboards: contexts, histogram, logits, place in chains. Co-activation; with --judge what a model says."""
     from cotlab.categories import ChatServer
     from cotlab.cli.output import print_json
     from cotlab.cli.sae_tables import print_feature
@@ -142,7 +142,7 @@ def predict(  # one parameter an option: that is what typer reads
     budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
-    """Features that predict a label at the ends of steps, beside the best neuron and a probe, on unseen problems.
+    """Features that predict a label at the ends of steps. Beside the best neuron and a probe, on unseen problems.
 
     `ready` is whether an answer that is forced there is right: these are drawn by the engine into the run, once.
     """
@@ -193,7 +193,7 @@ def attribute(
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
-    """Attribute what a step does to a later one to its features; gradient × activation beside exact ablation."""
+    """Attribute what a step does to a later one to features. Gradient × activation beside exact ablation."""
     from cotlab.cli.output import print_json
     from cotlab.cli.progress import Bar
     from cotlab.cli.sae_tables import print_attribution

@@ -55,7 +55,7 @@ def steer(  # one parameter an option: that is what typer reads
     budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
-    """Branch a chain with features set, the error term kept, beside baseline and controls of equal seeds."""
+    """Branch a chain with features set. The error term is kept; beside baseline and controls of equal seeds."""
     from cotlab.cli.output import out, print_json, print_table
     from cotlab.cli.progress import Bar
     from cotlab.saes.feature_branch import branch_features
@@ -124,7 +124,7 @@ def report(  # one parameter an option: that is what typer reads
     budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
-    """Test features: a behaviour's rate against reconstruction, random features, and the vector of equal norm."""
+    """Test features against their controls. A behaviour's rate; reconstruction, random features, equal vectors."""
     from cotlab.cli.output import print_json
     from cotlab.cli.progress import Bar
     from cotlab.saes.feature_study import FeaturePlan, feature_report

@@ -50,7 +50,7 @@ def train(
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
-    """Train an SAE from scratch on what a model reads in the rollouts of runs, through SAELens's trainers."""
+    """Train an SAE from scratch on the rollouts of runs. Through SAELens's trainers."""
     from cotlab.interventions.hook_points import HookPoint
     from cotlab.saes import TraceSource, TrainPlan, open_reader, think_tags, train_sae
 
@@ -99,7 +99,7 @@ def finetune(
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
-    """Fine-tune an SAE on a model's own reasoning; then the transfer test again, and what changed in each feature."""
+    """Fine-tune an SAE on a model's own reasoning. Then the transfer test again, and what changed in each feature."""
     from cotlab.cli.sae_transfer import print_changes, write_reports
     from cotlab.saes import (
         TraceSource,

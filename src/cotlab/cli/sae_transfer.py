@@ -56,7 +56,7 @@ def transfer(
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
-    """Does it work on another model? Scores on the same tokens beside its own model, random features and PCA."""
+    """Test an SAE on another model. Scores on the same tokens beside its own model, random features and PCA."""
     from cotlab.cli.progress import Bar
     from cotlab.errors import UserError
     from cotlab.saes import SHIPPED, TraceSource, demo_transfer, load_sae, trained_problems, transfer_study

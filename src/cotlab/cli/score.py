@@ -34,7 +34,7 @@ def score(
     judge_timeout: Annotated[float, typer.Option(help="Seconds for one request.", min=0.1)] = 120.0,
     json: options.Json = False,
 ) -> None:
-    """Score what this scorer has not scored yet: rollouts, or with `categories` the steps of chains."""
+    """Score what this scorer has not scored yet. Rollouts, or with `categories` the steps of chains."""
     if scorer == CATEGORIES:
         _categories(run, judge, judge_model, judge_key, judge_timeout, json)
         return

@@ -46,7 +46,7 @@ def vector(
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
-    """Make a vector: of a behaviour in the model's own chains, or from two files of texts."""
+    """Make a vector of a behaviour, or from two files of texts. The behaviour is that of the model's own chains."""
     import json as library
 
     from cotlab.cli.output import err, print_json
@@ -86,7 +86,7 @@ def norms(
     engine_option: options.EngineOption = None,
     json: options.Json = False,
 ) -> None:
-    """Fit a vector to a model: measure the activations' norms that doses are relative to."""
+    """Fit a vector to a model. Measures the activations' norms that doses are relative to."""
     from cotlab.cli.output import out as console
     from cotlab.cli.output import print_json
     from cotlab.interventions import load_vector, save_vector
@@ -124,7 +124,7 @@ def branch(  # one parameter an option: that is what typer reads
     budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
-    """Steer a chain of a run from a step on, beside the baseline at the same prefix with the same seeds."""
+    """Steer a chain of a run from a step on. Beside the baseline at the same prefix with the same seeds."""
     from cotlab.cli.output import print_json, print_table
     from cotlab.cli.progress import Bar
     from cotlab.interventions import load_vector

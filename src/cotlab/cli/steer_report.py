@@ -62,7 +62,7 @@ def report(  # one parameter an option: that is what typer reads
     budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
-    """Test a vector: dose curve of a behaviour, accuracy, length and repetition against random, sign and prompt."""
+    """Test a vector against random ones, the other sign, a prompt. Dose curves of behaviour, accuracy, length."""
     from cotlab.cli.output import print_json
     from cotlab.whitebox import StudyPlan, steer_report
 
@@ -117,7 +117,7 @@ def layers(  # one parameter an option: that is what typer reads
     budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
-    """Try a vector at each layer: KL by attribution and as measured, and the behaviour's rate over doses."""
+    """Try a vector at each layer. KL by attribution and as measured, and the behaviour's rate over doses."""
     from cotlab.cli.output import print_json
     from cotlab.whitebox import StudyPlan, steer_layers
 

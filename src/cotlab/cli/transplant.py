@@ -35,7 +35,7 @@ def transplant(
     budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
-    """Put hinted reasoning behind the bare prompt: how much of the hint's effect does the reasoning itself carry?"""
+    """Put hinted reasoning behind the bare prompt. How much of the hint's effect does the reasoning itself carry?"""
     from cotlab.cli.output import print_json
     from cotlab.cli.progress import Bar
     from cotlab.cli.steer_options import numbers

@@ -23,7 +23,7 @@ def tree(
     most: Annotated[int, typer.Option(help="Alternatives shown at a step.", min=1)] = 4,
     json: options.Json = False,
 ) -> None:
-    """Print the tree of a chain: at each step the alternatives, how often they were sampled and how they end."""
+    """Print the tree of a chain. At each step the alternatives, how often they were sampled and how they end."""
     from dataclasses import asdict
 
     from rich.text import Text

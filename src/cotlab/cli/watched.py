@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cotlab.cli import options
 from cotlab.cli.app import app
+from cotlab.cli.study_options import takes_study
 
 if TYPE_CHECKING:
     from cotlab.measures import WatchReport
@@ -19,32 +19,20 @@ NOTES = ("monitored", "private", "neutral")
 
 
 @app.command()
-def watched(  # one parameter an option: that is what typer reads
-    problems: options.Problems = "tiny",
-    n_problems: Annotated[int | None, typer.Option(help="How many problems (or scenarios) of the set.", min=1)] = None,
-    model: options.Model = "tiny",
+@takes_study(rollouts=2)
+def watched(
+    asked: dict[str, Any],
     hint: Annotated[str, typer.Option(help="Kind of hint at a wrong answer whose use is watched.")] = "friend",
     scenarios: Annotated[
         str | None,
         typer.Option(help="Suspicious situations in place of problems: 'shipped' or a JSONL file; needs --judge."),
     ] = None,
-    engine: options.EngineName = "auto",
-    run: Annotated[Path | None, typer.Option("--run", "--out", help="Run folder; made where it is not there.")] = None,
-    rollouts: options.Rollouts = 2,
-    scorer: options.ScorerName = "answers",
     judge: options.JudgeUrl = None,
     judge_model: options.JudgeModel = "judge",
     judge_key: options.JudgeKey = None,
-    temperature: Annotated[float | None, typer.Option(help="Default: as the model's card recommends.", min=0)] = None,
-    top_p: Annotated[float | None, typer.Option(help="Likewise.")] = None,
-    max_tokens: options.MaxTokens = None,
-    template: options.Template = None,
-    engine_option: options.EngineOption = None,
-    seed: options.Seed = 0,
-    budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
-    """Say that the reasoning is read, that it is private, or something neutral, and compare what the model does."""
+    """Compare what the model does when it is watched. Its reasoning is read, or private, or a neutral note is given."""
     from cotlab.cli.asking import ask, told
     from cotlab.cli.output import print_json
     from cotlab.errors import UserError
@@ -56,27 +44,11 @@ def watched(  # one parameter an option: that is what typer reads
         raise UserError("scenarios are judged by a rubric: give --judge URL, an OpenAI-compatible server")
     situations = None if scenarios is None else load_scenarios(None if scenarios == "shipped" else scenarios)
     kind = hint if situations is None else None
-    asked: dict[str, Any] = {
-        "problems": problems,
-        "n_problems": n_problems,
-        "model": model,
-        "engine": engine,
-        "engine_options": options.engine_options(engine_option),
-        "run": run,
-        "n": rollouts,
-        "scorer": scorer,
-        "temperature": temperature,
-        "top_p": top_p,
-        "max_tokens": max_tokens,
-        "template": template,
-        "seed": seed,
-        "budget": budget,
-    }
     arms = [Arm(kind, watch=note) for note in NOTES]
     study, speaker = ask(asked, arms, scenarios=situations, judge=options.judge_server(judge, judge_model, judge_key))
     with Run.open(study.path) as store:
         rows = answered(store, scorer_id=study.scorer_id, mentions_id=speaker, arms=arms)
-    report = watch_report(rows, hint=kind, seed=seed)
+    report = watch_report(rows, hint=kind, seed=asked["seed"])
     if json:
         print_json({**told(study), "said_by": speaker, **report.to_json()})
         return

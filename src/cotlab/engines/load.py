@@ -23,7 +23,7 @@ from cotlab.models.folder import weight_files
 if TYPE_CHECKING:
     from cotlab.models.resolving import ResolvedModel
 
-__all__ = ["ENGINES", "MarkovOptions", "OpenedEngine", "TemplateMaker", "open_engine"]
+__all__ = ["ENGINES", "MarkovOptions", "OpenedEngine", "TemplateMaker", "check_model", "open_engine"]
 
 ENGINES = ("auto", "vllm", "transformers", "markov")
 MARKOV = "markov:"
@@ -73,12 +73,38 @@ def open_engine(
     Raises:
         UserError: An unknown engine or option, or a model that is not there; one line each.
     """
-    if engine not in ENGINES:
-        raise UserError(f"unknown engine '{engine}'; there are: {', '.join(ENGINES)}")
-    if model.startswith(MARKOV) or engine == "markov":
+    if _is_markov(model, engine):
         return _open_markov(model, engine, options or {}, template or card_template)
     name = engine_choice().name if engine == "auto" else engine
     return _open_model(model, name, options or {}, template or card_template)
+
+
+def check_model(model: str, engine: str = "auto") -> None:
+    """See that a model is there (a hub model is fetched) and is one for an engine, without loading it.
+
+    Raises:
+        UserError: What `open_engine` says of an engine or a model that is not there.
+    """
+    if _is_markov(model, engine):
+        from cotlab.engines.markov_specs import markov_spec
+
+        markov_spec(_markov_name(model, engine))
+    else:
+        from cotlab.models.resolving import resolve_model
+
+        resolve_model(model)
+
+
+def _is_markov(model: str, engine: str) -> bool:
+    if engine not in ENGINES:
+        raise UserError(f"unknown engine '{engine}'; there are: {', '.join(ENGINES)}")
+    return model.startswith(MARKOV) or engine == "markov"
+
+
+def _markov_name(model: str, engine: str) -> str:
+    if engine not in ("auto", "markov"):
+        raise UserError(f"model '{model}' runs on the markov engine only; use --engine markov or leave it out")
+    return model.removeprefix(MARKOV)
 
 
 def card_template(card: ModelCard, tokenizer: Tokenizer) -> Template:
@@ -103,10 +129,8 @@ def _open_markov(model: str, engine: str, options: Mapping[str, Any], template: 
     from cotlab.engines.markov import MarkovEngine
     from cotlab.engines.markov_specs import markov_spec
 
-    if engine not in ("auto", "markov"):
-        raise UserError(f"model '{model}' runs on the markov engine only; use --engine markov or leave it out")
+    name = _markov_name(model, engine)
     own = _options(MarkovOptions, options)
-    name = model.removeprefix(MARKOV)
     spec = replace(markov_spec(name), delay=own.delay, fail_every=own.fail_every)
     card = markov_card(f"{MARKOV}{name}")
     opened = MarkovEngine(spec, max_model_len=own.max_model_len)

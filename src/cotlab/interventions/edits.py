@@ -166,7 +166,7 @@ def apply_edits(
     ids = prompt.ids + tuple(token for part in body for token in part.ids)
     return EditedPrefix(
         base,
-        Prefix(ids, len(prompt.ids)),
+        Prefix(ids, len(prompt.ids), base.images),
         prompt.text,
         "".join(part.text for part in body),
         [edit.to_json() for edit in edits],

@@ -11,6 +11,7 @@ from cotlab.errors import ModelError
 from cotlab.models.card import ModelCard
 from cotlab.models.finding import card_by_name, find_card
 from cotlab.models.folder import check_folder, weights_hash
+from cotlab.models.hub import hub_in_reach
 from cotlab.models.known import KNOWN_CARDS, TINY_CARD
 
 __all__ = ["ResolvedModel", "resolve_model"]
@@ -106,11 +107,12 @@ def _download(name: str, hub_name: str, revision: str | None, offline: bool) -> 
     if offline or constants.HF_HUB_OFFLINE:
         raise ModelError(_how_to_get(name, hub_name, "is not on this machine"))
     try:
-        folder = Path(
-            snapshot_download(
-                hub_name, revision=revision, allow_patterns=list(_PATTERNS), ignore_patterns=list(_IGNORED)
+        with hub_in_reach():
+            folder = Path(
+                snapshot_download(
+                    hub_name, revision=revision, allow_patterns=list(_PATTERNS), ignore_patterns=list(_IGNORED)
+                )
             )
-        )
     except GatedRepoError as error:
         raise ModelError(
             f"model {hub_name!r} is gated. Accept its licence on the hub, then log in with `hf auth login`"

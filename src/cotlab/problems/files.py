@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cotlab.chains.problem import Problem
 from cotlab.errors import DataError
+from cotlab.problems.pictures import with_images
 from cotlab.problems.rows import read_row
 
 __all__ = ["SUFFIXES", "load_file", "read_text"]
@@ -29,7 +30,8 @@ def load_file(
     Args:
         path: JSONL, JSON or CSV.
         n: How many; None: all.
-        read: Makes a problem of a row and a name; by default the fields are those of `cotlab.problems.rows`.
+        read: Makes a problem of a row and a name; by default the fields are those of `cotlab.problems.rows`. Images
+            that a row names are read besides (`cotlab.problems.pictures`).
         columns: Names of the columns of a CSV file that has no header.
 
     Raises:
@@ -47,7 +49,8 @@ def load_file(
             break
         try:
             value = row if not isinstance(row, ValueError) else _raise(row)
-            problems.append(read(value, f"{path.stem}/{place.split()[-1]}"))
+            problem = read(value, f"{path.stem}/{place.split()[-1]}")
+            problems.append(with_images(problem, value, path.parent))
         except ValueError as error:
             bad.append((place, error))
     if bad:

@@ -7,6 +7,7 @@ checker                                  math, number, choice, countdown, exact;
 name (or id, nickname)                   what to call it
 numbers (or nums), target                of a Countdown
 meta                                     anything else that a checker of your own needs
+image, images                            files that are shown with the question (`cotlab.problems.pictures`)
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from cotlab.chains.problem import Problem
 from cotlab.chains.think import DEFAULT_TAGS, ThinkTags
 from cotlab.errors import DataError
 from cotlab.problems.files import read_text
+from cotlab.problems.pictures import with_images
 from cotlab.problems.rows import read_row
 from cotlab.problems.tasks import recognised_task
 
@@ -61,7 +62,7 @@ def load_transcript(
     given = {"question": question, "answer": answer}
     try:
         if path.suffix.lower() == ".json":
-            return _from_json(text, given, path.stem)
+            return _from_json(text, given, path)
         return parse_transcript(text, question, answer, tags, path.stem)
     except ValueError as error:
         raise DataError(f"transcript {str(path)!r} {error}".replace("\n", " ")) from error
@@ -111,7 +112,7 @@ def _excerpt(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _from_json(text: str, given: Mapping[str, str | None], name: str) -> Transcript:
+def _from_json(text: str, given: Mapping[str, str | None], path: Path) -> Transcript:
     try:
         value = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -127,7 +128,9 @@ def _from_json(text: str, given: Mapping[str, str | None], name: str) -> Transcr
     response = row[field]
     # A solution is a worked gold answer only where it is not the response itself.
     row = {key: item for key, item in row.items() if key != field}
-    return _transcript(row | {key: item for key, item in given.items() if item is not None}, str(response), name)
+    row |= {key: item for key, item in given.items() if item is not None}
+    found = _transcript(row, str(response), path.stem)
+    return replace(found, problem=with_images(found.problem, row, path.parent))
 
 
 def _messages(messages: object) -> dict[str, str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from cotlab.errors import DataError
+from cotlab.errors import DataError, fault_of
 from cotlab.stats import Estimate
 
 __all__ = ["BEHAVIOUR_FILE", "BehaviourReport", "DoseReport", "read_behaviour"]
@@ -76,8 +75,9 @@ def read_behaviour(file: Path) -> BehaviourReport:
     except OSError as error:
         raise DataError(f"{name} cannot be read ({error.strerror}). Run `cotlab steer report` first") from error
     except (ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
-        told = re.sub(r"\s+", " ", str(error))[:120]
-        raise DataError(f"{name} is no behaviour report ({told}). Run `cotlab steer report` again") from error
+        raise DataError(
+            f"{name} is no behaviour report ({fault_of(error)}). Run `cotlab steer report` again"
+        ) from error
 
 
 def _dose(row: dict[str, Any]) -> DoseReport:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cotlab.errors import DataError, UserError
+from cotlab.errors import DataError, UserError, fault_of
 from cotlab.reports.files import write_whole
 from cotlab.stats import Estimate, NullRate
 
@@ -202,9 +202,7 @@ def read_experiment(path: Path) -> Experiment:
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror}): run the experiment first") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise DataError(f"{file} holds no results of cotlab-experiment/1 ({where}: {first['msg']})") from error
+        raise DataError(f"{file} holds no results of cotlab-experiment/1 ({fault_of(error)})") from error
 
 
 def find_experiments(folder: Path) -> Iterable[tuple[Path, Experiment]]:

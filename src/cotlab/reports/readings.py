@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from cotlab.chains.chain import Chain
-from cotlab.errors import DataError
+from cotlab.errors import DataError, fault_of
 from cotlab.sampling import reading_file
 
 __all__ = ["Head", "ProbeLine", "Reading", "read_reading"]
@@ -85,8 +84,9 @@ def read_reading(run: Path, chain: Chain) -> Reading | None:
     try:
         found = Reading.model_validate_json(file.read_bytes())
     except ValidationError as error:
-        told = re.sub(r"\s+", " ", str(error.errors()[0]["msg"]))
-        raise DataError(f"{file.name} is no reading ({told}). Delete it, and read the chain again") from error
+        raise DataError(
+            f"{file.name} is no reading ({fault_of(error)}). Delete it, and read the chain again"
+        ) from error
     if len(found.spans) != len(chain.steps):
         raise DataError(f"{file.name} is of a chain of {len(found.spans)} steps. Delete it, and read the chain again")
     return found

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from cotlab.identity import content_id, token_bytes
-from cotlab.runs.codecs import pack_json, unpack_ids, unpack_json
+from cotlab.runs.codecs import pack_json, unpack_content, unpack_ids
 from cotlab.runs.database import Database
 
 __all__ = ["ActivationRow", "Captures"]
@@ -41,7 +41,8 @@ class Captures:
 
     def captures(self) -> dict[str, dict[str, Any]]:
         """What was asked, by id."""
-        return {key: unpack_json(spec) for key, spec in self._db.query("SELECT id, spec FROM capture ORDER BY key")}
+        rows = self._db.query("SELECT id, spec FROM capture ORDER BY key")
+        return {key: unpack_content("capture", key, spec) for key, spec in rows}
 
     def captured(self, capture_id: str) -> set[str]:
         """Rollouts whose activations are there, at all hook points of the capture."""

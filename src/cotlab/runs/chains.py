@@ -10,6 +10,7 @@ from cotlab.errors import RunError
 from cotlab.identity import token_bytes
 from cotlab.runs.codecs import pack_text, unpack_ids, unpack_text
 from cotlab.runs.database import Database
+from cotlab.runs.images import Images
 from cotlab.runs.prefixes import segments
 
 __all__ = ["Chains", "united_roles"]
@@ -18,7 +19,7 @@ _SEVERAL = "+"
 """Between roles, where a chain has several."""
 
 
-class Chains:
+class Chains(Images):
     """Responses under study. Adding what is there already changes nothing."""
 
     _db: Database
@@ -88,6 +89,7 @@ class Chains:
             steps=self._steps(key),
             role=role,  # type: ignore[arg-type]  # the column holds nothing else
             also=tuple(also),  # type: ignore[arg-type]
+            images=prefix.images,
         )
 
     def _steps(self, chain_key: int) -> tuple[Step, ...]:
@@ -96,7 +98,8 @@ class Chains:
 
     def _start(self, prefix_id: str) -> Prefix:
         found = segments(self._db, prefix_id)
-        return Prefix(unpack_ids(b"".join(segment.ids for segment in found)), found[-1].n_prompt)
+        ids = unpack_ids(b"".join(segment.ids for segment in found))
+        return Prefix(ids, found[-1].n_prompt, self._shown(found[-1].images))
 
     def _check_tokens(self, chain: Chain, rollout: int) -> None:
         prefix_id, ids, text = self._db.query(
@@ -106,7 +109,8 @@ class Chains:
         )[0]
         start = self._start(prefix_id)
         response = token_bytes(start.kept_ids) + _span_bytes(ids, text)
-        if chain.prompt_ids != start.prompt_ids or not response.startswith(token_bytes(chain.response_ids)):
+        same = (chain.prompt_ids, chain.images) == (start.prompt_ids, start.images)
+        if not same or not response.startswith(token_bytes(chain.response_ids)):
             raise RunError(f"chain {chain.id} has other tokens than its rollout {chain.rollout_id}")
 
     def _add_roles(self, chain: Chain) -> None:

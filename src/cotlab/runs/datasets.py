@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 __all__ = ["DATASETS", "Dataset", "DatasetName", "Field", "dataset", "frame", "pages"]
 
 DatasetName = Literal[
-    "problems", "prefixes", "rollouts", "steps", "scores", "studies", "settings", "engine_cards", "interventions"
+    "problems",
+    "prefixes",
+    "rollouts",
+    "steps",
+    "scores",
+    "studies",
+    "settings",
+    "engine_cards",
+    "interventions",
+    "images",
 ]
 FieldType = Literal["string", "int64", "list<int32>", "list<float32>"]
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -116,6 +125,7 @@ DATASETS: tuple[Dataset, ...] = (
             _text("checker", "problem.checker", "name of the answer class"),
             _text("choices", "problem.choices", "JSON list: options of a multiple-choice question"),
             _text("meta", "problem.meta", "JSON object: what the checker needs"),
+            _text("images", "problem.images", "JSON list: ids of the images shown with it"),
         ),
         ("problem.key",),
     ),
@@ -126,13 +136,14 @@ DATASETS: tuple[Dataset, ...] = (
         "LEFT JOIN edge ON edge.key = (SELECT min(key) FROM edge WHERE child = prefix.key) "
         "LEFT JOIN prefix parent ON parent.key = edge.parent",
         (
-            _text("id", "prefix.id", "hash of all token ids"),
+            _text("id", "prefix.id", "hash of all token ids, and of the images"),
             _text("problem_id", "problem.id", "problem it belongs to"),
             _text("parent_id", "parent.id", "prefix that it came of"),
             _text("kind", "coalesce(edge.kind, 'root')", "how: root, continue, edit, intervene"),
             _text("spec", "edge.spec", "JSON: what was done to the parent"),
             _number("n_prompt", "prefix.n_prompt", "tokens of the prompt"),
             _number("n_tokens", "prefix.n_tokens", "tokens in all"),
+            _text("images", "prefix.images", "JSON list: ids of the images that its prompt shows"),
             _text("base_id", "base.id", "prefix whose tokens it goes on from (not its parent after an edit)"),
             Field("new_ids", "list<int32>", "prefix.ids", "tokens beyond those of the base", export_only=True),
             _text("new_text", "prefix.kept", "what those of them say that are no prompt", export_only=True),
@@ -220,6 +231,18 @@ DATASETS: tuple[Dataset, ...] = (
     _specs("settings", "settings", "Sampling settings."),
     _specs("engine_cards", "engine_card", "Which models, exactly."),
     _specs("interventions", "intervention", "What was changed inside the model."),
+    Dataset(
+        "images",
+        "What problems and prompts show; the files are exported beside, in `images/`.",
+        "image",
+        (
+            _text("id", "image.id", "hash of the bytes"),
+            _text("file", "image.file", "file in `images/`"),
+            _number("width", "image.width", "pixels, as it is shown"),
+            _number("height", "image.height", "pixels, as it is shown"),
+        ),
+        ("image.key",),
+    ),
 )
 
 

@@ -16,6 +16,7 @@ _INTRODUCTION = """# The run folder
     RUN/
       run.json       what the run is of: model, tokenizer, template, think tags; never changes
       run.sqlite     everything else
+      images/        what problems show, as PNG or JPEG, each image once
       vectors/       steering vectors of the interventions, as safetensors
       saes/          rows of autoencoders that interventions on features need, or whole ones, as safetensors
       acts/          activations, as safetensors: one folder a hook point

@@ -1,4 +1,4 @@
-"""A run as Parquet files: one for each dataset."""
+"""A run as Parquet files: one for each dataset; and the images that it shows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cotlab.errors import RunError
 from cotlab.runs.database import Database
 from cotlab.runs.datasets import DATASETS, Dataset, pages
 from cotlab.runs.faults import disk_explained
+from cotlab.runs.images import FOLDER, copy_images
 from cotlab.runs.run import Run
 from cotlab.runs.run_identity import IDENTITY_FILE
 
@@ -19,7 +20,7 @@ __all__ = ["export_run"]
 
 
 def export_run(run: Run, folder: Path | str, formats: Sequence[str] = ("parquet",)) -> list[Path]:
-    """Write every dataset of a run (columns: `docs/run-folder.md`) and its `run.json`.
+    """Write every dataset of a run (columns: `docs/run-folder.md`) and its `run.json`, and copy its images.
 
     The files are written in a temporary folder, which is renamed at the end: a folder that is there is whole.
 
@@ -46,11 +47,13 @@ def export_run(run: Run, folder: Path | str, formats: Sequence[str] = ("parquet"
         try:
             names = [_write(run._db, data, work) for data in DATASETS]
             shutil.copyfile(run.path / IDENTITY_FILE, work / IDENTITY_FILE)
+            images = [file for (file,) in run._db.query("SELECT file FROM image ORDER BY key")]
+            copy_images(run.path, work, images)
             os.chmod(work, 0o755)
             os.rename(work, folder)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-    return [folder / name for name in (*names, IDENTITY_FILE)]
+    return [folder / name for name in (*names, IDENTITY_FILE, *(f"{FOLDER}/{file}" for file in images))]
 
 
 def _write(db: Database, data: Dataset, folder: Path) -> str:

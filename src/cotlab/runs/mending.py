@@ -27,7 +27,7 @@ def mend_problem(run: Run, problem_id: str, mended: Problem) -> tuple[Problem, l
     Args:
         run: Open for writing.
         problem_id: Problem in the run.
-        mended: The same question with the same choices; its name is not taken over.
+        mended: The same question with the same choices and images; its name is not taken over.
 
     Returns:
         The problem as it is now, and the scorers whose outcomes were set aside.
@@ -38,7 +38,7 @@ def mend_problem(run: Run, problem_id: str, mended: Problem) -> tuple[Problem, l
     old = run.problems().get(problem_id)
     if old is None:
         raise RunError(f"problem {problem_id} is not in the run {run.path}: `cotlab runs show` tells what is")
-    if (old.question, old.choices) != (mended.question, mended.choices):
+    if (old.question, old.choices, old.images) != (mended.question, mended.choices, mended.images):
         raise RunError(f"problem {problem_id} asks something else than {mended.question[:60]!r}: that needs a new run")
     mended = replace(mended, name=old.name)
     with run.transaction():

@@ -14,6 +14,7 @@ from cotlab.errors import RunError
 from cotlab.runs import merge_sql
 from cotlab.runs.database import Database
 from cotlab.runs.faults import damaged, disk_explained, explained
+from cotlab.runs.images import copy_images
 from cotlab.runs.opening import readable_uri
 from cotlab.runs.registry import artifact_path
 from cotlab.runs.run import Run, building
@@ -120,6 +121,7 @@ def _merge(db: Database, source: Path, on_conflict: OnConflict, *, name: str) ->
                     f"{name} differs from what is merged before it in {len(conflicts)} places ({shown}): "
                     "merge with --keep-first (on_conflict='keep-first') to keep what the earlier run holds"
                 )
+            copy_images(source, db.folder, [file for (file,) in db.query("SELECT file FROM src.image")])
             merge_sql.copy(db)
             _copy_artifacts(db, source)
     return [f"{name}: {line}" for line in conflicts]

@@ -9,7 +9,8 @@ from cotlab.runs.database import Database
 __all__ = ["conflicts", "copy"]
 
 _BY_CONTENT = {
-    "problem": "id, question, answer, checker, choices, name, meta",
+    "image": "id, file, width, height",
+    "problem": "id, question, answer, checker, choices, name, meta, images",
     "settings": "id, spec",
     "engine_card": "id, spec",
     "intervention": "id, kind, spec, artifact",
@@ -103,9 +104,9 @@ def _last(db: Database, table: str) -> int:
 def _copy_prefixes(db: Database) -> None:
     last = _last(db, "prefix")
     db.execute(
-        "INSERT INTO main.prefix(id, problem, n_prompt, n_tokens, ids, prompt, kept) "
-        f"SELECT s.id, {_key('problem')}, s.n_prompt, s.n_tokens, s.ids, s.prompt, s.kept FROM src.prefix s WHERE true "
-        "ORDER BY s.key ON CONFLICT(id) DO NOTHING"
+        "INSERT INTO main.prefix(id, problem, n_prompt, n_tokens, ids, prompt, kept, images) "
+        f"SELECT s.id, {_key('problem')}, s.n_prompt, s.n_tokens, s.ids, s.prompt, s.kept, s.images FROM src.prefix s "
+        "WHERE true ORDER BY s.key ON CONFLICT(id) DO NOTHING"
     )
     # Parents afterwards, when all of them are there.
     db.execute(

@@ -45,6 +45,16 @@ MIGRATIONS: tuple[Migration, ...] = (
             "first INTEGER NOT NULL, n INTEGER NOT NULL, places BLOB NOT NULL, UNIQUE (capture, rollout, hook))",
         ),
     ),
+    Migration(
+        4,
+        "Which images a problem shows, and a prompt: equal tokens behind another image are another prefix.",
+        (
+            "CREATE TABLE image (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, file TEXT NOT NULL, "
+            "width INTEGER NOT NULL, height INTEGER NOT NULL)",
+            "ALTER TABLE problem ADD COLUMN images TEXT",
+            "ALTER TABLE prefix ADD COLUMN images TEXT",
+        ),
+    ),
 )
 
 FORMAT = MIGRATIONS[-1].number

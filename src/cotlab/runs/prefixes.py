@@ -12,6 +12,7 @@ from cotlab.errors import RunError
 from cotlab.identity import token_bytes
 from cotlab.runs.codecs import pack_json, pack_text, unpack_ids, unpack_json, unpack_text
 from cotlab.runs.database import Database
+from cotlab.runs.images import Images, pack_images
 from cotlab.runs.rows import EdgeRow, PrefixRow
 
 __all__ = ["EdgeKind", "NewPrefix", "Prefixes", "Segment", "segments"]
@@ -42,6 +43,7 @@ class NewPrefix:
         if self.kind == "continue" and self.parent is not None:
             n_parent = len(self.parent.token_ids)
             same = self.prefix.token_ids[:n_parent] == self.parent.token_ids
+            same = same and self.prefix.images == self.parent.images
             if not same or self.prefix.id == self.parent.id or self.prefix.n_prompt != self.parent.n_prompt:
                 raise ValueError(f"prefix {self.prefix.id} does not go on from {self.parent.id}: use kind='edit'")
 
@@ -56,9 +58,10 @@ class Segment(NamedTuple):
     """Tokens beyond the parent."""
     prompt: str | bytes | None
     kept: str | bytes | None
+    images: str | None
 
 
-class Prefixes:
+class Prefixes(Images):
     """What sampling starts from. Adding what is there already changes nothing."""
 
     _db: Database
@@ -88,6 +91,7 @@ class Prefixes:
         """Store prefixes in one transaction, parents before children."""
         with self._db.transaction():
             for new in prefixes:
+                self.add_images(new.prefix.images)
                 _add(self._db, new)
 
     def add_chain_prefixes(self, chain: Chain) -> None:
@@ -112,7 +116,8 @@ class Prefixes:
             RunError: It is not in the run.
         """
         found = segments(self._db, prefix_id)
-        return Prefix(unpack_ids(b"".join(segment.ids for segment in found)), found[-1].n_prompt)
+        ids = unpack_ids(b"".join(segment.ids for segment in found))
+        return Prefix(ids, found[-1].n_prompt, self._shown(found[-1].images))
 
     def prompt_text(self, prefix_id: str) -> str:
         """What the prompt of a prefix says.
@@ -176,7 +181,7 @@ def segments(db: Database, prefix_id: str) -> list[Segment]:
     rows = db.query(
         "WITH RECURSIVE up(key, parent) AS (SELECT key, parent FROM prefix WHERE id = ? "
         "UNION SELECT prefix.key, prefix.parent FROM prefix JOIN up ON prefix.key = up.parent) "
-        "SELECT key, n_prompt, n_tokens, ids, prompt, kept FROM prefix WHERE key IN (SELECT key FROM up) "
+        "SELECT key, n_prompt, n_tokens, ids, prompt, kept, images FROM prefix WHERE key IN (SELECT key FROM up) "
         "ORDER BY n_tokens",
         (prefix_id,),
     )
@@ -217,9 +222,10 @@ def _two_problems(db: Database, prefix_id: str, owner: int, asked: int) -> str:
 
 def _insert(db: Database, new: NewPrefix, problem: int) -> int:
     prefix, ids = new.prefix, token_bytes(new.prefix.token_ids)
-    base, shared, kept = None, 0, new.text
+    base, shared, kept, images = None, 0, new.text, pack_images(prefix.images)
     if new.parent is not None:
-        path = [segment for segment in segments(db, new.parent.id) if segment.n_prompt == prefix.n_prompt]
+        same = (prefix.n_prompt, images)
+        path = [one for one in segments(db, new.parent.id) if (one.n_prompt, one.images) == same]
         base, shared, kept = _longest_shared(path, ids, new.text)
     prompt = None
     if len(prefix.token_ids) == prefix.n_prompt and base is None:
@@ -233,9 +239,12 @@ def _insert(db: Database, new: NewPrefix, problem: int) -> int:
         ids[shared:],
         None if prompt is None else pack_text(prompt),
         None if kept is None else pack_text(kept),
+        images,
     )
     cursor = db.execute(
-        "INSERT INTO prefix(id, parent, problem, n_prompt, n_tokens, ids, prompt, kept) VALUES (?,?,?,?,?,?,?,?)", row
+        "INSERT INTO prefix(id, parent, problem, n_prompt, n_tokens, ids, prompt, kept, images) "
+        "VALUES (?,?,?,?,?,?,?,?,?)",
+        row,
     )
     assert cursor.lastrowid is not None, "an INSERT that did not fail has a row id"
     return cursor.lastrowid

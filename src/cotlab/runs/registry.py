@@ -15,9 +15,10 @@ from cotlab.errors import RunError
 from cotlab.identity import content_id
 from cotlab.interventions.base import Intervention
 from cotlab.models.engine_card import EngineCard
-from cotlab.runs.codecs import pack_json, pack_text, unpack_json, unpack_text
+from cotlab.runs.codecs import built, pack_json, pack_text, unpack_content, unpack_json, unpack_text
 from cotlab.runs.database import Database
 from cotlab.runs.faults import disk_explained
+from cotlab.runs.images import Images, pack_images
 from cotlab.runs.rows import Note, Study
 
 __all__ = ["Registry", "artifact_path", "now"]
@@ -51,7 +52,7 @@ def artifact_path(folder: Path, name: str) -> Path:
     return path
 
 
-class Registry:
+class Registry(Images):
     """What rollouts point to. Adding what is there already changes nothing."""
 
     _db: Database
@@ -60,9 +61,10 @@ class Registry:
         """Store problems."""
         with self._db.transaction():
             for problem in problems:
+                self.add_images(problem.images)
                 self._db.execute(
-                    "INSERT INTO problem(id, question, answer, checker, choices, name, meta) VALUES (?,?,?,?,?,?,?) "
-                    "ON CONFLICT(id) DO NOTHING",
+                    "INSERT INTO problem(id, question, answer, checker, choices, name, meta, images) "
+                    "VALUES (?,?,?,?,?,?,?,?) ON CONFLICT(id) DO NOTHING",
                     (
                         problem.id,
                         pack_text(problem.question),
@@ -71,23 +73,28 @@ class Registry:
                         pack_json(list(problem.choices)),
                         pack_text(problem.name),
                         pack_json(dict(problem.meta)),
+                        pack_images(problem.images),
                     ),
                 )
 
     def problems(self) -> dict[str, Problem]:
         """All problems by id, in the order in which they were added."""
-        rows = self._db.query("SELECT id, question, answer, checker, choices, name, meta FROM problem ORDER BY key")
-        return {
-            row[0]: Problem(
-                question=unpack_text(row[1]),
-                answer=None if row[2] is None else unpack_text(row[2]),
-                checker=row[3],
-                choices=tuple(unpack_json(row[4])),
-                name=unpack_text(row[5]),
-                meta=unpack_json(row[6]),
-            )
-            for row in rows
-        }
+        rows = self._db.query(
+            "SELECT id, question, answer, checker, choices, name, meta, images FROM problem ORDER BY key"
+        )
+        with built("problem"):
+            return {
+                row[0]: Problem(
+                    question=unpack_text(row[1]),
+                    answer=None if row[2] is None else unpack_text(row[2]),
+                    checker=row[3],
+                    choices=tuple(unpack_json(row[4])),
+                    name=unpack_text(row[5]),
+                    meta=unpack_json(row[6]),
+                    images=self._shown(row[7]),
+                )
+                for row in rows
+            }
 
     def add_settings(self, settings: SamplingSettings) -> str:
         """Store sampling settings; returns their id."""
@@ -96,7 +103,8 @@ class Registry:
     def settings(self) -> dict[str, SamplingSettings]:
         """All sampling settings by id."""
         found = self._specs("settings")
-        return {key: SamplingSettings(**{**spec, "stop": tuple(spec["stop"])}) for key, spec in found.items()}
+        with built("settings"):
+            return {key: SamplingSettings(**{**spec, "stop": tuple(spec["stop"])}) for key, spec in found.items()}
 
     def add_engine_card(self, card: EngineCard) -> str:
         """Store an engine card; returns its id."""
@@ -105,10 +113,11 @@ class Registry:
     def engine_cards(self) -> dict[str, EngineCard]:
         """All engine cards by id."""
         found = self._specs("engine_card")
-        return {
-            key: EngineCard(**{**spec, "versions": tuple(tuple(pair) for pair in spec["versions"])})
-            for key, spec in found.items()
-        }
+        with built("engine card"):
+            return {
+                key: EngineCard(**{**spec, "versions": tuple(tuple(pair) for pair in spec["versions"])})
+                for key, spec in found.items()
+            }
 
     def add_intervention(self, intervention: Intervention, *, artifact: str | None = None) -> str:
         """Store an intervention; returns its id.
@@ -148,7 +157,9 @@ class Registry:
 
         self._db.key("intervention", intervention_id)
         ((spec, artifact),) = self._db.query("SELECT spec, artifact FROM intervention WHERE id = ?", (intervention_id,))
-        return load_intervention(unpack_json(spec), artifact and artifact_path(self._db.folder, artifact))
+        spec = unpack_content("intervention", intervention_id, spec)
+        with built("intervention"):
+            return load_intervention(spec, artifact and artifact_path(self._db.folder, artifact))
 
     def add_study(self, spec: dict[str, Any], seed: int) -> str:
         """Store what is asked; returns the study's id. Asking the same again is the same study."""
@@ -165,7 +176,7 @@ class Registry:
     def studies(self) -> list[Study]:
         """All studies, oldest first."""
         rows = self._db.query("SELECT id, spec, seed, created FROM study ORDER BY key")
-        return [Study(row[0], unpack_json(row[1]), row[2], row[3]) for row in rows]
+        return [Study(row[0], unpack_content("study", row[0], row[1], row[2]), row[2], row[3]) for row in rows]
 
     def add_note(self, text: str, subject: str = "") -> None:
         """Write something down about a subject (an id); without one, about the run."""
@@ -190,4 +201,4 @@ class Registry:
 
     def _specs(self, table: str) -> dict[str, Any]:
         rows = self._db.query(f"SELECT id, spec FROM {table} ORDER BY key")
-        return {key: unpack_json(spec) for key, spec in rows}
+        return {key: unpack_content(table, key, spec) for key, spec in rows}

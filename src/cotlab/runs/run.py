@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+from weakref import WeakValueDictionary
 
 from cotlab.errors import RunError
 from cotlab.runs.blocks import Blocks
@@ -47,6 +48,7 @@ class Run(Registry, Prefixes, Rollouts, Blocks, Chains, Scores, Captures, TextSe
         self.identity = identity
         self._db = db
         self._lease = lease
+        self._images = WeakValueDictionary()
 
     @classmethod
     def create(cls, path: Path | str, identity: RunIdentity) -> Run:

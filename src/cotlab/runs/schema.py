@@ -55,6 +55,17 @@ def _to(table: str, doc: str, name: str | None = None) -> Column:
 
 TABLES: tuple[Table, ...] = (
     Table(
+        "image",
+        "What problems show: PNG and JPEG files in `images/`. The id is a hash of the bytes.",
+        (
+            _KEY,
+            _ID,
+            Column("file", "TEXT NOT NULL", "file in `images/`: the id with its suffix"),
+            Column("width", "INTEGER NOT NULL", "pixels, as it is shown"),
+            Column("height", "INTEGER NOT NULL", "pixels, as it is shown"),
+        ),
+    ),
+    Table(
         "problem",
         "What the model is asked.",
         (
@@ -66,11 +77,12 @@ TABLES: tuple[Table, ...] = (
             Column("choices", "TEXT NOT NULL", "JSON list: options of a multiple-choice question"),
             Column("name", "TEXT NOT NULL", "what a person calls it; not part of the id"),
             Column("meta", "TEXT NOT NULL", "JSON object: what the checker needs"),
+            Column("images", "TEXT", "JSON list: ids of the images shown with it; null: none"),
         ),
     ),
     Table(
         "prefix",
-        "Where sampling starts from. The id is a hash of ALL token ids.",
+        "Where sampling starts from. The id is a hash of ALL token ids, and of the images.",
         (
             _KEY,
             _ID,
@@ -81,6 +93,7 @@ TABLES: tuple[Table, ...] = (
             Column("ids", "BLOB NOT NULL", "token ids beyond the parent: int32, little endian"),
             Column("prompt", "TEXT", "what the prompt says (prefixes without a parent; null: not known)"),
             Column("kept", "TEXT", "what the kept tokens beyond the parent say (null: not known)"),
+            Column("images", "TEXT", "JSON list: ids of the images that the prompt shows; null: none"),
         ),
         indexes=("prefix_problem ON prefix(problem)",),
     ),

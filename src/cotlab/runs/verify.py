@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+from cotlab.chains.prefix import prefix_id
 from cotlab.chains.rollout import FinishReason, rollout_id
 from cotlab.errors import RunError, UserError
-from cotlab.identity import content_id, hash_bytes
+from cotlab.identity import content_id
 from cotlab.runs.codecs import unpack_json
 from cotlab.runs.database import Database
 from cotlab.runs.run import Run
@@ -63,13 +64,15 @@ def _references(run: Run) -> Iterator[str]:
 
 
 def _named(run: Run) -> Iterator[str]:
-    """Problems, settings, engine cards and interventions against the hashes of what they hold."""
+    """Problems, settings, engine cards, interventions, captures and studies against the hashes of what they hold."""
     for key, problem in run.problems().items():
         if problem.id != key:
             yield f"problem {key} has the content of {problem.id}"
-    for table in ("settings", "engine_card", "intervention"):
-        for key, spec in run._db.query(f"SELECT id, spec FROM {table}"):
-            found = content_id(table, unpack_json(spec))
+    for table in ("settings", "engine_card", "intervention", "capture", "study"):
+        seed = "seed" if table == "study" else "NULL"
+        for key, spec, more in run._db.query(f"SELECT id, spec, {seed} FROM {table}"):
+            value = unpack_json(spec)
+            found = content_id(table, value if more is None else [value, more])
             if found != key:
                 yield f"{table} {key} has the content of {found}"
 
@@ -87,18 +90,34 @@ def _artifacts(run: Run) -> Iterator[str]:
             yield f"activations are lost: there is no {shard}"
 
 
+def _images(run: Run) -> Iterator[str]:
+    """Files of the images against their hashes; ids that nothing of the table holds."""
+    for image_id in run.image_ids():
+        try:
+            run.image(image_id)
+        except RunError as error:
+            yield str(error)
+    for table in ("problem", "prefix"):
+        for public_id, image_id in run._db.query(
+            f"SELECT {table}.id, shown.value FROM {table}, json_each({table}.images) shown "
+            "WHERE shown.value NOT IN (SELECT id FROM image)"
+        ):
+            yield f"{table} {public_id} shows image {image_id}, which is not there"
+
+
 def _prefixes(run: Run) -> Iterator[str]:
     recent: OrderedDict[int, bytes] = OrderedDict()
-    for key, public_id, parent, n_prompt, n_tokens, ids in _rows(
-        run._db, "SELECT key, id, parent, n_prompt, n_tokens, ids FROM prefix WHERE key > ?"
+    for key, public_id, parent, n_prompt, n_tokens, ids, images in _rows(
+        run._db, "SELECT key, id, parent, n_prompt, n_tokens, ids, images FROM prefix WHERE key > ?"
     ):
         above = b"" if parent is None else recent.get(parent)
         whole = (_tokens(run._db, parent) if above is None else above) + ids
         recent[key] = whole
         if len(recent) > _CACHED:
             recent.popitem(last=False)
-        if hash_bytes("prefix", whole) != public_id:
-            yield f"prefix {public_id} has other tokens: their hash is {hash_bytes('prefix', whole)}"
+        found = prefix_id(whole, () if images is None else unpack_json(images))
+        if found != public_id:
+            yield f"prefix {public_id} has other tokens or images: their hash is {found}"
         if len(whole) != 4 * n_tokens or not 0 < n_prompt <= n_tokens:
             yield f"prefix {public_id} says {n_tokens} tokens, {n_prompt} of the prompt; it has {len(whole) // 4}"
 
@@ -190,6 +209,7 @@ _CHECKS: tuple[Callable[[Run], Iterator[str]], ...] = (
     _references,
     _named,
     _artifacts,
+    _images,
     _prefixes,
     _rollouts,
     _contents,

@@ -7,10 +7,10 @@ scores the fold. So a best of thousands has no head start over a probe. `Feature
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,10 @@ from cotlab.chains.cutting import get_cutter
 from cotlab.errors import DataError
 from cotlab.runs import Run
 from cotlab.saes.feature_tests import FeatureTests, within_problem_tests
-from cotlab.sampling import Budget, Progress, Silent
+from cotlab.sampling import Progress, Silent
 from cotlab.stats import Estimate, cluster_auc, cluster_auc_difference
 from cotlab.whitebox.examples import Examples
-from cotlab.whitebox.exit_study import ready_examples
+from cotlab.whitebox.exit_study import ReadyOptions, ready_examples
 from cotlab.whitebox.probe_fit import problem_folds
 from cotlab.whitebox.probe_report import evaluate_probe
 from cotlab.whitebox.run_examples import labelled_rollouts, read_examples
@@ -126,39 +126,24 @@ def ready_predictors(
     path: Path,
     sae: SparseAutoencoder,
     *,
-    n: int = 200,
     top: int = 10,
-    cutter: str = "sentences",
-    model: str | None = None,
-    engine: str = "auto",
-    engine_options: Mapping[str, Any] | None = None,
     seed: int = 0,
-    budget: Budget | None = None,
-    progress: Progress | None = None,
+    **asked: Unpack[ReadyOptions],
 ) -> Predictors:
     """Find features that predict that the answer is there: one that is forced at the end of the step is right.
 
     Args:
         path: Run folder with rollouts from prompts; the forced answers are stored in it, and drawn once.
         sae: Of the run's model.
-        n: Chains, of all problems.
         top: Features that get an interval.
-        cutter: What a step is.
-        model: Where the run's model is, if it is a folder.
-        engine: auto, vllm or transformers.
-        engine_options: Of the engine.
         seed: Of the choice of chains, folds and bootstrap.
-        budget: Cap.
-        progress: Told how it goes.
+        asked: Chains, engine and cap.
 
     Raises:
         UserError: Something cannot be, one line.
         EngineError: The engine broke; what it gave is stored.
     """
-    _, examples = ready_examples(
-        path, str(sae.point), n=n, cutter=cutter, model=model, engine=engine, engine_options=engine_options,
-        seed=seed, budget=budget, progress=progress,
-    )  # fmt: skip
+    _, examples = ready_examples(path, str(sae.point), seed=seed, **asked)
     return predict_from_features(examples, _encoded(sae, examples), top=top, seed=seed)
 
 

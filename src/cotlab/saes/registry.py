@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from cotlab.errors import DataError, UserError
+from cotlab.models import hub_in_reach
 from cotlab.saes.formats import sae_lens
 from cotlab.saes.formats.reading import read_json
 from cotlab.saes.given import Given
@@ -123,7 +124,8 @@ def _converted(released: Released, given: Given) -> StoredAutoencoder:
     overrides = {**released.overrides, "device": "cpu", "dtype": "float32"}
     convert = NAMED_PRETRAINED_SAE_LOADERS[released.conversion]
     try:
-        config, state, _ = convert(released.repository, released.path, "cpu", False, overrides)
+        with hub_in_reach():
+            config, state, _ = convert(released.repository, released.path, "cpu", False, overrides)
     except _hub_faults() as error:
         raise _unreachable(released, released.path, error) from error
     except (KeyError, ValueError) as error:
@@ -141,7 +143,8 @@ def _fetch(released: Released, name: str) -> Path:
     if isinstance(cached, str):
         return Path(cached)
     try:
-        return Path(hf_hub_download(released.repository, name))
+        with hub_in_reach():
+            return Path(hf_hub_download(released.repository, name))
     except _hub_faults() as error:
         raise _unreachable(released, name, error) from error
 
@@ -154,8 +157,10 @@ def _hub_faults() -> tuple[type[BaseException], ...]:
 
 
 def _unreachable(released: Released, name: str, error: BaseException) -> UserError:
+    gone = isinstance(error, FileNotFoundError | ConnectionError)  # what the hub's library raises without the hub
+    reason = "the hub cannot be reached" if gone else type(error).__name__
     return UserError(
-        f"SAE '{released.name}' is not in the hub's cache and cannot be fetched ({type(error).__name__}): copy "
+        f"SAE '{released.name}' is not in the hub's cache and cannot be fetched ({reason}): copy "
         f"{name} of {released.repository} into a folder, as it is there, and name that"
     )
 

@@ -38,7 +38,7 @@ def cut_rollout(
     """Cut a rollout from the prompt into steps."""
     token_ids = rollout.token_ids or ()
     steps = cutter.cut(token_ids, tokenizer)
-    return Chain(problem_id, rollout.id, prompt.token_ids, token_ids, cutter.id, steps, role)
+    return Chain(problem_id, rollout.id, prompt.token_ids, token_ids, cutter.id, steps, role, images=prompt.images)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def store_edited(run: Run, chain: Chain, edited: EditedPrefix) -> None:
     parent = base
     with run.transaction():
         if prompt != base.prompt_ids:  # the text of its prompt is stored with the edited prompt itself
-            parent = type(base)(prompt, len(prompt))
+            parent = replace(edited.prefix, token_ids=prompt)
             run.add_prefix(
                 parent, chain.problem_id, parent=chain.prefix(0), kind="edit", spec=edited.spec, text=edited.prompt_text
             )

@@ -68,8 +68,8 @@ def mend_gold(run: Run, golds: Sequence[Problem], *, progress: Progress | None =
     Raises:
         UserError: None of them is in the run.
     """
-    wanted = {(p.question, p.choices): p for p in golds if p.answer is not None}
-    pairs = [(p, wanted[p.question, p.choices]) for p in _asked(run) if (p.question, p.choices) in wanted]
+    wanted = {_asks(p): p for p in golds if p.answer is not None}
+    pairs = [(p, wanted[_asks(p)]) for p in _asked(run) if _asks(p) in wanted]
     if not pairs:
         raise UserError(f"none of {len(golds)} problems with an answer is in {run.path}. Give the same questions")
     scorers, mended, aside = _scorers(run), [], dict[str, None]()
@@ -83,6 +83,11 @@ def mend_gold(run: Run, golds: Sequence[Problem], *, progress: Progress | None =
     due = [*aside, *(name.split(":", 2)[2] for name in run.scorers() if name.startswith(FORMER))]
     scored = {key: score_run(run, scorers[key], progress=progress) for key in dict.fromkeys(due) if key in scorers}
     return MendedGold(tuple(mended), scored, tuple(key for key in aside if key not in scorers))
+
+
+def _asks(problem: Problem) -> tuple[object, ...]:
+    """What a gold answer is an answer to."""
+    return problem.question, problem.choices, problem.images
 
 
 def _asked(run: Run) -> list[Problem]:

@@ -317,7 +317,7 @@ class Resampling:
 
 def _same_response(left: Chain, right: Chain) -> bool:
     """Whether two chains have the same prefixes, so that the same rollouts serve both."""
-    return (left.prompt_ids, left.response_ids, left.steps) == (right.prompt_ids, right.response_ids, right.steps)
+    return (left.whole, left.prompt_ids, left.steps) == (right.whole, right.prompt_ids, right.steps)
 
 
 def refuse_other_seed(run: Run, seed: int) -> None:

@@ -59,7 +59,9 @@ def screen_problems(
             sampler.progress.say(
                 f"{problems[key].name}: accuracy {accuracy[key]:.0%}, the nearest to the range that there is"
             )
-    return kept, [NoChain(problems[key], None, _reason(share)) for key, share in accuracy.items() if key not in kept]
+    return kept, [
+        NoChain(problems[key], None, _reason(share, screen)) for key, share in accuracy.items() if key not in kept
+    ]
 
 
 def _accuracy(outcomes: dict[int, str], n: int) -> float | None:
@@ -67,5 +69,9 @@ def _accuracy(outcomes: dict[int, str], n: int) -> float | None:
     return found.count("correct") / n if len(found) == n else None
 
 
-def _reason(accuracy: float | None) -> str:
-    return "screening was not finished" if accuracy is None else f"screened out: accuracy {accuracy:.0%}"
+def _reason(accuracy: float | None, screen: Screen) -> str:
+    if accuracy is None:
+        return "screening was not finished"
+    if screen.low <= accuracy <= screen.high:
+        return f"not needed: accuracy {accuracy:.0%}, and enough problems were found before"
+    return f"screened out: accuracy {accuracy:.0%}"

@@ -87,7 +87,7 @@ def build_tree(
             if rollout_id not in best or path.passage.last > best[rollout_id][1].passage.last:
                 best[rollout_id] = nodes, path
     left_out = growing.grow(growing.start(list(best.values())), max_nodes)
-    first = {chain.prompt_ids: chain for chain in reversed(chains)}
+    first = {chain.prefix(0): chain for chain in reversed(chains)}
     growing.tree.graph.update(
         chain_ids=[chain.id for chain in chains],
         spines=[

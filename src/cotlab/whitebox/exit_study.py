@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -27,9 +27,29 @@ from cotlab.whitebox.probe_fit import Method
 from cotlab.whitebox.run_examples import chosen_rollouts
 from cotlab.whitebox.stage import identity_of, open_steerable
 
-__all__ = ["exit_run", "ready_examples"]
+__all__ = ["ReadyOptions", "exit_run", "ready_examples"]
 
 LABEL = "ready"
+
+
+class ReadyOptions(TypedDict, total=False):
+    """How answers are forced along the chains of a run."""
+
+    n: int
+    """Chains, of all problems; default: 200."""
+    answers: int
+    """Answers forced at each step end; default: 1."""
+    cutter: str
+    """What a step is; default: sentences."""
+    model: str | None
+    """Where the run's model is, if it is a folder."""
+    engine: str
+    """auto (the default), vllm or transformers."""
+    engine_options: Mapping[str, Any] | None
+    budget: Budget | None
+    """Cap."""
+    progress: Progress | None
+    """Told how it goes."""
 
 
 def exit_run(
@@ -38,16 +58,9 @@ def exit_run(
     hook: str,
     thresholds: Sequence[float] = (0.5, 0.7, 0.8, 0.9, 0.95),
     method: Method = "logistic",
-    n: int = 200,
-    answers: int = 1,
-    cutter: str = "sentences",
-    model: str | None = None,
-    engine: str = "auto",
-    engine_options: Mapping[str, Any] | None = None,
     n_shuffles: int = 20,
     seed: int = 0,
-    budget: Budget | None = None,
-    progress: Progress | None = None,
+    **asked: Unpack[ReadyOptions],
 ) -> ExitReport:
     """Judge leaving early along chains of a run; the forced answers are stored in it, and drawn once.
 
@@ -56,57 +69,37 @@ def exit_run(
         hook: Hook point that the probe reads, `resid_post:2`.
         thresholds: On P(ready).
         method: How the probe is fitted.
-        n: Chains, of all problems.
-        answers: Answers forced at each step end.
-        cutter: What a step is.
-        model: Where the run's model is, if it is a folder.
-        engine: auto, vllm or transformers.
-        engine_options: Of the engine.
         n_shuffles: For the null of the probe's AUC.
         seed: Of the choice of chains, folds and permutations.
-        budget: Cap.
-        progress: Told how it goes.
+        asked: Chains, answers, engine and cap.
 
     Raises:
         UserError: Something cannot be, one line.
         DataError: The run has no whole rollouts, or too few problems.
         EngineError: The engine broke; what it gave is stored.
     """
-    kept, examples = ready_examples(
-        path, hook, n=n, answers=answers, cutter=cutter, model=model, engine=engine, engine_options=engine_options,
-        seed=seed, budget=budget, progress=progress,
-    )  # fmt: skip
+    kept, examples = ready_examples(path, hook, seed=seed, **asked)
     return judge_exits(kept, examples, thresholds, method=method, n_shuffles=n_shuffles, seed=seed)
 
 
 def ready_examples(
-    path: Path,
-    hook: str,
-    *,
-    n: int = 200,
-    answers: int = 1,
-    cutter: str = "sentences",
-    model: str | None = None,
-    engine: str = "auto",
-    engine_options: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    budget: Budget | None = None,
-    progress: Progress | None = None,
+    path: Path, hook: str, *, seed: int = 0, **asked: Unpack[ReadyOptions]
 ) -> tuple[list[ExitChain], Examples]:
     """Chains with answers forced at the ends of their steps, and the activations there.
 
-    The label is whether the answer is there. Arguments and errors are those of `exit_run`.
+    The label is whether the answer is there. Errors are those of `exit_run`.
     """
-    teller, point = progress or Silent(), HookPoint.parse(hook)
+    n, answers, cutter = asked.get("n", 200), asked.get("answers", 1), asked.get("cutter", "sentences")
+    teller, point = asked.get("progress") or Silent(), HookPoint.parse(hook)
     with Run.open(path) as run:
-        name = model or run.identity.model
-    opened = open_steerable(name, engine, engine_options)
+        name = asked.get("model") or run.identity.model
+    opened = open_steerable(name, asked.get("engine", "auto"), asked.get("engine_options"))
     with opened.engine as sampled, Run.open_or_create(path, identity_of(opened)) as run:
         point.check(sampled.shape)
         chains = _chains(run, sampled, cutter, n, seed)
         spec = {"kind": "early-exit", "chains": len(chains), "answers": answers, "cutter": cutter}
         study = run.add_study(spec, seed)
-        sampler = Sampler(run, sampled, study, seed=seed, budget=budget, progress=teller)
+        sampler = Sampler(run, sampled, study, seed=seed, budget=asked.get("budget"), progress=teller)
         forced = _forced(sampler, chains, answers)
         scorer = load_scorer("answers", run.identity.tags)
         score_run(run, scorer)
@@ -147,7 +140,7 @@ def _chains(run: Run, engine: Engine, cutter: str, n: int, seed: int) -> list[tu
             steps = tuple(cut.cut(ids, engine.tokenizer))
             problem = owner[rollout.prefix_id]
             yield (
-                Chain(problem, rollout.id, prefix.prompt_ids, ids, cut.id, steps, "random"),
+                Chain(problem, rollout.id, prefix.prompt_ids, ids, cut.id, steps, "random", images=prefix.images),
                 settings[rollout.settings_id],
             )
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cotlab.errors import DataError
+from cotlab.errors import DataError, fault_of
 
 __all__ = ["Probe", "ProbeCard"]
 
@@ -122,4 +122,4 @@ def _card(text: str, path: Path) -> ProbeCard:
     try:
         return TypeAdapter(ProbeCard).validate_json(text)
     except ValidationError as error:
-        raise DataError(f"{path} is no probe: its card says {error.errors()[0]['msg']}") from error
+        raise DataError(f"{path} is no probe: its card says {fault_of(error)}") from error

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from cotlab.errors import DataError
+from cotlab.errors import DataError, fault_of
 
 __all__ = ["load_tensors", "save_tensors"]
 
@@ -65,4 +65,4 @@ def load_tensors(path: Path | str, form: str, kind: type[Card], names: tuple[str
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     except ValidationError as error:
-        raise DataError(f"{path} cannot be read: its card says {error.errors()[0]['msg']}") from error
+        raise DataError(f"{path} cannot be read: its card says {fault_of(error)}") from error

@@ -6,7 +6,6 @@ file), and readings of chains (`<run>/inside/*.json`, made by the workbench).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from cotlab.errors import DataError
+from cotlab.errors import DataError, fault_of
 from cotlab.reports.evidence.blocks import Block
 from cotlab.reports.experiment import Finding
 from cotlab.reports.readings import Reading, read_reading
@@ -69,8 +68,9 @@ def _report(file: Path) -> Block:
             f"{file} cannot be read ({error.strerror}): give what `cotlab probe RUN --json` writes"
         ) from error
     except (ValidationError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        told = re.sub(r"\s+", " ", str(error))[:120]
-        raise DataError(f"{file} is no probe report ({told}): give what `cotlab probe RUN --json` writes") from error
+        raise DataError(
+            f"{file} is no probe report ({fault_of(error)}): give what `cotlab probe RUN --json` writes"
+        ) from error
     if not rows:
         raise DataError(f"{file} is no probe report (it has no rows): give what `cotlab probe RUN --json` writes")
     note = f"{model}, {n:,} rollouts. {UNSEEN} What the words or the place alone tell stands beside it."

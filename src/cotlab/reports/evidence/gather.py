@@ -29,7 +29,7 @@ from cotlab.reports.evidence.correlated import kept_probes, probe_blocks, readin
 from cotlab.reports.evidence.limits import LIMITS, MEASURED, run_limits, unmeasured
 from cotlab.reports.evidence.observed import PromptDraws, compared, cut_elsewhere, observed_blocks, prompt_draws
 from cotlab.reports.evidence.sources import run_source, shown_experiment
-from cotlab.reports.experiment import Finding
+from cotlab.reports.experiment import RESULTS_FILE, Finding
 from cotlab.reports.study import StudyView, chain_report
 from cotlab.reports.text import format_estimate
 from cotlab.runs import Run
@@ -81,7 +81,8 @@ def study_report(plan: ReportPlan) -> StudyReport:
     """Read everything that a plan names.
 
     Raises:
-        UserError: A run or file cannot be read, there is no such chain, or nobody has judged the rollouts.
+        UserError: A run or file cannot be read, results stand in the place of a run, there is no such chain, or nobody
+            has judged the rollouts.
     """
     if not plan.runs and not plan.results and not plan.probes:
         raise DataError("nothing to report: name a run folder, or give --results")
@@ -125,6 +126,7 @@ def _named(paths: Sequence[Path]) -> list[tuple[str, Path | None, Path | None]]:
     for path in paths:
         behaviour, run = path / BEHAVIOUR_FILE, path / "run"
         if (path / "run.json").is_file() or not behaviour.is_file():
+            _refuse_results(path)
             found.append((path.name or str(path), path, None))
         else:
             found.append((path.name or str(path), run if (run / "run.json").is_file() else None, behaviour))
@@ -133,6 +135,22 @@ def _named(paths: Sequence[Path]) -> list[tuple[str, Path | None, Path | None]]:
         (name if counts[name] == 1 else str(path), run, report)
         for (name, run, report), path in zip(found, paths, strict=True)
     ]
+
+
+def _refuse_results(path: Path) -> None:
+    """Say how results of experiments are given where they stand in the place of a run.
+
+    Raises:
+        DataError: They do.
+    """
+    if (path / "run.json").is_file():
+        return
+    folders = (
+        [path] if (path / RESULTS_FILE).is_file() else sorted(one.parent for one in path.glob(f"*/{RESULTS_FILE}"))
+    )
+    if folders:
+        given = " ".join(f"--results {folder}" for folder in folders[:3]) + (" …" if len(folders) > 3 else "")
+        raise DataError(f"{path} is no run; it holds results of experiments, which are given as {given}")
 
 
 def _read_run(run: Run, name: str, plan: ReportPlan, found: _Gathered) -> None:

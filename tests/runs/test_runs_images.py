@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import gc
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as pil
+from runs_builder import BASELINE, CARD, IDENTITY, PROBLEM, SETTINGS, rollout
+
+from cotlab.chains.chain import Chain
+from cotlab.chains.image import Image
+from cotlab.chains.prefix import Prefix
+from cotlab.chains.problem import Problem
+from cotlab.chains.step import Step
+from cotlab.errors import RunError
+from cotlab.runs import NewPrefix, Run, copy_records, export_run, merge_runs, verify_run
+
+
+def picture(seed: int) -> Image:
+    return Image.of(pil.fromarray(np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)))
+
+
+A, B = picture(1), picture(2)
+SHOWN = replace(PROBLEM, images=(A, B))
+PROMPT = Prefix((10, 11, 12), 3, (A, B))
+
+
+def fill(run: Run, problem: Problem = SHOWN, prompt: Prefix = PROMPT) -> Chain:
+    run.add_problems([problem])
+    run.add_settings(SETTINGS)
+    run.add_engine_card(CARD)
+    run.add_intervention(BASELINE)
+    run.add_prefix(prompt, problem.id, text="Q: ")
+    study = run.add_study({"n": 1}, 0)
+    drawn = rollout(prompt)
+    run.add_rollouts([drawn], study_id=study)
+    assert drawn.token_ids is not None
+    n = len(drawn.token_ids)
+    steps = (Step(0, 0, 2, "Six "), Step(1, 2, n, "seven."))
+    chain = Chain(problem.id, drawn.id, (10, 11, 12), drawn.token_ids, "c/1", steps, "random", images=prompt.images)
+    run.add_chain(chain)
+    run.add_chain_prefixes(chain)
+    return chain
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> Path:
+    with Run.create(tmp_path / "shown", IDENTITY) as run:
+        fill(run)
+    return tmp_path / "shown"
+
+
+def test_what_was_shown_comes_back(shown: Path) -> None:
+    with Run.open(shown) as run:
+        assert run.problems() == {SHOWN.id: SHOWN}
+        assert run.problems()[SHOWN.id].images == (A, B)
+        (chain,) = run.chains()
+        for n_steps in range(3):
+            prefix = chain.prefix(n_steps)
+            assert prefix.images == (A, B)
+            assert run.prefix(prefix.id) == prefix
+        assert run.image(A.id).data == A.data
+        assert run.image_ids() == [A.id, B.id]
+        assert list(run.frame("images")["file"]) == [f"{A.id}.png", f"{B.id}.png"]
+    assert verify_run(shown) == []
+
+
+def test_an_image_is_kept_once(shown: Path) -> None:
+    with Run.open(shown, writable=True) as run:
+        other = replace(SHOWN, question="And now?", images=(B, A, A))
+        run.add_problems([other])
+        assert run.problems()[other.id].images == (B, A, A)
+        first, second = run.problems()[SHOWN.id], run.problems()[other.id]
+        assert first.images[0] is second.images[1]  # in memory as well
+        del first, second
+    assert sorted(path.name for path in (shown / "images").iterdir()) == sorted([A.file_name, B.file_name])
+
+
+def test_images_are_let_go(shown: Path) -> None:
+    with Run.open(shown) as run:
+        run.problems()
+        gc.collect()
+        assert not run._images
+
+
+def test_equal_tokens_behind_another_image_are_another_prefix(shown: Path) -> None:
+    other = Prefix(PROMPT.token_ids, 3, (B, A))
+    longer = other.extend((20, 21))
+    with Run.open(shown, writable=True) as run:
+        edit = {"kind": "image", "swap": [1, 0]}
+        run.add_prefixes(
+            [
+                NewPrefix(other, SHOWN.id, PROMPT, "edit", edit, "Q: "),
+                NewPrefix(longer, SHOWN.id, PROMPT, "edit", edit, "Six "),
+            ]
+        )
+        assert run.prefix(other.id).images == (B, A)
+        assert run.prefix(longer.id) == longer != run.prefix(PROMPT.extend((20, 21)).id)
+        with pytest.raises(ValueError, match="does not go on"):
+            NewPrefix(longer, SHOWN.id, PROMPT, "continue", None, "Six ")
+    assert verify_run(shown) == []
+
+
+def test_a_chain_of_another_image_is_refused(shown: Path) -> None:
+    with Run.open(shown, writable=True) as run:
+        (chain,) = run.chains()
+        with pytest.raises(RunError, match="other tokens than its rollout"):
+            run.add_chain(replace(chain, images=(A,), cutter_id="c/2"))
+
+
+def test_a_lost_image_and_a_changed_one_are_told(shown: Path) -> None:
+    (shown / "images" / A.file_name).write_bytes(B.data)
+    (shown / "images" / B.file_name).unlink()
+    said = "\n".join(verify_run(shown))
+    assert f"{A.file_name} of the run holds something else" in said
+    assert f"{B.file_name} of the run cannot be read (No such file" in said
+    with Run.open(shown) as run, pytest.raises(RunError, match="restore it from a copy"):
+        run.problems()
+
+
+def test_a_file_that_is_no_image_is_told(shown: Path) -> None:
+    (shown / "images" / A.file_name).write_bytes(b"<script>")
+    assert any("no PNG or JPEG" in line for line in verify_run(shown))
+
+
+@pytest.mark.parametrize("file", ["../run.json", "/etc/passwd", "x.png", f"{A.id}.svg", f"{A.id}.png/../../run.json"])
+def test_a_name_that_leads_out_is_refused(shown: Path, file: str) -> None:
+    with Run.open(shown, writable=True) as run, run.transaction():
+        run._db.execute("UPDATE image SET file = ? WHERE id = ?", (file, A.id))
+    with Run.open(shown) as run, pytest.raises(RunError, match="no file that cotlab writes"):
+        run.image(A.id)
+    with pytest.raises(RunError, match="no file that cotlab writes"):
+        merge_runs([shown], shown.with_name("merged"))
+    assert not shown.with_name("merged").exists()
+
+
+def test_a_link_is_refused(shown: Path, tmp_path: Path) -> None:
+    path = shown / "images" / A.file_name
+    path.rename(tmp_path / "elsewhere.png")
+    path.symlink_to(tmp_path / "elsewhere.png")
+    with Run.open(shown) as run, pytest.raises(RunError, match="is a link"):
+        run.image(A.id)
+
+
+def test_an_unknown_image_of_a_problem_is_told(shown: Path) -> None:
+    with Run.open(shown, writable=True) as run, run.transaction():
+        run._db.execute("DELETE FROM image WHERE id = ?", (B.id,))
+    said = "\n".join(verify_run(shown))
+    assert f"problem {SHOWN.id} shows image {B.id}" in said
+    assert f"prefix {PROMPT.id} shows image {B.id}" in said
+
+
+@pytest.mark.parametrize("value", ["7", "[", '{"a": 1}', "[[]]", '["%s"]' % ("0" * 24)])
+def test_a_damaged_list_of_images_is_one_line(shown: Path, value: str) -> None:
+    with Run.open(shown, writable=True) as run, run.transaction():
+        run._db.execute("UPDATE prefix SET images = ? WHERE id = ?", (value, PROMPT.id))
+    with Run.open(shown) as run, pytest.raises(RunError) as raised:
+        run.prefix(PROMPT.id)
+    assert "\n" not in str(raised.value)
+    assert verify_run(shown)
+
+
+def test_a_prefix_with_other_images_is_told(shown: Path) -> None:
+    with Run.open(shown, writable=True) as run, run.transaction():
+        run._db.execute("UPDATE prefix SET images = ? WHERE id = ?", (f'["{B.id}"]', PROMPT.id))
+    assert any("other tokens or images" in line for line in verify_run(shown))
+
+
+def test_merging_brings_the_images_along(shown: Path, tmp_path: Path) -> None:
+    with Run.create(tmp_path / "second", IDENTITY) as run:
+        third = picture(3)
+        fill(run, replace(PROBLEM, images=(third, A)), Prefix((10, 11, 12), 3, (third, A)))
+    merged = merge_runs([shown, tmp_path / "second"], tmp_path / "merged").out
+    assert verify_run(merged) == []
+    with Run.open(merged) as run:
+        assert {len(problem.images) for problem in run.problems().values()} == {2}
+        assert set(run.image_ids()) == {A.id, B.id, third.id}
+    shutil.rmtree(shown)
+    assert verify_run(merged) == []
+
+
+def test_export_and_copies_bring_the_images_along(shown: Path, tmp_path: Path) -> None:
+    with Run.open(shown) as run:
+        files = export_run(run, tmp_path / "out")
+    assert (tmp_path / "out" / "images" / A.file_name).read_bytes() == A.data
+    assert tmp_path / "out" / "images" / B.file_name in files
+    copy_records(shown, tmp_path / "copy")
+    assert verify_run(tmp_path / "copy") == []
+
+
+def test_nothing_is_written_where_images_cannot_be(shown: Path) -> None:
+    """A file in the place of the folder: one line, and no row that names what is not there."""
+    shutil.rmtree(shown / "images")
+    (shown / "images").write_text("")
+    new = replace(SHOWN, question="New?", images=(picture(9),))
+    with Run.open(shown, writable=True) as run:
+        with pytest.raises(RunError, match="cannot write"):
+            run.add_problems([new])
+        assert len(run.image_ids()) == 2
