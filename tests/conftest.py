@@ -2,6 +2,9 @@
 
 import os
 import signal
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -11,3 +14,9 @@ os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 # A shell without job control starts what it runs behind `&` with Ctrl-C ignored, and so would be what tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def vision_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the small image-text models are (`tests.vision_small`)."""
+    return tmp_path_factory.mktemp("vision")

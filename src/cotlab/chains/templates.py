@@ -15,6 +15,9 @@ A `file` sees `question` (with its options), `bos_token`, `eos_token`, `system`,
 chat templates of the hub can be used as they are, `messages`, `add_generation_prompt`, `enable_thinking` and `tools`.
 As in transformers, the line break behind a block tag and the blanks before one are dropped; so is one line break at the
 end of the file, which editors add.
+
+Images of a problem stand before the question, in the words of the model's family (`cotlab.chains.image_families`), or
+where the question says `<image>`; in every kind they are part of what the user says.
 """
 
 from __future__ import annotations
@@ -22,13 +25,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from cotlab.chains.prefix import Prefix
 from cotlab.chains.problem import Problem
 from cotlab.chains.think import DEFAULT_TAGS, ThinkTags
-from cotlab.chains.tokens import ChatTokenizer, Tokenizer
+from cotlab.chains.tokens import ChatTokenizer, Tokenizer, image_reader
 from cotlab.errors import DataError, ModelError
 from cotlab.identity import content_id
+
+if TYPE_CHECKING:
+    from cotlab.chains.image_reader import ImageReader
 
 __all__ = [
     "CHOICE_INSTRUCTION",
@@ -126,10 +133,13 @@ class Template:
         """The prompt as text.
 
         Raises:
-            ModelError: The tokenizer's own chat template is wanted and there is none, or it fails.
-            DataError: The user's template fails, or the problem has more options than letters.
+            ModelError: The tokenizer's own chat template is wanted and there is none, or it fails; or the problem shows
+                images, which the model does not read.
+            DataError: The user's template fails, there are more options than letters, or an image cannot be shown.
         """
         question = self.question(problem)
+        if problem.images:
+            question = reader_for(problem, tokenizer).marked(question, len(problem.images))
         if self.system and not self.system_role:
             question = f"{self.system}\n\n{question}"
         system = self.system if self.system_role else ""
@@ -142,8 +152,14 @@ class Template:
         return self._with_think_tag(text)
 
     def encode(self, problem: Problem, tokenizer: Tokenizer) -> tuple[int, ...]:
-        """The prompt as token ids."""
-        return tuple(tokenizer.encode(self.render(problem, tokenizer)))
+        """The prompt as token ids, with the image tokens that its images take; raises what `render` does."""
+        ids = tuple(tokenizer.encode(self.render(problem, tokenizer)))
+        return reader_for(problem, tokenizer).expanded(ids, problem.images) if problem.images else ids
+
+    def prompt(self, problem: Problem, tokenizer: Tokenizer) -> Prefix:
+        """The prompt as a prefix that keeps nothing of a response; raises what `render` does."""
+        ids = self.encode(problem, tokenizer)
+        return Prefix(ids, len(ids), problem.images)
 
     def _render_fixed(self, question: str, system: str, tokenizer: Tokenizer) -> str:
         named = tokenizer if isinstance(tokenizer, ChatTokenizer) else None
@@ -165,7 +181,10 @@ class Template:
                 f"tokenizer {type(tokenizer).__name__} renders no chat template. Choose another template kind"
             )
         try:
-            return tokenizer.render_chat(source, _messages(question, system), enable_thinking=True)
+            messages = _messages(question, system)
+            if image_reader(tokenizer) is not None and _takes_parts(source, tokenizer):
+                messages = [{**one, "content": [{"type": "text", "text": one["content"]}]} for one in messages]
+            return tokenizer.render_chat(source, messages, enable_thinking=True)
         except TemplateError as error:
             raise ModelError(
                 f"the tokenizer's chat template fails: {error}. Choose a template: r1, qwen3, plain"
@@ -221,7 +240,36 @@ def template_from_file(path: str | Path, think: ThinkMode = "open", tags: ThinkT
     return Template("file", think, tags, instruction="", choice_instruction="", source=source)
 
 
-def _messages(question: str, system: str) -> list[dict[str, str]]:
+def reader_for(problem: Problem, tokenizer: Tokenizer) -> ImageReader:
+    """What reads the images of a problem.
+
+    Raises:
+        ModelError: The model reads none.
+    """
+    reader = image_reader(tokenizer)
+    if reader is None:
+        from cotlab.chains.image_families import FAMILIES
+
+        raise ModelError(
+            f"problem {problem.name or problem.question[:40]!r} shows {len(problem.images)} images; this model sees "
+            f"none: take one of the families {', '.join(FAMILIES)}, or leave the images out"
+        )
+    return reader
+
+
+def _takes_parts(source: str, tokenizer: ChatTokenizer) -> bool:
+    """Whether a chat template wants what is said as a list of parts (those of most processors do), not as text."""
+    from jinja2 import TemplateError
+
+    said = "\u2603 a probe"
+    try:
+        text = tokenizer.render_chat(source, [{"role": "user", "content": [{"type": "text", "text": said}]}])
+    except (TemplateError, TypeError):
+        return False
+    return said in text and "'text'" not in text  # else the list itself was printed
+
+
+def _messages(question: str, system: str) -> list[dict[str, Any]]:
     head = [{"role": "system", "content": system}] if system else []
     return [*head, {"role": "user", "content": question}]
 

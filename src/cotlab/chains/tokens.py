@@ -15,7 +15,9 @@ from cotlab.identity import content_id
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["ChatTokenizer", "HFTokenizer", "Tokenizer"]
+    from cotlab.chains.image_reader import ImageReader
+
+__all__ = ["ChatTokenizer", "HFTokenizer", "Tokenizer", "image_reader"]
 
 
 class Tokenizer(Protocol):
@@ -71,7 +73,7 @@ class ChatTokenizer(Protocol):
         """The model's own chat template (Jinja); "" where there is none."""
         ...
 
-    def render_chat(self, template: str, messages: Sequence[Mapping[str, str]], **variables: Any) -> str:
+    def render_chat(self, template: str, messages: Sequence[Mapping[str, Any]], **variables: Any) -> str:
         """A conversation as `template` writes it, up to where the model is to speak."""
         ...
 
@@ -98,6 +100,9 @@ class HFTokenizer:
             )
         self.hf = tokenizer
         self._backend: Any = tokenizer.backend_tokenizer
+        self.images: ImageReader | None = None
+        """What reads images for the model; None where it reads none."""
+        self._chat_template = ""
         own = tokenizer.eos_token_id
         self._eos_ids = frozenset(eos_ids) | (frozenset() if own is None else {int(own)})
 
@@ -123,15 +128,24 @@ class HFTokenizer:
                 raise  # only `tokenizers` raises bare exceptions: a tokenizer.json that it cannot read
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelError(f"no tokenizer can be read from {source!r}: {reason}") from error
-        return cls(tokenizer, _generation_eos(folder) if folder.is_dir() else ())
+        found = cls(tokenizer, _generation_eos(folder) if folder.is_dir() else ())
+        if folder.is_dir():
+            from cotlab.chains.image_reader import ImageReader
+
+            found.images = ImageReader.of(folder, found._backend.id_to_token)
+            found._chat_template = _processor_template(folder) if found.images else ""
+        return found
 
     @cached_property
     def id(self) -> str:
-        """Hash of the serialised backend: vocabulary, merges, rules, added tokens; not of truncation and padding."""
+        """Hash of the serialised backend: vocabulary, merges, rules, added tokens; not of truncation and padding.
+
+        Where the model reads images, also of its image processor: what a prompt's tokens are depends on both.
+        """
         rules = dict(self._rules)
         for state in ("version", "truncation", "padding"):
             rules.pop(state, None)
-        return content_id("tokenizer", rules)
+        return content_id("tokenizer", rules if self.images is None else [rules, self.images.id])
 
     @property
     def eos_ids(self) -> frozenset[int]:
@@ -160,14 +174,14 @@ class HFTokenizer:
         template = self.hf.chat_template
         if isinstance(template, dict):
             template = template.get("default")
-        return str(template or "")
+        return str(template or self._chat_template)
 
-    def render_chat(self, template: str, messages: Sequence[Mapping[str, str]], **variables: Any) -> str:
+    def render_chat(self, template: str, messages: Sequence[Mapping[str, Any]], **variables: Any) -> str:
         """A conversation as `template` writes it, up to where the model is to speak.
 
         Args:
             template: Jinja text; transformers runs it in a sandbox.
-            messages: Dicts of role and content.
+            messages: Dicts of role and content (text, or a list of parts).
             variables: What else the template may use (`enable_thinking`).
         """
         return str(
@@ -227,6 +241,26 @@ class HFTokenizer:
     @cached_property
     def _special_ids(self) -> frozenset[int]:
         return frozenset(token["id"] for token in self._rules["added_tokens"] if token["special"])
+
+
+def image_reader(tokenizer: Tokenizer) -> ImageReader | None:
+    """What reads images for a tokenizer's model; None where it reads none."""
+    return tokenizer.images if isinstance(tokenizer, HFTokenizer) else None
+
+
+def _processor_template(folder: Path) -> str:
+    """Chat template of a processor; "" where it has none."""
+    own = folder / "chat_template.jinja"
+    if own.is_file():
+        return own.read_text(encoding="utf-8")
+    for name in ("chat_template.json", "processor_config.json"):
+        try:
+            found = json.loads((folder / name).read_text(encoding="utf-8")).get("chat_template")
+        except (OSError, ValueError, AttributeError):
+            continue
+        if isinstance(found, str):
+            return found
+    return ""
 
 
 def _generation_eos(folder: Path) -> frozenset[int]:

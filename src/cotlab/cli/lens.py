@@ -42,8 +42,8 @@ def lens(
             sequences = _sequences(run, rollouts)
             used = train_tuned_lens(inside, sequences, progress=looking.told(bar, "training the lens"))
             used.save(train)
-        ids = found.prompt_ids + found.response_ids
-        reading = read_lens(inside, ids, used)
+        ids = found.whole.token_ids
+        reading = read_lens(inside, found.whole, used)
     first = len(found.prompt_ids)
     agree, kl = (reading.top == reading.top[-1])[:, first - 1 : -1], reading.kl[:, first - 1 : -1]
     by_step = [[float(row[a - first : b - first].mean()) for a, b in chain_spans(found)] for row in kl]

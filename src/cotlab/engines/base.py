@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Activations: TypeAlias = "dict[HookPoint, NDArray[np.float32]]"
-"""What was read of one sequence: shape (tokens, width); of a pattern (tokens, heads, all tokens of the sequence)."""
+"""What was read of one sequence: shape (tokens, width); of a pattern (tokens, heads, all tokens of the sequence).
+
+Of points on the vision side: (patches or image tokens of all its images, width), whatever places were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class Capabilities:
     """Whether it knows answer distributions in closed form (markov)."""
     reads: frozenset[str] = frozenset()
     """Kinds of hook point whose activations it gives."""
+    images: bool = False
+    """Whether the model is shown the images of a prefix."""
     missing: str = ""
     """What would make it do more, one line."""
 

@@ -22,7 +22,7 @@ from transformers import DynamicCache, PreTrainedModel
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.rollout import Rollout
 from cotlab.chains.think import DEFAULT_TAGS, ThinkTags
-from cotlab.chains.tokens import Tokenizer
+from cotlab.chains.tokens import Tokenizer, image_reader
 from cotlab.engines.base import Activations, Capabilities, Engine, EngineStats, Failure, Passage, Request
 from cotlab.engines.draft import Draft
 from cotlab.engines.edits import CHANGES, Edit, hiding_edit, pack_edit, unpack_edit
@@ -32,10 +32,17 @@ from cotlab.engines.hf_cache import PrefixReader, row_edit
 from cotlab.engines.hf_model import LoadedModel, RowEdit
 from cotlab.engines.hf_options import TransformersOptions
 from cotlab.engines.hooks import Sum
-from cotlab.engines.requests import new_token_limit, no_room, placement, refuse_intervention, refuse_unsupported
+from cotlab.engines.requests import (
+    new_token_limit,
+    no_room,
+    placement,
+    refuse_images,
+    refuse_intervention,
+    refuse_unsupported,
+)
 from cotlab.errors import EngineError, ModelError
 from cotlab.interventions.base import ActivationChange, Baseline, Intervention
-from cotlab.interventions.hook_points import FAMILIES, KINDS, HookPoint, ModelShape
+from cotlab.interventions.hook_points import FAMILIES, KINDS, VISION_KINDS, HookPoint, ModelShape
 from cotlab.interventions.suppression import AttentionSuppression
 from cotlab.models.engine_card import EngineCard
 
@@ -76,9 +83,11 @@ class TransformersEngine(Engine):
             ModelError: The model cannot be read, or the device is not there.
         """
         options = options or TransformersOptions()
-        loaded = LoadedModel.load(model, options) if isinstance(model, str | Path) else LoadedModel(model, options)
+        images = image_reader(tokenizer)
+        make = LoadedModel.load if isinstance(model, str | Path) else LoadedModel
+        loaded = make(model, options, images)
         self.tokenizer = tokenizer
-        self.capabilities = _capabilities(loaded.family)
+        self.capabilities = _capabilities(loaded.family, images=images is not None)
         self.stats = EngineStats()
         self.max_model_len = loaded.max_model_len
         self.card = EngineCard(
@@ -132,6 +141,7 @@ class TransformersEngine(Engine):
             passage = Passage.of(item)
             sequence = passage.token_ids
             self._check(sequence)
+            refuse_images(passage.prefix, "transformers", self.capabilities)
             refuse_intervention(passage.intervention, "transformers", self.capabilities)
             longest = max(longest, len(sequence))
             if group and (len(group) + 1) * longest * self._model.vocab_size > LOGIT_BUDGET:
@@ -155,7 +165,8 @@ class TransformersEngine(Engine):
         self._check_vocabulary(ids)
         if self._reader is None:
             raise EngineError("the transformers engine is closed; open it again")
-        _, logits, _ = self._reader.read(ids)
+        refuse_images(prefix, "transformers", self.capabilities)
+        _, logits, _ = self._reader.read(ids, sight=self._model.sight(prefix))
         found = logits.float().softmax(dim=-1).topk(min(most, logits.shape[-1]))
         return list(zip(found.indices.tolist(), found.values.tolist(), strict=True))
 
@@ -178,8 +189,14 @@ class TransformersEngine(Engine):
         for item in sequences:
             passage = Passage.of(item)
             self._check(passage.token_ids, least=1)
+            refuse_images(passage.prefix, "transformers", self.capabilities)
             refuse_intervention(passage.intervention, "transformers", self.capabilities)
-            yield self._read(passage, points, None if wanted is None else next(wanted))
+            here = None if wanted is None else next(wanted)
+            inner = [point for point in points if not point.is_vision]
+            read = self._read(passage, inner, here) if inner else {}
+            if len(inner) < len(points):
+                read |= self._read_images(passage.prefix, [point for point in points if point.is_vision])
+            yield {point: read[point] for point in points}
 
     @property
     def shape(self) -> ModelShape:
@@ -218,11 +235,12 @@ class TransformersEngine(Engine):
             raise EngineError("the transformers engine is closed; open it again")
         edit = self._edit(condition.intervention)
         where = placement(condition.intervention, condition.prefix.n_prompt, len(ids))
-        cache, logits, reused = self._reader.read(ids, edit, where)
+        sight = self._model.sight(condition.prefix)
+        cache, logits, reused = self._reader.read(ids, edit, where, sight)
         its = None if edit is None or where is None else (edit, where)
         self.stats.prompt_tokens += len(ids) * len(group)
         self.stats.cached_tokens += len(ids) * (len(group) - 1) + reused
-        return batch.add(group, cache, logits, row_edit(its, ids))
+        return batch.add(group, cache, logits, row_edit(its, ids), sight)
 
     def _rollouts(self, finished: list[Draft]) -> Iterator[Rollout]:
         for draft in finished:
@@ -235,6 +253,7 @@ class TransformersEngine(Engine):
         model = self._model
         group = [passage.token_ids for passage in passages]
         edits = [self._row_edit(passage) for passage in passages]
+        sights = [model.sight(passage.prefix) for passage in passages]
         longest = max(len(sequence) for sequence in group)
         # Any token pads: it stands behind the tokens that are scored, where causal attention does not look.
         padded = torch.tensor(
@@ -245,7 +264,7 @@ class TransformersEngine(Engine):
         scored = []
         for start in range(0, longest - 1, piece):
             ids = padded[:, start : min(start + piece, longest - 1)]
-            logits = model.forward(ids, cache, edits, keep=0).float()
+            logits = model.forward(ids, cache, edits, keep=0, sights=sights).float()
             targets = padded[:, start + 1 : start + 1 + ids.shape[1], None]
             scored.append(logits.log_softmax(dim=-1).gather(2, targets)[:, :, 0])
         rows = torch.cat(scored, dim=1).tolist()
@@ -268,14 +287,26 @@ class TransformersEngine(Engine):
             here = index[(index >= read) & (index < read + len(value))] - read
             kept[point].append(_padded(value[here], len(ids) if point.kind == "pattern" else 0).float().cpu())
 
-        cache, edit = DynamicCache(), self._row_edit(passage)
+        cache, edit, sight = DynamicCache(), self._row_edit(passage), self._model.sight(passage.prefix)
         with self._model.watched(points, keep):
             for start in range(0, len(ids), READ):
                 piece = torch.tensor([ids[start : start + READ]], device=self._model.device)
-                self._model.forward(piece, cache, [edit])
+                self._model.forward(piece, cache, [edit], sights=[sight])
                 read += piece.shape[1]
         order = np.argsort(np.argsort(wanted, kind="stable"), kind="stable")
         return {point: torch.cat(values).numpy()[order] for point, values in kept.items()}
+
+    @torch.inference_mode()
+    def _read_images(self, prefix: Prefix, points: Sequence[HookPoint]) -> Activations:
+        """What the vision side makes of all images of a prefix, one after the other."""
+        kept = {point: np.empty((0, point.width(self.shape)), dtype=np.float32) for point in points}
+
+        def keep(point: HookPoint, base: Tensor, whole: Sum) -> None:
+            kept[point] = whole(base)[0].float().cpu().numpy()
+
+        if prefix.images:
+            self._model.watch_images(prefix.images, points, keep)
+        return kept
 
     def _edit(self, intervention: Intervention) -> Edit | None:
         """An intervention on the device, made once; None for the baseline."""
@@ -320,13 +351,15 @@ class TransformersEngine(Engine):
             )
 
 
-def _capabilities(family: str) -> Capabilities:
-    """What the engine can do with a model of a family."""
+def _capabilities(family: str, *, images: bool) -> Capabilities:
+    """What the engine can do with a model of a family, that sees images or not."""
     if family not in FAMILIES:
         missing = f"hook points of the family '{family}' are not known; known: {', '.join(FAMILIES)}"
-        return Capabilities(True, frozenset({Baseline.kind, AttentionSuppression.kind}), missing=missing)
+        known = frozenset({Baseline.kind, AttentionSuppression.kind})
+        return Capabilities(True, known, missing=missing, images=images)
     applied = frozenset({Baseline.kind, AttentionSuppression.kind}) | CHANGES
-    return Capabilities(True, applied, reads=frozenset(KINDS))
+    reads = frozenset(KINDS) if images else frozenset(KINDS) - frozenset(VISION_KINDS)
+    return Capabilities(True, applied, reads=reads, images=images)
 
 
 def _padded(rows: Tensor, length: int) -> Tensor:

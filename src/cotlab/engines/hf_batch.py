@@ -15,6 +15,7 @@ from cotlab.engines.draft import Draft
 from cotlab.engines.hf_cache import RowCache
 from cotlab.engines.hf_model import LoadedModel, RowEdit
 from cotlab.engines.hf_sampler import choose
+from cotlab.engines.hf_vision import Sight
 from cotlab.engines.noise import keys
 from cotlab.engines.requests import new_token_limit
 
@@ -30,6 +31,7 @@ class Row:
     longest: int
     """Most tokens that prefix and rollout may have: what memory is kept for."""
     edit: RowEdit | None
+    sight: Sight | None
 
 
 class Batch:
@@ -54,7 +56,12 @@ class Batch:
 
     @torch.inference_mode()
     def add(
-        self, requests: Sequence[Request], prefix: DynamicCache, logits: Tensor, edit: RowEdit | None = None
+        self,
+        requests: Sequence[Request],
+        prefix: DynamicCache,
+        logits: Tensor,
+        edit: RowEdit | None = None,
+        sight: Sight | None = None,
     ) -> list[Draft]:
         """Begin rollouts from one prefix.
 
@@ -63,6 +70,7 @@ class Batch:
             prefix: Its keys and values.
             logits: After its last token, shape (vocabulary,).
             edit: What is changed in these rows, with the prefix read.
+            sight: What the prefix shows.
 
         Returns:
             Those that are finished after their first token.
@@ -72,7 +80,7 @@ class Batch:
         for request in requests:
             draft = Draft(request, new_token_limit(request, self._model.max_model_len), self._tokenizer)
             own = None if edit is None else (edit[0], edit[1].copy())
-            self._rows.append(Row(draft, keys(request.seed), self._longest(request), own))
+            self._rows.append(Row(draft, keys(request.seed), self._longest(request), own, sight))
         return self._take(first, logits.expand(len(requests), -1))
 
     @torch.inference_mode()
@@ -80,8 +88,8 @@ class Batch:
         """Give every row one more token; the rollouts that finished with it, which leave the batch."""
         positions, mask = self._cache.begin()
         last = torch.tensor([[row.draft.token_ids[-1]] for row in self._rows], device=self._model.device)
-        edits = [row.edit for row in self._rows]
-        logits = self._model.forward(last, self._cache, edits, positions=positions, mask=mask)
+        edits, sights = [row.edit for row in self._rows], [row.sight for row in self._rows]
+        logits = self._model.forward(last, self._cache, edits, positions=positions, mask=mask, sights=sights)
         self._cache.end()
         return self._take(0, logits[:, -1])
 

@@ -9,6 +9,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from cotlab.engines.edits import Edit
 from cotlab.engines.hf_model import LoadedModel, RowEdit
+from cotlab.engines.hf_vision import Sight
 from cotlab.interventions.where import Placement
 
 __all__ = ["PrefixReader", "RowCache", "row_edit"]
@@ -20,13 +21,18 @@ class PrefixReader:
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
         self._edit: tuple[Edit, Placement] | None = None
-        self._ids: tuple[int, ...] = ()
+        self._keys: tuple[int, ...] = ()
+        """Of the last prefix: its token ids, and what its images are known by (`Sight.keys`)."""
         self._cache = DynamicCache()
         self._logits = torch.empty(0)
 
     @torch.inference_mode()
     def read(
-        self, ids: tuple[int, ...], edit: Edit | None = None, placement: Placement | None = None
+        self,
+        ids: tuple[int, ...],
+        edit: Edit | None = None,
+        placement: Placement | None = None,
+        sight: Sight | None = None,
     ) -> tuple[DynamicCache, Tensor, int]:
         """Read a prefix; keys and values that were made under another edit, or another placing, are never used for it.
 
@@ -34,6 +40,7 @@ class PrefixReader:
             ids: The prefix.
             edit: What is changed, if anything.
             placement: Where, with an edit.
+            sight: What the prefix shows.
 
         Returns:
             Its cache (valid until the next call), the logits after its last token, shape (vocabulary,), and how many of
@@ -41,25 +48,27 @@ class PrefixReader:
         """
         its = None if edit is None or placement is None else (edit, placement)
         same = its == self._edit
-        if same and ids == self._ids:
+        keys = ids if sight is None else sight.whole_keys(ids)
+        if same and keys == self._keys:
             return self._cache, self._logits, len(ids)
-        shared = self._shared(ids) if same else 0
+        shared = self._shared(keys) if same else 0
         if not shared:
             self._cache = DynamicCache()
-        elif shared < len(self._ids):
-            self._cache.crop(shared - len(self._ids))
-        self._ids = ()  # if the model breaks below, the cache is of no known prefix
+        elif shared < len(self._keys):
+            self._cache.crop(shared - len(self._keys))
+        self._keys = ()  # if the model breaks below, the cache is of no known prefix
         rest = torch.tensor([ids[shared:]], device=self._model.device)
-        self._logits = self._model.forward(rest, self._cache, [row_edit(its, ids[:shared])])[0, -1]
-        self._ids, self._edit = ids, its
+        edits = [row_edit(its, ids[:shared])]
+        self._logits = self._model.forward(rest, self._cache, edits, sights=[sight])[0, -1]
+        self._keys, self._edit = keys, its
         return self._cache, self._logits, shared
 
-    def _shared(self, ids: tuple[int, ...]) -> int:
-        """Length of the common beginning; the last token of `ids` is always read, for its logits."""
-        most = min(len(ids) - 1, len(self._ids))
-        if ids[:most] == self._ids[:most]:
+    def _shared(self, keys: tuple[int, ...]) -> int:
+        """Length of the common beginning; the last token is always read, for its logits."""
+        most = min(len(keys) - 1, len(self._keys))
+        if keys[:most] == self._keys[:most]:
             return most
-        return next(i for i in range(most) if ids[i] != self._ids[i])
+        return next(i for i in range(most) if keys[i] != self._keys[i])
 
 
 def row_edit(its: tuple[Edit, Placement] | None, ids: tuple[int, ...]) -> RowEdit | None:

@@ -1,4 +1,4 @@
-"""A Hugging Face causal language model, loaded, and the one place where it is called."""
+"""A Hugging Face causal language model, or an image-text model, loaded, and the one place where it is called."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedModel
 from transformers.cache_utils import Cache
 
+from cotlab.chains.image import Image
+from cotlab.chains.image_reader import ImageReader
+from cotlab.chains.prefix import Prefix
 from cotlab.engines.edits import Edit, Pass
 from cotlab.engines.hf_attention import ATTENTION, register_attention
 from cotlab.engines.hf_options import TransformersOptions
+from cotlab.engines.hf_vision import Sight, Vision
 from cotlab.engines.hiding import LayerMasks, hide_everywhere
 from cotlab.engines.hooks import Handler, Modules, remove
 from cotlab.errors import EngineError, ModelError
-from cotlab.interventions.hook_points import HookPoint
+from cotlab.interventions.hook_points import VISION_LAYERS, HookPoint
 from cotlab.interventions.masks import MaskState
 
-__all__ = ["LoadedModel", "RowEdit"]
+__all__ = ["LoadedModel", "RowEdit", "loader_of", "set_attention"]
 
 RowEdit = tuple[Edit, MaskState]
 """What is changed in a row, and the tokens of the row that were read so far."""
@@ -35,12 +39,14 @@ GIB = 2**30
 class LoadedModel:
     """A model on its device. All forward passes of the engine go through `forward`."""
 
-    def __init__(self, model: PreTrainedModel, options: TransformersOptions) -> None:
+    def __init__(self, model: PreTrainedModel, options: TransformersOptions, images: ImageReader | None = None) -> None:
         config = model.config.get_text_config(decoder=True)
         refuse_other_attention(config, model.config.name_or_path)
         register_attention()
-        model.set_attn_implementation(ATTENTION)
+        set_attention(model, ATTENTION)
         self._model = model.eval()
+        self.vision = None if images is None else Vision(model, images)
+        """What shows it images; None where it sees none."""
         self._config = config
         self.device = model.device
         self.family: str = config.model_type
@@ -58,8 +64,13 @@ class LoadedModel:
         self._eager = False
 
     @classmethod
-    def load(cls, path: str | Path, options: TransformersOptions) -> LoadedModel:
+    def load(cls, path: str | Path, options: TransformersOptions, images: ImageReader | None = None) -> LoadedModel:
         """Read a model folder (or a hub name that is in the local cache).
+
+        Args:
+            path: The folder.
+            options: Where and how large.
+            images: What reads images for it.
 
         Raises:
             ModelError: There is no model that can be read, or no such device.
@@ -67,13 +78,14 @@ class LoadedModel:
         device = torch.device(pick_device(options.device))
         dtype = pick_dtype(options.dtype, device)
         try:
-            refuse_other_attention(AutoConfig.from_pretrained(path), str(path))
+            config = AutoConfig.from_pretrained(path)
+            refuse_other_attention(config, str(path))
             with no_progress_bars():
-                model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+                model = loader_of(config).from_pretrained(path, dtype=dtype)
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ModelError(f"model '{path}' cannot be read: {reason}") from error
-        return cls(model.to(device), options)
+        return cls(model.to(device), options, images)
 
     @torch.inference_mode()
     def forward(
@@ -85,6 +97,7 @@ class LoadedModel:
         positions: Tensor | None = None,
         mask: Tensor | None = None,
         keep: int = 1,
+        sights: Sequence[Sight | None] | None = None,
     ) -> Tensor:
         """Read tokens behind what `cache` holds, which grows by them.
 
@@ -92,9 +105,10 @@ class LoadedModel:
             ids: Token ids, shape (rows, tokens); on the right, rows may be padded with anything.
             cache: Keys and values of the tokens before.
             edits: What is changed in each row; the states are told what is read.
-            positions: Shape (rows, tokens); default: behind the cache.
+            positions: Places of the tokens, shape (rows, tokens); default: behind the cache.
             mask: Shape (rows, 1, tokens, places), True where a token may look; default: causal.
             keep: Logits of that many last tokens; 0 keeps all.
+            sights: What each row shows; default: nothing.
 
         Returns:
             Logits, shape (rows, keep, vocabulary).
@@ -109,10 +123,10 @@ class LoadedModel:
             for start in range(0, ids.shape[1], CHUNK):
                 piece = ids[:, start : start + CHUNK]
                 seen, by_layer = self._masks(piece, cache, edits, positions, mask)
+                inputs = self._inputs(piece, cache, positions, sights)
                 with self._edited(piece, edits, by_layer):
                     output: Any = self._model(
-                        input_ids=piece,
-                        position_ids=positions,
+                        **inputs,
                         attention_mask=seen,
                         past_key_values=cache,
                         use_cache=True,
@@ -120,6 +134,44 @@ class LoadedModel:
                     )
                 chunks.append(output.logits)
         return chunks[-1] if keep else torch.cat(chunks, dim=1)
+
+    def sight(self, prefix: Prefix) -> Sight | None:
+        """What a prefix shows; None where it has no images.
+
+        Raises:
+            ModelError: It has images, and the model sees none.
+            DataError: An image cannot be read, or has not as many tokens in the prefix as it takes.
+        """
+        if not prefix.images:
+            return None
+        if self.vision is None:
+            raise ModelError(f"prefix {prefix.id} shows {len(prefix.images)} images, and this model sees none")
+        with engine_faults():
+            return self.vision.sight(prefix)
+
+    def watch_images(self, images: Sequence[Image], points: Iterable[HookPoint], handler: Handler) -> None:
+        """Let `handler` see what the vision side makes of images, one after the other.
+
+        Raises:
+            ModelError: The model sees no images.
+            DataError: An image cannot be read.
+        """
+        if self.vision is None:
+            raise ModelError("this model sees no images")
+        with engine_faults():
+            self.vision.watched(images, points, handler)
+
+    def _inputs(
+        self, ids: Tensor, cache: Cache, positions: Tensor | None, sights: Sequence[Sight | None] | None
+    ) -> dict[str, Tensor | None]:
+        """Tokens and positions, as the model takes them."""
+        if self.vision is None:
+            return {"input_ids": ids, "position_ids": positions}
+        rows, n = ids.shape
+        if positions is None:
+            past = cache.get_seq_length()
+            positions = torch.arange(past, past + n, device=self.device).expand(rows, n)
+        return dict(self.vision.inputs(ids, positions, sights or [None] * rows))
 
     def _masks(
         self,
@@ -155,12 +207,12 @@ class LoadedModel:
         self._watched = list(points), handler
         self._eager = any(point.kind == "pattern" for point in self._watched[0])
         if self._eager:  # other implementations make no weights
-            self._model.set_attn_implementation("eager")
+            set_attention(self._model, "eager")
         try:
             yield
         finally:
             self._watched, self._eager = ([], handler), False
-            self._model.set_attn_implementation(ATTENTION)
+            set_attention(self._model, ATTENTION)
 
     @cached_property
     def modules(self) -> Modules:
@@ -223,6 +275,17 @@ class LoadedModel:
         else:
             room = 2 * GIB
         return int(room / self._kv_bytes)
+
+
+def loader_of(config: Any) -> Any:
+    """The class of transformers that loads a model of such a configuration."""
+    return AutoModelForImageTextToText if config.model_type in VISION_LAYERS else AutoModelForCausalLM
+
+
+def set_attention(model: Any, implementation: str) -> None:
+    """Choose the attention of the decoder; a vision encoder keeps its own."""
+    inner = "text_config" in getattr(model.config, "sub_configs", {})
+    model.set_attn_implementation({"text_config": implementation} if inner else implementation)
 
 
 @contextmanager

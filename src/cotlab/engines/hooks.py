@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cotlab.errors import ModelError
-from cotlab.interventions.hook_points import HookPoint, ModelShape, ModulePaths, module_paths
+from cotlab.interventions.hook_points import VISION_LAYERS, HookPoint, ModelShape, ModulePaths, module_paths
 
 __all__ = ["Handler", "Modules", "Sum", "remove"]
 
@@ -138,12 +138,14 @@ class Modules:
         Raises:
             ModelError: The family is not known, or its modules are not where the table says.
         """
-        self.paths: ModulePaths = module_paths(config.model_type)
+        outer = getattr(getattr(model, "config", None), "model_type", None)
+        self.paths: ModulePaths = module_paths(config.model_type, outer)
         self.shape = ModelShape(
             n_layers=config.num_hidden_layers,
             d_model=config.hidden_size,
             n_heads=config.num_attention_heads,
             head_dim=getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
+            **_vision_shape(model, outer),
         )
         self._stream = Stream(in_two)
         self._model = model
@@ -171,6 +173,8 @@ class Modules:
         by_layer: dict[int, list[HookPoint]] = {}
         for point in points:
             point.check(self.shape)
+            if point.is_vision:
+                continue  # hooked while images are read (`vision_hooks`)
             by_layer.setdefault(point.layer, []).append(point)
         for layer, its in by_layer.items():
             modules = [self._find(self._layers[layer], path) for path in self._parts]
@@ -215,6 +219,15 @@ class Modules:
                 f"the model has no module '{path}' ({error}); correct the paths of its family in "
                 "cotlab/interventions/hook_points.py"
             ) from error
+
+
+def _vision_shape(model: Any, outer: str | None) -> dict[str, int]:
+    """Layers and width of the vision encoder of an image-text model; nothing for others."""
+    if outer not in VISION_LAYERS:
+        return {}
+    vision = model.config.vision_config
+    layers = getattr(vision, "num_hidden_layers", None) or vision.depth
+    return {"n_vision_layers": int(layers), "d_vision": int(vision.hidden_size)}
 
 
 def remove(handles: Sequence[Any]) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "new_token_limit",
     "no_room",
     "placement",
+    "refuse_images",
     "refuse_intervention",
     "refuse_unsupported",
 ]
@@ -40,12 +41,26 @@ def no_room(request: Request, max_model_len: int) -> Failure:
 
 
 def refuse_unsupported(request: Request, engine: str, capabilities: Capabilities) -> None:
-    """Stop before anything is sampled under an intervention that the engine cannot apply.
+    """Stop before anything is sampled under an intervention that the engine cannot apply, or from images unseen.
 
     Raises:
-        ModelError: The engine does not have this kind of intervention.
+        ModelError: The engine does not have this kind of intervention, or shows the model no images.
     """
+    refuse_images(request.condition.prefix, engine, capabilities)
     refuse_intervention(request.condition.intervention, engine, capabilities)
+
+
+def refuse_images(prefix: Prefix, engine: str, capabilities: Capabilities) -> None:
+    """Stop before images are left out unsaid.
+
+    Raises:
+        ModelError: The prefix has images, and the engine does not show them to the model.
+    """
+    if prefix.images and not capabilities.images:
+        raise ModelError(
+            f"prefix {prefix.id} has {len(prefix.images)} images, and the {engine} engine shows this model none: take "
+            "an image-text model and --engine transformers"
+        )
 
 
 def refuse_intervention(intervention: Intervention, engine: str, capabilities: Capabilities) -> None:

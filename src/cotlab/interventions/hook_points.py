@@ -7,23 +7,43 @@
     mlp_out:L      what its MLP adds                       (tokens, d_model)
     z:L            per head, before the output projection  (tokens, heads × head_dim)
     pattern:L      attention weights                       (heads, tokens, tokens)
+    vision_post:L  after layer L of the vision encoder     (patches, vision width), image-text models only
+    projector:0    images as the decoder gets them         (image tokens, d_model), image-text models only
 
-Layers count from 0. Three tables say where that is: module paths in Hugging Face's and vLLM's models (both name their
-modules alike), and TransformerLens's names.
+Layers count from 0. The last two belong to the images of a prompt, one image after the other: rows are patches of the
+encoder, tile by tile, a class token first where it has one (`ImageLayout.patches`), and image tokens. Three tables say
+where that is: module paths in Hugging Face's and vLLM's models (both name their modules alike), and TransformerLens's
+names.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from cotlab.errors import ModelError, UserError
 
-__all__ = ["FAMILIES", "STEERABLE", "HookKind", "HookPoint", "ModelShape", "ModulePaths", "module_paths"]
+__all__ = [
+    "FAMILIES",
+    "KINDS",
+    "STEERABLE",
+    "VISION_KINDS",
+    "VISION_LAYERS",
+    "HookKind",
+    "HookPoint",
+    "ModelShape",
+    "ModulePaths",
+    "module_paths",
+]
 
-HookKind = Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z", "pattern"]
+HookKind = Literal[
+    "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z", "pattern", "vision_post", "projector"
+]
 KINDS: tuple[HookKind, ...] = get_args(HookKind)
+
+VISION_KINDS: tuple[HookKind, ...] = ("vision_post", "projector")
+"""Before the decoder: what images become."""
 
 STEERABLE: tuple[HookKind, ...] = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
 """Where a vector of the width of the residual stream can be added."""
@@ -62,12 +82,24 @@ class ModulePaths:
     unembedding: str = "lm_head"
 
 
-FAMILIES: dict[str, ModulePaths] = {"qwen2": ModulePaths(), "qwen3": ModulePaths(), "llama": ModulePaths()}
-"""By `model_type` of the model's configuration. The tiny reasoner and R1-Distill-Qwen are qwen2."""
+FAMILIES: dict[str, ModulePaths] = dict.fromkeys(("qwen2", "qwen3", "llama", "qwen2_5_vl_text"), ModulePaths())
+"""By `model_type` of the (text) configuration. The tiny reasoner and R1-Distill-Qwen are qwen2."""
+
+VISION_LAYERS: dict[str, str] = {
+    "llava": "model.vision_tower.encoder.layers",
+    "llava_next": "model.vision_tower.encoder.layers",
+    "qwen2_5_vl": "model.visual.blocks",
+}
+"""Where the layers of the vision encoder are in an image-text model, by `model_type` of its configuration. Its decoder
+is one of the families above, at `model.language_model`."""
 
 
-def module_paths(model_type: str) -> ModulePaths:
+def module_paths(model_type: str, outer: str | None = None) -> ModulePaths:
     """Where the parts of a model are.
+
+    Args:
+        model_type: Of its (text) configuration.
+        outer: Of the whole configuration, where it is an image-text model's.
 
     Raises:
         ModelError: The family is not in the table.
@@ -78,7 +110,11 @@ def module_paths(model_type: str) -> ModulePaths:
             "attention and MLP are added to the residual stream as they are, add its module paths to FAMILIES in "
             "cotlab/interventions/hook_points.py; loading a model checks them"
         )
-    return FAMILIES[model_type]
+    paths = FAMILIES[model_type]
+    if outer not in VISION_LAYERS:
+        return paths
+    layers, norm = (path.replace("model.", "model.language_model.", 1) for path in (paths.layers, paths.norm))
+    return replace(paths, layers=layers, norm=norm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +125,9 @@ class ModelShape:
     d_model: int
     n_heads: int
     head_dim: int
+    n_vision_layers: int = 0
+    """Of the vision encoder; 0: the model sees no images."""
+    d_vision: int = 0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -101,6 +140,8 @@ class HookPoint:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UserError(f"unknown hook point '{self.kind}'; there are: {', '.join(KINDS)}, each as KIND:LAYER")
+        if self.kind == "projector" and self.layer:
+            raise UserError(f"hook point {self}: there is one projector, projector:0")
         if self.layer < 0:
             raise UserError(f"hook point {self}: layers count from 0")
 
@@ -135,8 +176,19 @@ class HookPoint:
         return cls(kinds[found[2]], int(found[1]))
 
     @property
+    def is_vision(self) -> bool:
+        """Whether it belongs to the images of a prompt, not to the tokens of a sequence."""
+        return self.kind in VISION_KINDS
+
+    @property
     def lens_name(self) -> str:
-        """TransformerLens's name."""
+        """TransformerLens's name.
+
+        Raises:
+            UserError: It has none for what comes before the decoder.
+        """
+        if self.kind not in _LENS_NAMES:
+            raise UserError(f"TransformerLens has no name for {self}, which comes before the decoder")
         return f"blocks.{self.layer}.{_LENS_NAMES[self.kind]}"
 
     def width(self, shape: ModelShape) -> int:
@@ -148,15 +200,23 @@ class HookPoint:
         self.check(shape)
         if self.kind == "pattern":
             return shape.n_heads
+        if self.kind == "vision_post":
+            return shape.d_vision
         return shape.n_heads * shape.head_dim if self.kind == "z" else shape.d_model
 
     def check(self, shape: ModelShape) -> None:
         """Say so where a model does not have this point.
 
         Raises:
-            ModelError: It has fewer layers.
+            ModelError: It has fewer layers, or sees no images.
         """
-        if self.layer >= shape.n_layers:
+        if self.is_vision:
+            if not shape.n_vision_layers:
+                raise ModelError(f"there is no hook point {self}: the model sees no images")
+            if self.layer >= shape.n_vision_layers:
+                last = shape.n_vision_layers - 1
+                raise ModelError(f"there is no hook point {self}: the vision encoder has layers 0..{last}")
+        elif self.layer >= shape.n_layers:
             raise ModelError(
                 f"there is no hook point {self}: the model has {shape.n_layers} layers, 0..{shape.n_layers - 1}"
             )

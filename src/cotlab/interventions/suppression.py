@@ -1,4 +1,4 @@
-"""Attention suppression: a step that no later token can attend to."""
+"""Attention suppression: a step, or an image, that no later token can attend to."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from cotlab.chains.chain import Chain
+from cotlab.chains.prefix import Prefix
 from cotlab.errors import UserError
 from cotlab.interventions.base import Intervention
 from cotlab.interventions.where import Placement
@@ -28,16 +29,16 @@ class AttentionSuppression(Intervention):
     kind: ClassVar[str] = "attention-suppression"
 
     start: int
-    """First hidden token, counted in the response."""
+    """First hidden token, counted in the response; below 0 in the prompt, counted back from its end."""
     end: int
     """One past the last."""
     blind_from: int | None = None
-    """First token of the response that does not see the span; None: the one right behind it."""
+    """First token that does not see the span, counted likewise; None: the one right behind it."""
     heads: tuple[str, ...] = ()
     """Where it is hidden: `3` is layer 3, `3.1` its head 1 (both from 0); none: in all layers and heads."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start < self.end:
+        if not self.start < self.end:
             raise UserError(
                 f"attention to response tokens {self.start} to {self.end} cannot be suppressed: no such span"
             )
@@ -75,6 +76,27 @@ class AttentionSuppression(Intervention):
         first = chain.steps[blind_from].start if blind_from < n else chain.steps[-1].end
         return cls(chain.steps[step].start, chain.steps[step].end, first, heads)
 
+    @classmethod
+    def of_prompt(
+        cls, prefix: Prefix, start: int, end: int, *, blind_from: int | None = None, heads: tuple[str, ...] = ()
+    ) -> AttentionSuppression:
+        """Hide tokens start … end − 1 of a prompt, such as those of an image (`ImageReader.spans`).
+
+        Args:
+            prefix: Any with that prompt.
+            start: First hidden token of the prompt.
+            end: One past the last.
+            blind_from: First token of the response that does not see them; None: the one right behind them, so that
+                not even the rest of the prompt does.
+            heads: See the field.
+
+        Raises:
+            UserError: The prompt does not have them.
+        """
+        if not 0 <= start < end <= prefix.n_prompt:
+            raise UserError(f"there are no tokens {start} to {end} to hide in a prompt of {prefix.n_prompt}")
+        return cls(start - prefix.n_prompt, end - prefix.n_prompt, blind_from, heads)
+
     @property
     def placed(self) -> tuple[tuple[int, int | None], ...]:
         """Layer and head of each of `heads`; head None is the whole layer."""
@@ -99,6 +121,8 @@ class AttentionSuppression(Intervention):
         Raises:
             UserError: The prefix does not hold the span.
         """
+        if n_prompt + self.start < 0:
+            raise UserError(f"{-self.start} tokens before the response cannot be hidden: the prompt has {n_prompt}")
         if n_prompt + self.end > n_prefix:
             raise UserError(
                 f"response tokens {self.start} to {self.end} cannot be hidden in a prefix that keeps "

@@ -32,7 +32,7 @@ def read_rows(
 ) -> Iterator[tuple[Trace, Tensor]]:
     """Activations of the measured tokens of each trace, shape (tokens, width), float32, on the model's device."""
     for trace in traces:
-        rows = inside.read(trace.ids, [point])[point].float()
+        rows = inside.read(trace.whole, [point])[point].float()
         yield trace, rows[torch.from_numpy(kept(trace, special)).to(rows.device)]
 
 

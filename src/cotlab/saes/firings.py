@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotlab.chains.cutting import get_cutter
+from cotlab.chains.prefix import Prefix
 from cotlab.chains.rollout import Rollout
 from cotlab.errors import DataError, UserError
 from cotlab.interventions.sae_card import SAECard
@@ -204,8 +205,8 @@ def read_firings(
     reader = _StepReader(run, inside.tokenizer, cutter)
     rollouts, parts = [], []
     for rollout in found:
-        one = reader.read(rollout, outcomes.get(rollout.id, ""))
-        rows = inside.read(one.ids, [sae.point])[sae.point][one.first :]
+        one, whole = reader.read(rollout, outcomes.get(rollout.id, ""))
+        rows = inside.read(whole, [sae.point])[sae.point][one.first :]
         active = sae.encode_sparse(rows.to(sae.b_dec.device))
         arrays = (active.values.float(), active.features, active.starts)
         data, features, starts = (tensor.cpu().numpy() for tensor in arrays)
@@ -235,8 +236,8 @@ class _StepReader:
         self.problems, self.owner = run.problems(), {row.id: row.problem_id for row in run.prefixes()}
         self.labeller = StepLabeller()
 
-    def read(self, rollout: Rollout, outcome: str) -> ReadRollout:
-        """A rollout with the steps that were sampled."""
+    def read(self, rollout: Rollout, outcome: str) -> tuple[ReadRollout, Prefix]:
+        """A rollout with the steps that were sampled, and all of its sequence."""
         prefix = self.run.prefix(rollout.prefix_id)
         problem = self.problems[self.owner[rollout.prefix_id]]
         response, kept = prefix.kept_ids + (rollout.token_ids or ()), len(prefix.kept_ids)
@@ -247,6 +248,7 @@ class _StepReader:
             for step, (category, backtracks) in zip(steps, labels, strict=True)
             if step.end > kept
         ]
-        ids = prefix.prompt_ids + response
-        pieces = tuple(self.tokenizer.pieces(ids))
-        return ReadRollout(rollout.id, problem.id, ids, len(prefix.token_ids), pieces, tuple(read), outcome)
+        whole = prefix.extend(rollout.token_ids or ())
+        pieces = tuple(self.tokenizer.pieces(whole.token_ids))
+        first = len(prefix.token_ids)
+        return ReadRollout(rollout.id, problem.id, whole.token_ids, first, pieces, tuple(read), outcome), whole

@@ -81,8 +81,8 @@ def along_chain(inside: Inside, sae: SparseAutoencoder, chain: Chain) -> dict[st
         `tokens`: their texts. `ends`: one past the last token of each step. `active`: by feature, pairs of token and
         activation, the autoencoder's units.
     """
-    ids, n_prompt = (*chain.prompt_ids, *chain.response_ids), len(chain.prompt_ids)
-    rows = inside.read(ids, [sae.point])[sae.point][n_prompt:]
+    ids, n_prompt = chain.whole.token_ids, len(chain.prompt_ids)
+    rows = inside.read(chain.whole, [sae.point])[sae.point][n_prompt:]
     active = sae.encode_sparse(rows.to(sae.b_dec.device))
     found: dict[str, list[tuple[int, float]]] = {}
     triples = zip(active.tokens.tolist(), active.features.tolist(), active.values.tolist(), strict=True)

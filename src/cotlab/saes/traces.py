@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from cotlab.chains.image import Image
+from cotlab.chains.prefix import Prefix
 from cotlab.chains.think import DEFAULT_TAGS, ThinkTags
 from cotlab.chains.tokens import Tokenizer
 from cotlab.errors import DataError
@@ -56,6 +58,13 @@ class Trace:
     """Tokens of the response up to and including the tag that closes its thoughts; all, where none does."""
     question: str = ""
     """What was asked, for the categories of its steps; "" where that is not known."""
+    images: tuple[Image, ...] = ()
+    """What the prompt shows."""
+
+    @property
+    def whole(self) -> Prefix:
+        """As a prefix that keeps all of the response."""
+        return Prefix(self.ids, self.n_prompt, self.images)
 
     @cached_property
     def parts(self) -> NDArray[np.int8]:
@@ -107,10 +116,10 @@ def run_traces(
             problems = run.problems()
             owner = {row.id: row.problem_id for row in run.prefixes()}
             for rollout in chosen_rollouts(run, owner, n, seed, whole=True):
-                prompt = run.prefix(rollout.prefix_id).prompt_ids
+                prompt = run.prefix(rollout.prefix_id)
                 problem = problems[owner[rollout.prefix_id]]
-                trace = _trace(rollout.id, problem.id, prompt, rollout.token_ids or (), tokenizer, tags)
-                its.append(replace(trace, question=problem.question))
+                trace = _trace(rollout.id, problem.id, prompt.prompt_ids, rollout.token_ids or (), tokenizer, tags)
+                its.append(replace(trace, question=problem.question, images=prompt.images))
         found += sorted(its, key=lambda trace: content_id("trace", [seed, trace.id]))[:n]
     return sorted(found, key=lambda trace: content_id("trace", [seed, trace.id]))
 

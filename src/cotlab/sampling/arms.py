@@ -173,6 +173,6 @@ def _prompts(
         run.add_problems(problems)
         for problem in problems:
             ids = tuple(encode(problem, engine.tokenizer))
-            prompts.append(Prefix(ids, len(ids)))
+            prompts.append(Prefix(ids, len(ids), problem.images))
             run.add_prefix(prompts[-1], problem.id, text=engine.tokenizer.decode(ids))
     return prompts

@@ -92,7 +92,7 @@ class Resampling:
             engine: Of the model that the run is about.
             spec: What is asked.
             scorer: Judges responses.
-            render: Token ids of the prompt of a problem.
+            render: Token ids of the prompt of a problem, with the image tokens that its images take.
             budget: Cap on tokens or seconds.
             progress: Told how it goes.
             asked: What the user asked for, as JSON; kept in the study's row beside the spec.
@@ -149,7 +149,7 @@ class Resampling:
     def prompt(self, problem: Problem) -> Prefix:
         """Prefix of a problem that keeps nothing of a response."""
         ids = tuple(self.render(problem))
-        return Prefix(ids, len(ids))
+        return Prefix(ids, len(ids), problem.images)
 
     def _prompts(self, problems: Sequence[Problem]) -> dict[str, Prefix]:
         prompts = {problem.id: self.prompt(problem) for problem in problems}

@@ -73,7 +73,7 @@ def probe_curve(inside: Inside, probes: Sequence[Probe], chain: Chain) -> tuple[
     for probe in probes:
         _check(probe, inside)
     points = [HookPoint.parse(probe.card.hook) for probe in probes]
-    read = inside.read(chain.prompt_ids + chain.response_ids, dict.fromkeys(points))
+    read = inside.read(chain.whole, dict.fromkeys(points))
     first = len(chain.prompt_ids)
     return tuple(
         ProbeCurve(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cotlab.errors import DataError
 from cotlab.interventions.hook_points import HookPoint
 from cotlab.stats import Estimate
-from cotlab.whitebox.inside import Inside
+from cotlab.whitebox.inside import Inside, Tokens, ids_of
 
 __all__ = ["MIN_DISTANCE", "ReceiverHeads", "receiver_heads", "step_attention", "suppression_matrix"]
 
@@ -29,12 +29,12 @@ Span = tuple[int, int]
 
 
 @torch.inference_mode()
-def step_attention(inside: Inside, ids: Sequence[int], spans: Sequence[Span]) -> NDArray[np.float32]:
+def step_attention(inside: Inside, tokens: Tokens, spans: Sequence[Span]) -> NDArray[np.float32]:
     """Mean attention weight from the tokens of one step to those of another, for every head.
 
     Args:
         inside: The model.
-        ids: Token ids of the sequence.
+        tokens: Token ids of the sequence, or a prefix with its images.
         spans: Token spans of the steps, ascending.
 
     Returns:
@@ -43,15 +43,16 @@ def step_attention(inside: Inside, ids: Sequence[int], spans: Sequence[Span]) ->
     Raises:
         DataError: A span is not in the sequence.
     """
-    check_spans(spans, len(ids))
-    means = torch.zeros(len(ids), len(spans), device=inside.model.device)
+    n = len(ids_of(tokens))
+    check_spans(spans, n)
+    means = torch.zeros(n, len(spans), device=inside.model.device)
     for step, (start, end) in enumerate(spans):
         means[start:end, step] = 1 / (end - start)
     matrices = []
     for layer in range(inside.shape.n_layers):
         # One layer at a time: all patterns of a long chain do not fit.
         point = HookPoint("pattern", layer)
-        pattern = inside.read(ids, [point])[point].float()
+        pattern = inside.read(tokens, [point])[point].float()
         matrices.append(torch.einsum("qs,hqk,kt->hst", means, pattern, means).cpu().numpy())
     return np.stack(matrices)
 
@@ -123,7 +124,7 @@ def _split_half(by_chain: NDArray[np.float64], n_splits: int, seed: int) -> Esti
 @torch.inference_mode()
 def suppression_matrix(
     inside: Inside,
-    ids: Sequence[int],
+    tokens: Tokens,
     spans: Sequence[Span],
     *,
     progress: Callable[[int, int], None] | None = None,
@@ -135,19 +136,20 @@ def suppression_matrix(
 
     Args:
         inside: The model.
-        ids: Token ids of the sequence.
+        tokens: Token ids of the sequence, or a prefix with its images.
         spans: Token spans of the steps, ascending.
         progress: Told steps done and in all.
 
     Returns:
         [steps, steps]: row i is what hiding step i does to step j; NaN on and below the diagonal.
     """
-    check_spans(spans, len(ids))
-    plain = inside.logits(ids).float().log_softmax(-1)
+    n = len(ids_of(tokens))
+    check_spans(spans, n)
+    plain = inside.logits(tokens).float().log_softmax(-1)
     losses = np.full((len(spans), len(spans)), np.nan)
     for i, span in enumerate(spans):
-        with _hidden(inside, len(ids), span):
-            said = inside.logits(ids).float().log_softmax(-1)
+        with _hidden(inside, n, span):
+            said = inside.logits(tokens).float().log_softmax(-1)
         kl = (plain.exp() * (plain - said)).sum(-1).cpu().numpy()
         for j in range(i + 1, len(spans)):
             start, end = spans[j]

@@ -42,9 +42,9 @@ class ChainAttention:
         Raises:
             DataError: The chain has no steps, or is too long for the model.
         """
-        ids, spans = chain.prompt_ids + chain.response_ids, chain_spans(chain)
-        weights = torch.from_numpy(step_attention(inside, ids, spans))
-        hidden = torch.from_numpy(suppression_matrix(inside, ids, spans, progress=progress))
+        spans = chain_spans(chain)
+        weights = torch.from_numpy(step_attention(inside, chain.whole, spans))
+        hidden = torch.from_numpy(suppression_matrix(inside, chain.whole, spans, progress=progress))
         return cls(chain.id, weights, hidden, inside.name, inside.revision)
 
     def save(self, path: Path | str) -> Path:

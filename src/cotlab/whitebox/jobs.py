@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cotlab.chains.chain import Chain
+from cotlab.chains.prefix import Prefix
 from cotlab.interventions import Where, load_vector
 from cotlab.runs import Run
 from cotlab.sampling import Budget, Progress, find_chain
@@ -85,20 +86,21 @@ def inside_job(config: InsideConfig, progress: Progress) -> dict[str, Any]:
         known = run.rollout(chain.rollout_id).token_ids is not None
     if not known:
         raise DataError(f"chain {chain.id} came without token ids, so no model can be run on it")
-    ids, spans = (*chain.prompt_ids, *chain.response_ids), spans_of(chain)
+    tokens, spans = chain.whole, spans_of(chain)
+    ids = tokens.token_ids
     if len(ids) > LONGEST:
         raise DataError(f"the chain has {len(ids):,} tokens; attention is read of up to {LONGEST:,}")
     progress.say(f"loading {model}")
     inside = Inside.open(model)
     progress.phase("reading", 3 + len(config.probes) + (len(spans) if config.suppression else 0))
     found: dict[str, Any] = {"format": READING, "model": model, "chain": chain.id, "spans": spans}
-    found |= _lens(inside, ids, spans)
+    found |= _lens(inside, tokens, spans)
     progress.advance(1, len(ids))
-    found |= _attention(inside, ids, spans)
+    found |= _attention(inside, tokens, spans)
     progress.advance(1, len(ids))
-    found["probes"] = [_probe(inside, ids, spans, path, progress) for path in config.probes]
+    found["probes"] = [_probe(inside, tokens, spans, path, progress) for path in config.probes]
     if config.suppression:
-        found["suppression"] = _suppression(inside, ids, spans, progress)
+        found["suppression"] = _suppression(inside, tokens, spans, progress)
     file = reading_file(config.run, chain.id)
     file.parent.mkdir(exist_ok=True)
     write_json(file, found)
@@ -106,11 +108,11 @@ def inside_job(config: InsideConfig, progress: Progress) -> dict[str, Any]:
     return {"sampled_now": 0, "file": str(file)}
 
 
-def _lens(inside: Any, ids: Sequence[int], spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
+def _lens(inside: Any, tokens: Prefix, spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
     """By layer and step: KL(model ‖ layer), nats, and share of tokens whose likeliest next is the model's."""
     from cotlab.whitebox.lens import read_lens
 
-    reading = read_lens(inside, ids)
+    reading = read_lens(inside, tokens)
     agrees = (reading.top == reading.top[-1]).float()
     return {
         "lens_kl": [[float(row[a:b].mean()) for a, b in spans] for row in reading.kl],
@@ -118,11 +120,11 @@ def _lens(inside: Any, ids: Sequence[int], spans: Sequence[tuple[int, int]]) -> 
     }
 
 
-def _attention(inside: Any, ids: Sequence[int], spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
+def _attention(inside: Any, tokens: Prefix, spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
     """Attention between steps, mean over heads and by receiver head; kurtosis of each head where steps suffice."""
     from cotlab.whitebox.attention import MIN_DISTANCE, receiver_heads, step_attention
 
-    found = step_attention(inside, ids, spans)
+    found = step_attention(inside, tokens, spans)
     told: dict[str, Any] = {"attention": found.mean(axis=(0, 1)).tolist(), "heads": [], "min_distance": MIN_DISTANCE}
     if len(spans) < MIN_DISTANCE + 4:
         return {**told, "heads_reason": f"{len(spans)} steps, at least {MIN_DISTANCE + 4} are needed"}
@@ -137,7 +139,7 @@ def _attention(inside: Any, ids: Sequence[int], spans: Sequence[tuple[int, int]]
 
 
 def _probe(
-    inside: Any, ids: Sequence[int], spans: Sequence[tuple[int, int]], path: Path, progress: Progress
+    inside: Any, tokens: Prefix, spans: Sequence[tuple[int, int]], path: Path, progress: Progress
 ) -> dict[str, Any]:
     """What a saved probe says at the last token of each step: probability of its label."""
     from cotlab.interventions.hook_points import HookPoint
@@ -145,17 +147,18 @@ def _probe(
 
     probe = Probe.load(path)
     point = HookPoint.parse(probe.card.hook)
-    said = probe.probabilities(inside.read(ids, [point])[point].float().cpu().numpy()[[end - 1 for _, end in spans]])
-    progress.advance(1, len(ids))
+    said = probe.probabilities(inside.read(tokens, [point])[point].float().cpu().numpy()[[end - 1 for _, end in spans]])
+    progress.advance(1, len(tokens.token_ids))
     return {"file": path.name, "label": probe.card.label, "hook": probe.card.hook, "probability": said.tolist()}
 
 
 def _suppression(
-    inside: Any, ids: Sequence[int], spans: Sequence[tuple[int, int]], progress: Progress
+    inside: Any, tokens: Prefix, spans: Sequence[tuple[int, int]], progress: Progress
 ) -> list[list[float | None]]:
     import numpy as np
 
     from cotlab.whitebox.attention import suppression_matrix
 
-    losses = suppression_matrix(inside, ids, spans, progress=lambda done, total: progress.advance(1, len(ids)))
+    n = len(tokens.token_ids)
+    losses = suppression_matrix(inside, tokens, spans, progress=lambda done, total: progress.advance(1, n))
     return [[None if np.isnan(one) else float(one) for one in row] for row in losses]

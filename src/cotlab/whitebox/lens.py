@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cotlab.errors import DataError
 from cotlab.interventions.hook_points import HookPoint
-from cotlab.whitebox.inside import Inside
+from cotlab.whitebox.inside import Inside, Tokens, ids_of
 from cotlab.whitebox.tensor_files import load_tensors, save_tensors
 
 __all__ = ["LensReading", "TunedLens", "read_lens", "train_tuned_lens"]
@@ -65,23 +65,24 @@ class LensReading:
 
 
 @torch.inference_mode()
-def read_lens(inside: Inside, ids: Sequence[int], lens: TunedLens | None = None) -> LensReading:
+def read_lens(inside: Inside, tokens: Tokens, lens: TunedLens | None = None) -> LensReading:
     """Read a sequence through the lens.
 
     Args:
         inside: The model.
-        ids: Token ids, 2 or more.
+        tokens: Token ids, 2 or more, or a prefix with its images.
         lens: A tuned lens of this model; the plain logit lens by default.
 
     Raises:
         DataError: The sequence is too short, or the lens is another model's.
     """
+    ids = ids_of(tokens)
     if len(ids) < 2:
         raise DataError(f"a sequence has {len(ids)} tokens, a lens needs 2 or more")
     if lens is not None:
         lens.check(inside)
     points = [HookPoint("resid_post", layer) for layer in range(inside.shape.n_layers)]
-    stream = inside.read(ids, points)
+    stream = inside.read(tokens, points)
     final = inside.modules.logits(stream[points[-1]]).float().log_softmax(-1)
     following = torch.tensor(list(ids[1:]), device=final.device)
     rows = []

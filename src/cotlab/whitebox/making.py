@@ -130,7 +130,7 @@ def _passages(path: Path, opened: OpenedEngine) -> list[Passage]:
 def _chains(opened: OpenedEngine, behaviour_name: str, source: ChainSource) -> list[LabelledRollout]:
     its, engine = behaviour(behaviour_name), opened.engine
     found = load_problems(source.problems, n=source.n_problems, seed=source.seed)
-    prompted = prompts_of(found, lambda problem: opened.template.encode(problem, engine.tokenizer))
+    prompted = prompts_of(found, lambda problem: opened.template.prompt(problem, engine.tokenizer))
     of = {prefix.id: (problem, prefix) for problem, prefix in prompted}
     requests = [
         Request(Condition(prefix, opened.card.sampling), idx, seed_for(source.seed, prefix.id, idx))

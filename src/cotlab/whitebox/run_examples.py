@@ -15,6 +15,8 @@ import numpy as np
 
 from cotlab.chains.categories import CATEGORIES
 from cotlab.chains.cutting import Cutter
+from cotlab.chains.image import Image
+from cotlab.chains.prefix import Prefix
 from cotlab.chains.problem import Problem
 from cotlab.chains.rollout import Rollout
 from cotlab.chains.step import Step
@@ -59,6 +61,13 @@ class LabelledRollout:
     texts: tuple[str, ...]
     """Each labelled step behind the one before it."""
     n_prompt: int
+    images: tuple[Image, ...] = ()
+    """What the prompt shows."""
+
+    @property
+    def whole(self) -> Prefix:
+        """As a prefix that keeps all of the response."""
+        return Prefix(self.ids, self.n_prompt, self.images)
 
 
 def labelled_rollouts(
@@ -98,8 +107,8 @@ def labelled_rollouts(
         labels = judge(problem, rollout, steps)
         places = [i for i, y in enumerate(labels) if y is not None and steps[i].end > len(prefix.kept_ids)]
         if places:
-            ids = prefix.prompt_ids + response
-            found.append(_labelled(ids, problem.id, len(prefix.prompt_ids), steps, labels, places))
+            whole = prefix.extend(rollout.token_ids or ())
+            found.append(_labelled(whole, problem.id, steps, labels, places))
     if not found:
         raise DataError(f"no rollout of {run.path} carries the label {label!r}: {_meaning(label)}")
     return found
@@ -124,7 +133,7 @@ def read_examples(
     """
     rows: dict[HookPoint, list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]] = {point: [] for point in points}
     for done, one in enumerate(rollouts, start=1):
-        for point, value in inside.read(one.ids, points).items():
+        for point, value in inside.read(one.whole, points).items():
             rows[point].append(value[list(one.at)].float().cpu().numpy())
         if progress:
             progress(done, len(rollouts))
@@ -254,19 +263,19 @@ def chosen_rollouts(
 
 
 def _labelled(
-    ids: tuple[int, ...],
+    whole: Prefix,
     problem_id: str,
-    n_prompt: int,
     steps: Sequence[Step],
     labels: Sequence[bool | None],
     places: Sequence[int],
 ) -> LabelledRollout:
     return LabelledRollout(
-        ids,
+        whole.token_ids,
         problem_id,
-        tuple(n_prompt + steps[i].end - 1 for i in places),
+        tuple(whole.n_prompt + steps[i].end - 1 for i in places),
         tuple(bool(labels[i]) for i in places),
         tuple(places),
         tuple((steps[i - 1].text if i else "") + steps[i].text for i in places),
-        n_prompt,
+        whole.n_prompt,
+        whole.images,
     )

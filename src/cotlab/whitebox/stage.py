@@ -40,9 +40,8 @@ class Stage:
     def asking(self) -> list[Prompted]:
         """The judged problems with a prompt that asks for the behaviour, stored in the run."""
         asked = [
-            (problem, Prefix(ids, len(ids)))
+            (problem, self.template.prompt(problem, self.engine.tokenizer))
             for problem in asking_problems([problem for problem, _ in self.judging], self.arms.its)
-            for ids in [tuple(self.template.encode(problem, self.engine.tokenizer))]
         ]
         self.store(asked)
         return asked
@@ -111,7 +110,7 @@ class Setting:
                     f"{self.problems} has {len(found)} problems; a study of {plan.n_problems} takes as many again to "
                     "make the vector from. Lower --n-problems"
                 )
-            prompted = prompts_of(found, lambda problem: opened.template.encode(problem, engine.tokenizer))
+            prompted = prompts_of(found, lambda problem: opened.template.prompt(problem, engine.tokenizer))
             half = len(prompted) // 2
             with Run.open_or_create(path, identity_of(opened)) as run:
                 spec = {**plan.to_json(), "model": self.model, "problems": self.problems}
@@ -170,11 +169,10 @@ def asking_problems(problems: Sequence[Problem], its: Behaviour) -> list[Problem
     return asked
 
 
-def prompts_of(problems: Sequence[Problem], render: Callable[[Problem], Sequence[int]]) -> list[Prompted]:
+def prompts_of(problems: Sequence[Problem], render: Callable[[Problem], Prefix]) -> list[Prompted]:
     """Problems with their prompts, those with an equal prompt once."""
     found: dict[str, Prompted] = {}
     for problem in problems:
-        ids = tuple(render(problem))
-        prefix = Prefix(ids, len(ids))
+        prefix = render(problem)
         found.setdefault(prefix.id, (problem, prefix))
     return list(found.values())

@@ -209,10 +209,11 @@ def compare_suppression(
     Raises:
         UserError: The run holds no rollouts along the chain, or its model is another one.
     """
-    ids = chain.prompt_ids + chain.response_ids
     data = chain_rollouts(run, chain, scorer_id=scorer_id, depth=None, tokenizer=inside.tokenizer)
     resampled = sentence_importance(data, similarity)
-    hidden = suppression_matrix(inside, ids, chain_spans(chain), progress=progress) if matrix is None else matrix
+    hidden = (
+        suppression_matrix(inside, chain.whole, chain_spans(chain), progress=progress) if matrix is None else matrix
+    )
     known = [
         (one.source, one.target, abs(one.estimate.value))
         for one in resampled
