@@ -63,8 +63,8 @@ def swap_parts(
             said["decoder"].append(twin.says(prefix))
             for part, point in zip(("encoder", "projector"), points, strict=True):
                 said[part].append(asking.says(prefix, {point: put_all(read[point])}))  # type: ignore[index]
-        for arm, its in said.items():
-            odds[arm].append(its)
+        for arm in ARMS:
+            odds[arm].append(said[arm])
         if progress:
             progress(number, len(cases))
-    return Swapped(tuple(case.id for case in cases), {arm: np.array(its).T for arm, its in odds.items()})
+    return Swapped(tuple(case.id for case in cases), {arm: np.array(odds[arm]).T for arm in ARMS})
