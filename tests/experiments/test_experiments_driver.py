@@ -103,6 +103,17 @@ def test_a_budget_is_kept_and_told(asked, tmp_path):
         assert run.summary().tokens <= 2_500
 
 
+@pytest.mark.parametrize("budget", ["60", "300"])
+def test_a_budget_that_ends_the_toys_is_no_crash(tmp_path, budget):
+    """What was not drawn is told as such: no row is made of half of a toy."""
+    asked = ["lucky", "--model", "markov:branching", "--problems", str(tmp_path / "climb.jsonl"), "--quiet"]
+    assert main([*asked, "--budget", budget, "--out", str(tmp_path / "out")]) == 0
+    found = read_experiment(tmp_path / "out" / "lucky")
+    toys = [one for one in found.recovered if one.planted == "known at every position"]
+    assert len(toys) == 4 and not any(one.ok for one in toys)
+    assert all(str(one.value).startswith("rollouts at ") for one in toys)
+
+
 def test_faults_are_one_line(asked, tmp_path, capsys):
     assert main(["nothing"]) == 2
     assert "no question 'nothing': choose one of" in capsys.readouterr().err

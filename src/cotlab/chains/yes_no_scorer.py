@@ -20,7 +20,8 @@ SHOWN = 80
 class YesNoScorer:
     """Reads every response to a yes-or-no question by one rule.
 
-    The rule sees what follows the thoughts; the published ones were made for models without thoughts. A truncated
+    The rule sees what follows the thoughts, white space around it aside; the published ones were made for models
+    without thoughts. A truncated
     response is `truncated` by every rule but `pope`, which reads all.
 
     Args:
@@ -49,7 +50,7 @@ class YesNoScorer:
     def _value(self, gold: YesNo | None, response: Response) -> dict[str, Any]:
         if response.finish_reason == "length" and self.rule != "pope":
             return {"answer": None, "key": None, "outcome": "truncated"}
-        answer = split_response(response.text, self.tags, opened=response.thinking).answer
+        answer = split_response(response.text, self.tags, opened=response.thinking).answer.strip()
         said = YES_NO_RULES[self.rule](answer)
         if said is None:
             return {"answer": answer[:SHOWN] or None, "key": None, "outcome": "unparsable"}

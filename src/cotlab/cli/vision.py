@@ -124,7 +124,7 @@ def _print_look(report: LookReport, model: str) -> None:
 
     rows = [[one.gold, one.view.name, interval(one.p_yes), interval(one.says_yes), str(one.n)] for one in report.seen]
     print_table(
-        f"What {model} answers under each view (percent, 95% intervals)",
+        f"{model}: answers by view (percent)",
         ["right", "view", ">P(yes)", ">says yes", ">questions"],
         rows,
     )
@@ -140,7 +140,7 @@ def _print_blame(found: Blame, title: str) -> None:
     from cotlab.cli.results import interval
 
     rows = [[name, interval(one), str(one.n), one.reason or ""] for name, one in found.errors.items()]
-    print_table(f"{title}: wrong answers by view (percent, 95% intervals)", ["view", ">wrong", ">n", "reason"], rows)
+    print_table(f"{title} (percent)", ["view", ">wrong", ">n", "reason"], rows)
     _print_contrasts(found.contrasts, "Differences (points), p adjusted by Holm's rule over both kinds of errors")
     shares = {
         "wrong with the description alone: language": found.language,

@@ -29,7 +29,7 @@ Formulas, sources, intervals and what they are worth: docs/measures.md.
 from cotlab.measures.accuracy import CUT_OFF, accuracy, cut_off_reason, cut_off_warnings
 from cotlab.measures.along_chain import ChainRollouts, chain_rollouts
 from cotlab.measures.arms import Answered, ArmReader, Given, answered, arms_condition, bare_hints, in_arm
-from cotlab.measures.avoided import AvoidedDraws, avoiding_effect, interaction, resilience, subsets
+from cotlab.measures.avoided import AvoidedDraws, avoided_draws, avoiding_effect, interaction, resilience, subsets
 from cotlab.measures.blame import Blame, BlameReport, blame_report
 from cotlab.measures.branches import Branch, Branching, chain_branchings, chain_curve
 from cotlab.measures.by_category import (
@@ -64,7 +64,15 @@ from cotlab.measures.forced import ForcedAnswers, forced_answers, forced_importa
 from cotlab.measures.forks import Change, OutcomeCurve, outcome_curve
 from cotlab.measures.hints import HintReport, faithfulness_to_hint, hint_report, paired_rates
 from cotlab.measures.looks import LookReport, Seen, look_report
-from cotlab.measures.monitor_study import EDITS, EditedFlags, by_edit, by_family, by_problem, by_share
+from cotlab.measures.monitor_study import (
+    EDITS,
+    EarlyReports,
+    EditedFlags,
+    by_count,
+    by_edit,
+    by_family,
+    by_problem,
+)
 from cotlab.measures.monitors import (
     MONITORS,
     Monitor,
@@ -107,16 +115,21 @@ from cotlab.measures.yes_no import Contrast, YesNoRow, yes_no_rows
 from cotlab.trees import Draws, Value, chain_draws, value
 
 __all__ = [
+    "BARE",
+    "CONTRASTS",
+    "CUT_OFF",
+    "EDITS",
+    "MEASURES",
+    "METRICS",
+    "MONITORS",
+    "TASKS",
     "Answered",
     "ArmReader",
     "AvoidedDraws",
-    "BARE",
     "Blame",
     "BlameReport",
     "Branch",
     "Branching",
-    "CONTRASTS",
-    "CUT_OFF",
     "ChainFaithfulness",
     "ChainRollouts",
     "Change",
@@ -127,8 +140,8 @@ __all__ = [
     "CurvePosterior",
     "Determinism",
     "Draws",
-    "EDITS",
     "EarlyAnswers",
+    "EarlyReports",
     "EditedFlags",
     "Embedder",
     "ExactKey",
@@ -140,9 +153,6 @@ __all__ = [
     "HiddenStates",
     "HintReport",
     "LookReport",
-    "MEASURES",
-    "METRICS",
-    "MONITORS",
     "MeasuredStep",
     "Metric",
     "MiniLM",
@@ -165,7 +175,6 @@ __all__ = [
     "SimilarStates",
     "Similarity",
     "StoppedChain",
-    "TASKS",
     "Task",
     "TokenEffect",
     "TransplantCurve",
@@ -178,14 +187,15 @@ __all__ = [
     "alike",
     "answered",
     "arms_condition",
+    "avoided_draws",
     "avoiding_effect",
     "bare_hints",
     "best_threshold",
     "blame_report",
+    "by_count",
     "by_edit",
     "by_family",
     "by_problem",
-    "by_share",
     "categories_exchanged",
     "category_contrast",
     "category_means",

@@ -57,7 +57,7 @@ def cluster_auc(
         labels: [members].
         clusters: The cluster (problem) of each member.
         level: Nominal coverage.
-        n_boot: Bootstrap samples; those that lack one class are left out.
+        n_boot: Bootstrap samples; those that lack one class are left out. 0: no interval.
         n_null: Permutations; 0 for none. p = (1 + number at least as far from ½) / (1 + n_null).
         min_clusters: Fewer clusters than this give a reason, not a number.
         blocks: [members], the block (rollout) of each, members of a block in their order: the null then exchanges the
@@ -75,9 +75,7 @@ def cluster_auc(
     if reason is not None:
         return Estimate.missing(reason, method=_METHOD, n=len(score))
     rng = np.random.default_rng(seed)
-    (values,) = _drawn_again((score,), positive, label, n_boot, rng)
-    tail = expanded_tail(c, level)
-    low, high = np.nanquantile(values, [tail, 1 - tail])
+    low, high = _interval(score, positive, label, c, n_boot, level, rng)
     point = auc(score, positive)
     if blocks is None:
         null = _null(score, positive, label, n_null, rng)
@@ -85,8 +83,8 @@ def cluster_auc(
         null = _block_null(score, positive, label, np.unique(np.asarray(blocks), return_inverse=True)[1], n_null, rng)
     return Estimate(
         point,
-        float(low),
-        float(high),
+        low,
+        high,
         n=len(score),
         n1=int((~positive).sum()),
         n2=int(positive.sum()),
@@ -151,6 +149,23 @@ def _unusable(positive: NDArray[np.bool_], n_clusters: int, least: int) -> str |
     return f"{n_clusters} clusters, at least {least} are needed" if n_clusters < least else None
 
 
+def _interval(
+    score: NDArray[np.float64],
+    positive: NDArray[np.bool_],
+    label: NDArray[np.intp],
+    n_clusters: int,
+    n_boot: int,
+    level: float,
+    rng: np.random.Generator,
+) -> tuple[float | None, float | None]:
+    if not n_boot:
+        return None, None
+    (values,) = _drawn_again((score,), positive, label, n_boot, rng)
+    tail = expanded_tail(n_clusters, level)
+    low, high = np.nanquantile(values, [tail, 1 - tail])
+    return float(low), float(high)
+
+
 def _drawn_again(
     scores: Sequence[NDArray[np.float64]],
     positive: NDArray[np.bool_],
@@ -199,19 +214,21 @@ def _weighted(
 def _null(
     score: NDArray[np.float64], positive: NDArray[np.bool_], label: NDArray[np.intp], n: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
+    """AUC of labels shuffled within clusters, [n], by the sum of the positives' ranks."""
+    from scipy.stats import rankdata
+
     mixed = [len(set(positive[label == cluster])) > 1 for cluster in np.unique(label)]
     if not any(mixed):
         return np.empty(0)
     order = np.argsort(label, kind="stable")
-    ones = np.ones((1, len(score)))
-    null = np.empty(n)
+    won = np.empty(n)
+    ranks = rankdata(score)[order]
     for i in range(n):
         # A stable sort by cluster of a random order shuffles the members of each cluster.
         mixed_up = rng.permutation(len(score))
-        shuffled = np.empty_like(positive)
-        shuffled[order] = positive[mixed_up[np.argsort(label[mixed_up], kind="stable")]]
-        null[i] = _weighted(score, shuffled, ones)[0]
-    return null
+        won[i] = ranks[positive[mixed_up[np.argsort(label[mixed_up], kind="stable")]]].sum()
+    n_positive = int(positive.sum())
+    return (won - n_positive * (n_positive + 1) / 2) / (n_positive * (len(score) - n_positive))
 
 
 def _block_null(

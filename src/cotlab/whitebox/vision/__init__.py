@@ -1,0 +1,65 @@
+"""Inside an image-text model: what image tokens say, where an object hallucination enters, whether it is seen coming.
+
+asking = Asking.of(Inside.open("tiny-vlm:prior"), resolve_model("tiny-vlm:prior").card)
+read_image_lens(asking.inside, prefix, ["star"])     what every layer would say at every part of an image
+naming_study(asking, scenes)                         whether it names objects where they are
+plan = LocatingPlan(Habit("star", "moon"))
+locating_study(asking, plan, twin=honest)            perception, alignment, language prior, or undecided
+warning_study(asking, asked)                         probes for a wrong Yes
+"""
+
+from cotlab.whitebox.vision.asking import Asking
+from cotlab.whitebox.vision.cases import VERSIONS, Case, Habit, Version, draw_cases
+from cotlab.whitebox.vision.erasing import SiteErasure, erase_cases
+from cotlab.whitebox.vision.image_lens import ImageLens, image_spans, read_image_lens
+from cotlab.whitebox.vision.locating import Answers, Located, Verdict, ask_cases, locate
+from cotlab.whitebox.vision.naming import NamingStudy, naming_study
+from cotlab.whitebox.vision.patching import SitePatch, patch_cases
+from cotlab.whitebox.vision.places import Region, covered, on_region
+from cotlab.whitebox.vision.readout import Readout, SiteReadout, fit_readout, read_out, score_cases
+from cotlab.whitebox.vision.sites import Part, Site, error_of, sites_of
+from cotlab.whitebox.vision.study import LocatingPlan, LocatingStudy, locating_study
+from cotlab.whitebox.vision.swapping import Swapped, swap_parts
+from cotlab.whitebox.vision.warning import WarningStudy, warning_study
+
+__all__ = [
+    "VERSIONS",
+    "Answers",
+    "Asking",
+    "Case",
+    "Habit",
+    "ImageLens",
+    "Located",
+    "LocatingPlan",
+    "LocatingStudy",
+    "NamingStudy",
+    "Part",
+    "Readout",
+    "Region",
+    "Site",
+    "SiteErasure",
+    "SitePatch",
+    "SiteReadout",
+    "Swapped",
+    "Verdict",
+    "Version",
+    "WarningStudy",
+    "ask_cases",
+    "covered",
+    "draw_cases",
+    "erase_cases",
+    "error_of",
+    "fit_readout",
+    "image_spans",
+    "locate",
+    "locating_study",
+    "naming_study",
+    "on_region",
+    "patch_cases",
+    "read_image_lens",
+    "read_out",
+    "score_cases",
+    "sites_of",
+    "swap_parts",
+    "warning_study",
+]
