@@ -104,3 +104,14 @@ def test_sets_over_scenes_are_true() -> None:
     assert [one.id for one in load_problems("scenes", n=60, seed=3)] == [one.id for one in found]
     harder = [one for one in found if "adversarial" in pope_ids(one) and "random" not in pope_ids(one)]
     assert harder and all(one.answer == "No" for one in harder)
+
+
+def test_pairs_ask_for_the_second_where_the_first_is() -> None:
+    found = load_problems("scenes:pairs", n=40)
+    assert Counter(split for one in found for split in pope_ids(one)) == {"random": 40, "planted": 40}
+    for problem in found:
+        there = sc.counts(sc.Scene.from_json(dict(problem.meta["scene"])))
+        shape, splits = problem.meta["shape"], set(pope_ids(problem))
+        assert (problem.answer == "Yes") == bool(there[shape]) == (splits == {"random", "planted"})
+        pair = next((a, b) for a, b in sc.PAIRS.items() if there[a] and not there[b])
+        assert shape == pair[0] if problem.answer == "Yes" else (shape == pair[1]) == (splits == {"planted"})

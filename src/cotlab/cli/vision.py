@@ -27,7 +27,7 @@ ViewNames = Annotated[
     str | None,
     typer.Option("--views", help="Views with commas in place of the study's own: own, masked, own+description, …"),
 ]
-_takes = takes_study(rollouts=1, problems="scenes", model="tiny-vlm")
+_takes = takes_study(rollouts=1, problems="scenes", model="tiny-vlm", engine="transformers")
 
 
 @vision.command()

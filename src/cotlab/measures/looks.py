@@ -22,7 +22,7 @@ from cotlab.chains.yes_no import YesNo
 from cotlab.measures.hints import counted_difference
 from cotlab.measures.yes_no import Contrast, YesNoRow, of_view, paired_counts, pairs_of, with_holm
 from cotlab.problems import LOOK_VIEWS, View
-from cotlab.stats import Estimate, cluster_mean, cluster_proportion, paired_difference
+from cotlab.stats import Estimate, cluster_proportion, paired_difference
 
 __all__ = ["LookReport", "Seen", "look_report"]
 
@@ -124,7 +124,7 @@ def _seen(rows: Sequence[YesNoRow], view: View, gold: YesNo, level: float) -> Se
     return Seen(
         view,
         gold,
-        cluster_mean([p for p, _ in read], [image for _, image in read], level=level),
+        cluster_proportion([p for p, _ in read], [image for _, image in read], level=level),
         cluster_proportion([yes for yes, _ in said], [image for _, image in said], level=level),
         len(found),
     )

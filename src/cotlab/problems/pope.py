@@ -27,7 +27,7 @@ from cotlab.problems.files import MAX_BYTES, read_text
 from cotlab.problems.pictures import image_beside
 from cotlab.problems.rows import MAX_QUESTION
 
-__all__ = ["POPE_SPLITS", "PopeQuestion", "load_pope", "merge_questions", "object_of", "pope_ids", "scene_problems"]
+__all__ = ["POPE_SPLITS", "PopeQuestion", "load_pope", "merge_questions", "object_of", "pope_ids"]
 
 POPE_SPLITS = ("random", "popular", "adversarial")
 """Kinds of negatives, from the easiest to the hardest."""
@@ -81,35 +81,6 @@ def load_pope(path: Path, images: Path | None = None, n: int | None = None) -> l
     for file in files:
         split = found[1] if (found := _SPLIT.search(file.name)) else file.stem
         asked += _questions(file, split, images or file.parent, n)
-    return merge_questions(asked)
-
-
-def scene_problems(n: int, seed: int) -> list[Problem]:
-    """A set over held-out scenes, all three kinds of negatives: the first `n` questions of each.
-
-    Regions of what is asked for, a description and the scene itself stand in `meta`.
-    """
-    from cotlab.tiny import scenes as sc
-
-    scenes, pool = list[sc.Scene](), n
-    while len(scenes) * 6 < n:
-        pool *= 2
-        drawn = dict.fromkeys(sc.draw_scenes(pool, seed, split="heldout"))
-        scenes = [scene for scene in drawn if len(sc.counts(scene)) >= 3][: -(-n // 6)]
-    images = {scene.id: Image(sc.png(scene)) for scene in scenes}
-    asked = []
-    for split in sc.NEGATIVES:
-        for number, (scene, question) in enumerate(sc.pope_questions(scenes, split, seed=seed)[:n], 1):
-            boxes = [sc.box_of(sc.mask_of(scene, thing)) for thing in scene.objects if thing.shape == question.shape]
-            meta = {
-                "scene": scene.to_json(),
-                "shape": question.shape,
-                "regions": [[box.left, box.top, box.right, box.bottom] for box in boxes if box is not None],
-                "description": sc.caption(scene),
-            }
-            yes = question.answer == "Yes"
-            name = f"scene-{scene.id[:8]}"
-            asked.append(PopeQuestion(split, number, name, images[scene.id], question.text, yes, meta))
     return merge_questions(asked)
 
 
