@@ -18,7 +18,7 @@ from cotlab.runs import Run
 from cotlab.sampling import PUBLISHED_RULES, StudyConfig, odds_id, plan_views, sample_views
 
 YES, NO = 261, 262
-ASKED = {"problems": "scenes", "n_problems": 6, "n": 2, "engine": "transformers", "max_tokens": 3}
+ASKED = {"problems": "scenes", "n_problems": 12, "n": 2, "engine": "transformers", "max_tokens": 3}
 
 
 @pytest.fixture(scope="module")
