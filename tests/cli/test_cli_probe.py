@@ -9,13 +9,6 @@ import cotlab as ct
 from cotlab.whitebox import Probe
 
 
-@pytest.fixture(scope="module")
-def sampled(tmp_path_factory):
-    run = tmp_path_factory.mktemp("probe") / "run"
-    asked = {"problems": "tiny", "n_problems": 8, "positions": "0", "base": ("random",), "engine": "transformers"}
-    return ct.resample(**asked, n=3, run=str(run)).path
-
-
 def test_probes_are_judged_saved_and_told_as_json(sampled, tmp_path):
     asked = [
         "--label",
