@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from cotlab.stats import Estimate, auc, cluster_auc, cluster_auc_difference, clu
 from cotlab.whitebox.examples import Examples
 from cotlab.whitebox.probe_fit import Method, chosen_penalty, fit_rows, problem_folds
 
-__all__ = ["Calibration", "HeldOut", "ProbeReport", "evaluate_probe", "held_out_probabilities"]
+__all__ = ["Calibration", "HeldOut", "ProbeReport", "check_problems", "evaluate_probe", "held_out_probabilities"]
 
 _Scores = NDArray[np.float64]
 
@@ -68,6 +68,17 @@ class ProbeReport:
         return {"label": self.label, "hook": self.hook, "method": self.method, **plain, "calibration": bins}
 
 
+def check_problems(problems: Iterable[str]) -> None:
+    """See that a probe can be judged on problems that it was not fitted on.
+
+    Raises:
+        DataError: There are fewer than five.
+    """
+    n = len(set(problems))
+    if n < 5:
+        raise DataError(f"{n} problems with examples, at least 5 are needed: sample more problems")
+
+
 def evaluate_probe(
     examples: Examples, method: Method = "logistic", *, n_folds: int = 5, n_shuffles: int = 20, seed: int = 0
 ) -> ProbeReport:
@@ -86,10 +97,7 @@ def evaluate_probe(
     from scipy.special import expit
 
     problems = examples.problems
-    if len(np.unique(problems)) < 5:
-        raise DataError(
-            f"{len(np.unique(problems))} problems with examples, at least 5 are needed: sample more problems"
-        )
+    check_problems(problems.tolist())
     fold = problem_folds(problems, n_folds, seed)
     x, y = examples.x.astype(float), examples.y
     penalties = _penalties(x, y, problems, fold, seed) if method == "logistic" else {}
