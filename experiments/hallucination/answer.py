@@ -31,8 +31,7 @@ __all__ = ["answer"]
 VIEWS = tuple(dict.fromkeys((*LOOK_VIEWS, *BLAME_VIEWS)))
 LIMITS = (
     "What a model says cannot tell the encoder from the projector: both are 'the image side' here. Patching can.",
-    "'Language' holds where the model can use descriptions at all: its errors with the description alone, over all "
-    "questions, stand beside it.",
+    "'Language' is said only of a model that answers most of the other questions right with the description alone.",
     "Dots are no neutral text to every model: where they change answers, what the description repairs beyond them is "
     "told too low.",
     "The organisms' error was planted with shapes that came together in training; hallucinations of large models need "
@@ -140,6 +139,7 @@ def findings(name: str, one: Found) -> list[Finding]:
     for what, blame in (("false yes", one.blame.false_yes), ("false no", one.blame.false_no)):
         shares = {
             "wrong with the description alone (language)": blame.language,
+            "of right answers: wrong with the description alone": blame.unable,
             "right with it alone, wrong with both (image over words)": blame.image_over_words,
             "right with it alone and with both (words over image)": blame.words_over_image,
             "right with image and description": blame.repaired,

@@ -92,5 +92,6 @@ def _side(name: str, side: str, blame: BlameReport) -> Recovered:
         high=found.high,
         n=found.n,
         ok=blame.false_yes.side == side,
-        rule="share of errors that is wrong with the description alone: its 95% interval above or below one half",
+        rule="share of errors that is wrong with the description alone: its 95% interval above or below one half; "
+        "above it only where right answers stay right with it",
     )

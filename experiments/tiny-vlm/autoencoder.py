@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 from rows import TOKENS, Rows, Writer, draw_questions
-from torch import Tensor
 from teach import hidden_states
+from torch import Tensor
 from transformers import AutoTokenizer, LlavaForConditionalGeneration
 
 from cotlab.identity import seed_for

@@ -146,13 +146,24 @@ def test_views_that_do_nothing_are_seldom_found():
     assert null_rate(finds, analysis="views exchanged", shuffles=20).keeps
 
 
-def blamed(right):
-    """Forty questions with the right answer no, all answered yes with the image; by view: which are answered right."""
+def blamed(right, able=True):
+    """Eighty questions with the right answer no; forty of them are answered yes with the image.
+
+    Args:
+        right: Which of the forty are answered right, by number and view.
+        able: Whether the other forty are answered right with the description alone.
+    """
     return [
-        row(i, "no", [], view=view, p=0.1 if right(i, view.name) else 0.9, image=f"i{i // 2}")
-        for i in range(40)
+        row(i, "no", [], view=view, p=0.1 if good else 0.9, image=f"i{i // 2}")
+        for i in range(80)
         for view in BLAME_VIEWS
+        for good in [right(i, view.name) if i < 40 else able or view.name != "none+description"]
     ]
+
+
+def test_a_model_that_cannot_use_descriptions_is_not_blamed():
+    found = blame_report(blamed(lambda i, view: False, able=False)).false_yes
+    assert found.language.value == found.unable.value == 1 and found.side == "not shown"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +180,7 @@ def test_blame_goes_where_the_error_enters(right, side, shares):
     assert found.side == side
     got = (found.language.value, found.image_over_words.value, found.words_over_image.value)
     assert got == pytest.approx(shares)
-    assert found.errors["own"].value == 1 and found.repaired.value == shares[2]
+    assert found.errors["own"].value == 0.5 and found.repaired.value == shares[2]
     if shares[2] == 1:
         assert found.beyond_dots.low > 0.5 and found.repaired_by_dots.value == 0
         by_name = {one.name: one.shown for one in found.contrasts}

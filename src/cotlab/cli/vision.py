@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["vision"]
 
 vision = typer.Typer(
-    help="Image-text models: what they say that is not there, whether they look, where errors enter.",
+    help="Image-text models: do they say what is not there, do they look.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -33,7 +33,7 @@ _takes = takes_study(rollouts=1, problems="scenes", model="tiny-vlm", engine="tr
 @vision.command()
 @_takes
 def pope(asked: dict[str, Any], dry_run: options.DryRun = False, json: options.Json = False) -> None:
-    """Ask whether things are in images. F1 and yes-rate by kind of negatives, as POPE does, with intervals."""
+    """Ask whether things are in images. F1 and yes-rate by kind of negatives, as in POPE."""
     from cotlab.cli.vision_asking import ask, print_left_out, scored, told
     from cotlab.measures import pope_report
     from cotlab.problems import OWN
@@ -59,7 +59,7 @@ def pope(asked: dict[str, Any], dry_run: options.DryRun = False, json: options.J
 def look(
     asked: dict[str, Any], views: ViewNames = None, dry_run: options.DryRun = False, json: options.Json = False
 ) -> None:
-    """Change the image and not the question. Does the answer follow what is asked for, or anything else?"""
+    """Change the image and not the question. Whether the answer follows what is asked for."""
     from cotlab.cli.output import print_json
     from cotlab.cli.vision_asking import ask, print_left_out, scored, told, wanted
     from cotlab.measures import look_report
@@ -79,7 +79,7 @@ def look(
 def blame(
     asked: dict[str, Any], views: ViewNames = None, dry_run: options.DryRun = False, json: options.Json = False
 ) -> None:
-    """Give the image, a true description, both, neither. Which input repairs an error, and where does it enter?"""
+    """Give image, description, both, neither. Which input repairs an error, where it enters."""
     from cotlab.cli.output import print_json
     from cotlab.cli.vision_asking import ask, print_left_out, scored, told, wanted
     from cotlab.measures import blame_report
@@ -143,6 +143,7 @@ def _print_blame(found: Blame, title: str) -> None:
     print_table(f"{title} (percent)", ["view", ">wrong", ">n", "reason"], rows)
     _print_contrasts(found.contrasts, "Differences (points), p adjusted by Holm's rule over both kinds of errors")
     shares = {
+        "of right answers: wrong with the description alone": found.unable,
         "wrong with the description alone: language": found.language,
         "right with it alone, wrong with both: image over words": found.image_over_words,
         "right with it alone and with both: words over image": found.words_over_image,
@@ -151,7 +152,7 @@ def _print_blame(found: Blame, title: str) -> None:
         "the same answer with neither": found.same_unseen,
     }
     listed = [[name, interval(one), str(one.n), one.reason or ""] for name, one in shares.items()]
-    print_table("Of the errors with the image alone (percent)", ["", ">share", ">errors", "reason"], listed)
+    print_table("Of the errors with the image alone (percent)", ["", ">share", ">n", "reason"], listed)
     out().print(Text(f"where they enter: {found.side} {'side' if found.side != 'not shown' else ''}".rstrip()))
 
 

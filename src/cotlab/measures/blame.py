@@ -10,11 +10,11 @@ sampling noise chooses the errors. Of the questions that are answered wrong with
 | right | wrong | image over words | comes with the image, which outweighs the words |
 | right | right | words over image | comes with the image, and words undo it |
 
-"Language" is a prior of the language side, or a description that the model cannot use: its errors with the description
-alone, over all questions, tell the two apart where it is right elsewhere. The last two are the image side, encoder and
-projector together: what a model says cannot tell them apart, patching can. Whether what the description says repairs,
-and not that there is text, is its effect less that of the dots. That the same answer comes with nothing shown or said
-agrees with a prior and does not prove one.
+"Language" is said only of a model that can use descriptions: with the description alone it has to answer most of those
+questions right that it answers right with the image; else nothing is told of where its errors enter. The last two are
+the image side, encoder and projector together: what a model says cannot tell them apart, patching can. Whether what the
+description says repairs, and not that there is text, is its effect less that of the dots. That the same answer comes
+with nothing shown or said agrees with a prior and does not prove one.
 
 Errors are chosen by what the model answers, so whatever changes the prompt "repairs" some: shares of errors are to be
 held against the dots; differences over all questions are free of the choice.
@@ -51,6 +51,8 @@ class Blame:
     """Of these shares, questions paired; one family with those of the other kind."""
     language: Estimate
     """Of errors: wrong with the description alone."""
+    unable: Estimate
+    """Of questions that are answered right with the image: wrong with the description alone."""
     image_over_words: Estimate
     """Of errors: right with the description alone, wrong with both."""
     words_over_image: Estimate
@@ -66,11 +68,14 @@ class Blame:
 
     @property
     def side(self) -> Side:
-        """Where most errors enter: the interval of `language` lies on one side of one half."""
-        found = self.language
+        """Where most errors enter: the interval of `language` lies on one side of one half.
+
+        Language also asks for `unable` to lie below one half.
+        """
+        found, able = self.language, self.unable.high is not None and self.unable.high < 0.5
         if found.low is None or found.high is None:
             return "not shown"
-        return "language" if found.low > 0.5 else "image" if found.high < 0.5 else "not shown"
+        return "language" if found.low > 0.5 and able else "image" if found.high < 0.5 else "not shown"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -114,6 +119,7 @@ def blame_report(rows: Sequence[YesNoRow], *, level: float = 0.95, seed: int = 0
 def _blame(rows: Sequence[YesNoRow], gold: YesNo, contrasts: tuple[Contrast, ...], level: float, seed: int) -> Blame:
     wrong = {row.problem for row in of_view(rows, OWN, gold) if _wrong(row)}
     chosen = [row for row in rows if row.problem in wrong]
+    right = [row for row in of_view(rows, WORDS, gold) if row.problem not in wrong and row.answer is not None]
     both, words = ({row.problem: row for row in of_view(chosen, view)} for view in (BOTH, WORDS))
 
     def share(view: View, holds: Callable[[YesNoRow], bool]) -> Estimate:
@@ -130,6 +136,7 @@ def _blame(rows: Sequence[YesNoRow], gold: YesNo, contrasts: tuple[Contrast, ...
         {view.name: _rate(rows, view, gold, level) for view in BLAME_VIEWS},
         contrasts,
         language=share(WORDS, _wrong),
+        unable=cluster_proportion([_wrong(row) for row in right], [row.image for row in right], level=level),
         image_over_words=share(WORDS, lambda row: told(row, True)),
         words_over_image=share(WORDS, lambda row: told(row, False)),
         repaired=share(BOTH, lambda row: not _wrong(row)),
