@@ -79,8 +79,10 @@ def test_fine_tuning_finds_the_rotated_and_the_new_features(planted, maker, trac
     assert drift.states["kept"] == 30 and drift.states["new"] == maker.NEW
 
     null = own_drift(planted.sae, planted.base, planted.chains(300, seed=2), traces, plan, made.training.best)
-    assert null.states == {"kept": 40, "silent": 24}, "the dictionary of the base is exact: training has nothing to do"
-    assert against_null(drift, null).drifted == {"rotated": maker.ROTATED, "new": maker.NEW}
+    assert null.states["kept"] == 40, "the dictionary of the base is exact: training changes spare features alone"
+    called = against_null(drift, null).drifted
+    assert (called["rotated"], called["new"]) == (maker.ROTATED, maker.NEW)
+    assert sum(called.values()) <= (maker.ROTATED + maker.NEW) / 0.9, "at most one in ten by chance"
 
     rows = torch.nn.functional.normalize(made.sae.W_dec, dim=1) @ planted.directions.T
     assert rows[:40, :40].diagonal().min() > 0.99  # at their places in the dictionary of the fine-tuned model

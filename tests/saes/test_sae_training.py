@@ -39,9 +39,9 @@ class Reader:
         self.table, self.reads = table, 0
         self.shape = SimpleNamespace(n_layers=1, d_model=table.shape[1], n_heads=1, head_dim=table.shape[1])
 
-    def read(self, ids, points):
+    def read(self, whole, points):
         self.reads += 1
-        return {point: self.table[list(ids)] for point in points}
+        return {point: self.table[list(whole.token_ids)] for point in points}
 
 
 def stream(seed=0, batch=64, buffer=256, n=60, special=frozenset()):
