@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["vision"]
 
 vision = typer.Typer(
-    help="Image-text models: do they say what is not there, do they look.",
+    help="Image-text models: hallucination, looking, blame.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
