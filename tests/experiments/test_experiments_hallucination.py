@@ -69,7 +69,12 @@ def test_what_was_planted_comes_back(reports):
 def test_what_was_not_planted_does_not_come_back(reports):
     exchanged = dict(zip(PLANTED, [reports[name] for name in reversed(PLANTED)], strict=True))
     _, recovered = held_against(exchanged)
-    assert {one.name.partition(":")[0] for one in recovered if not one.ok} == {"honest", "prior", "alignment", "perception"}
+    assert {one.name.partition(":")[0] for one in recovered if not one.ok} == {
+        "honest",
+        "prior",
+        "alignment",
+        "perception",
+    }
     assert held_against({"somebody/else": reports["tiny-vlm"]}) == ((), ())
 
 
