@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from cotlab.chains.image_models import IMAGE_MODELS
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.problem import Problem
 from cotlab.chains.think import DEFAULT_TAGS, ThinkTags
@@ -154,7 +155,8 @@ class Template:
     def encode(self, problem: Problem, tokenizer: Tokenizer) -> tuple[int, ...]:
         """The prompt as token ids, with the image tokens that its images take; raises what `render` does."""
         ids = tuple(tokenizer.encode(self.render(problem, tokenizer)))
-        return reader_for(problem, tokenizer).expanded(ids, problem.images) if problem.images else ids
+        reader = image_reader(tokenizer)
+        return ids if reader is None else reader.expanded(ids, problem.images)
 
     def prompt(self, problem: Problem, tokenizer: Tokenizer) -> Prefix:
         """The prompt as a prefix that keeps nothing of a response; raises what `render` does."""
@@ -184,11 +186,14 @@ class Template:
             messages = _messages(question, system)
             if image_reader(tokenizer) is not None and _takes_parts(source, tokenizer):
                 messages = [{**one, "content": [{"type": "text", "text": one["content"]}]} for one in messages]
-            return tokenizer.render_chat(source, messages, enable_thinking=True)
+            text = tokenizer.render_chat(source, messages, enable_thinking=True)
         except TemplateError as error:
             raise ModelError(
                 f"the tokenizer's chat template fails: {error}. Choose a template: r1, qwen3, plain"
             ) from error
+        # Templates of image processors leave the first token to the tokenizer.
+        bos = tokenizer.bos_token if image_reader(tokenizer) is not None and tokenizer.starts_with_bos else ""
+        return text if text.startswith(bos) else bos + text
 
     def _render_file(self, problem: Problem, question: str, system: str, tokenizer: Tokenizer) -> str:
         named = tokenizer if isinstance(tokenizer, ChatTokenizer) else None
@@ -248,11 +253,9 @@ def reader_for(problem: Problem, tokenizer: Tokenizer) -> ImageReader:
     """
     reader = image_reader(tokenizer)
     if reader is None:
-        from cotlab.chains.image_families import FAMILIES
-
         raise ModelError(
             f"problem {problem.name or problem.question[:40]!r} shows {len(problem.images)} images; this model sees "
-            f"none: take one of the families {', '.join(FAMILIES)}, or leave the images out"
+            f"none: take one of the families {', '.join(IMAGE_MODELS)}, or leave the images out"
         )
     return reader
 

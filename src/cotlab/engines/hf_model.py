@@ -142,9 +142,9 @@ class LoadedModel:
             ModelError: It has images, and the model sees none.
             DataError: An image cannot be read, or has not as many tokens in the prefix as it takes.
         """
-        if not prefix.images:
-            return None
         if self.vision is None:
+            if not prefix.images:
+                return None
             raise ModelError(f"prefix {prefix.id} shows {len(prefix.images)} images, and this model sees none")
         with engine_faults():
             return self.vision.sight(prefix)

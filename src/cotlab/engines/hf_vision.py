@@ -82,6 +82,7 @@ class Vision:
             DataError: An image cannot be read, or the prompt has more or fewer image tokens than its images take.
         """
         if not prefix.images:
+            self._reader.spans(prefix)  # says so where it lost them
             return None
         prompt = prefix.prompt_ids
         if self._last is None or self._last[:2] != (prompt, prefix.images):
