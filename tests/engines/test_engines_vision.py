@@ -13,7 +13,7 @@ from cotlab.engines import hf, hf_model
 from cotlab.engines.base import Passage, Request
 from cotlab.engines.hf import TransformersEngine
 from cotlab.engines.hf_options import TransformersOptions
-from cotlab.errors import DataError
+from cotlab.errors import DataError, ModelError
 from cotlab.interventions import AttentionSuppression, Baseline, Condition
 
 TOLERANCE = 1e-5
@@ -237,3 +237,16 @@ def test_a_prompt_that_lost_its_images_is_one_line(engine, folder):
         next(engine.logprobs([prefix.token_ids]))
     with pytest.raises(DataError, match="it lost its images"):
         engine.next_token_probs(Prefix(prefix.token_ids, prefix.n_prompt), 3)
+
+
+def test_an_engine_that_shows_no_images_says_so():
+    """Images are never left out unsaid."""
+    from cotlab.engines import MarkovEngine, lucky
+
+    with MarkovEngine(lucky()) as engine:
+        ids = tuple(engine.tokenizer.encode("Go."))
+        prefix = Prefix(ids, len(ids), (A,))
+        with pytest.raises(ModelError, match="has 1 images, and the markov engine shows this model none"):
+            list(engine.sample([Request(Condition(prefix, SAMPLED), 0, 1)]))
+        with pytest.raises(ModelError, match="shows this model none"):
+            list(engine.logprobs([Passage(prefix, ids)]))
