@@ -7,6 +7,7 @@ One path for all families (`cotlab.chains.image_families`): transformers' own im
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -158,6 +159,8 @@ class ImageReader:
         Raises:
             DataError: It has marks, but not one for each image.
         """
+        if MARK not in question and not n_images:
+            return question
         holder = self._family.placeholder(self.token)
         if MARK not in question:
             return holder * n_images + question
@@ -167,6 +170,16 @@ class ImageReader:
                 f"to show them before it ({question[:60]!r})"
             )
         return question.replace(MARK, holder.strip())
+
+    def parts(self, question: str, n_images: int) -> list[dict[str, str]]:
+        """A question as chat templates of image processors take it: text and images, which the template then writes.
+
+        Raises:
+            DataError: As `marked`.
+        """
+        self.marked(question, n_images)
+        said = re.split(f"({re.escape(MARK)})", question) if MARK in question else [MARK] * n_images + [question]
+        return [{"type": "image"} if part == MARK else {"type": "text", "text": part} for part in said if part]
 
     def expanded(self, ids: Sequence[int], images: Sequence[Image]) -> tuple[int, ...]:
         """Token ids of a prompt with as many image tokens for each image as the model gives it.

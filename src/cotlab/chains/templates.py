@@ -139,17 +139,18 @@ class Template:
             DataError: The user's template fails, there are more options than letters, or an image cannot be shown.
         """
         question = self.question(problem)
-        if problem.images:
-            question = reader_for(problem, tokenizer).marked(question, len(problem.images))
+        reader = reader_for(problem, tokenizer) if problem.images else image_reader(tokenizer)
         if self.system and not self.system_role:
             question = f"{self.system}\n\n{question}"
         system = self.system if self.system_role else ""
+        said = question if reader is None else reader.marked(question, len(problem.images))
         if self.kind == "file":
-            text = self._render_file(problem, question, system, tokenizer)
+            text = self._render_file(problem, said, system, tokenizer)
         elif self.kind == "tokenizer":
-            text = self._render_chat(question, system, tokenizer)
+            parts = None if reader is None else reader.parts(question, len(problem.images))
+            text = self._render_chat(said, parts, system, tokenizer)
         else:
-            text = self._render_fixed(question, system, tokenizer)
+            text = self._render_fixed(said, system, tokenizer)
         return self._with_think_tag(text)
 
     def encode(self, problem: Problem, tokenizer: Tokenizer) -> tuple[int, ...]:
@@ -174,7 +175,8 @@ class Template:
         head = f"{system}\n\n" if system else ""
         return f"{bos}{head}{question}\n{self.stub}"
 
-    def _render_chat(self, question: str, system: str, tokenizer: Tokenizer) -> str:
+    def _render_chat(self, question: str, parts: list[dict[str, str]] | None, system: str, tokenizer: Tokenizer) -> str:
+        """The question as text, or as parts where the model sees images and its template takes them so."""
         from jinja2 import TemplateError
 
         source = self.bound(tokenizer).source
@@ -184,8 +186,9 @@ class Template:
             )
         try:
             messages = _messages(question, system)
-            if image_reader(tokenizer) is not None and _takes_parts(source, tokenizer):
+            if parts is not None and _takes_parts(source, tokenizer):
                 messages = [{**one, "content": [{"type": "text", "text": one["content"]}]} for one in messages]
+                messages[-1]["content"] = parts
             text = tokenizer.render_chat(source, messages, enable_thinking=True)
         except TemplateError as error:
             raise ModelError(
