@@ -1,83 +1,95 @@
-"""`cotlab vision` from the command line, on a small random LLaVA."""
+"""Problems with images on the command line, with a small random image-text model."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from command_line import cotlab, document, fault, shown
-from PIL import Image as pil
-from vision_small import vlm_folder
+from vision_small import picture, vlm_folder
 
-from cotlab.runs import Run
+from cotlab.chains.image import Image
+from cotlab.engines import engine_for
+from cotlab.runs import Run, verify_run
 
-
-@pytest.fixture(scope="module")
-def model(vision_root: Path) -> Path:
-    return vlm_folder(vision_root, "llava")
+HOSTILE = "<img src=x onerror='alert(1)'>"
 
 
 @pytest.fixture
-def asked(model: Path, tmp_path: Path) -> tuple[object, ...]:
-    few = ("--problems", "scenes", "--n-problems", 6, "--engine", "transformers", "--max-tokens", 3)
-    return (*few, "--model", model, "--run", tmp_path / "run")
-
-
-def test_three_studies_share_one_run(asked: tuple[object, ...]) -> None:
-    first = document("vision", "pope", *asked)
-    assert first["read_now"] == first["prompts"] == first["problems"] == first["sampled_now"]
-    assert [one["split"] for one in first["splits"]] == ["random", "popular", "adversarial"]
-    assert set(first["published"]) == {"pope", "lmms-eval"}
-    random = first["published"]["pope"]["splits"][0]
-    assert sum(random["counts"].values()) == 6 and random["counts"]["unread"] == 0
-    assert document("vision", "pope", *asked) == first | {"read_now": 0, "sampled_now": 0}
-    looked = document("vision", "look", *asked)
-    assert looked["sampled_now"] == looked["prompts"] - first["prompts"]
-    assert looked["looks"] is False and looked["contrasts"]
-    assert "masked" in looked["left_out"]
-    blamed = document("vision", "blame", *asked, "--views", "own,own+description,none+description")
-    assert blamed["false_yes"]["side"] == "not shown" and blamed["false_no"]["errors"]["none"]["value"] is None
-    assert "False yes by kind of negatives" in shown("vision", "pope", *asked)
-    assert "looks at what is asked for: not shown" in shown("vision", "look", *asked)
-    assert shown("vision", "blame", *asked).count("where they enter: not shown") == 2
-
-
-def test_a_dry_run_stores_nothing(asked: tuple[object, ...], tmp_path: Path) -> None:
-    plan = document("vision", "look", *asked, "--dry-run")
-    assert plan["dry"] and plan["rollouts"] == plan["prompts"] and plan["most_tokens"] == 3 * plan["rollouts"]
-    assert "prompts to read" in shown("vision", "look", *asked, "--dry-run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_popes_own_files(model: Path, tmp_path: Path) -> None:
-    rows = [("yes", "dog"), ("no", "cup")]
-    lines = [
-        {"question_id": i, "image": "one.png", "text": f"Is there a {thing} in the image?", "label": label}
-        for i, (label, thing) in enumerate(rows, 1)
+def problems(tmp_path: Path) -> Path:
+    (tmp_path / "pictures").mkdir()
+    for i in range(2):
+        (tmp_path / "pictures" / f"{i}.png").write_bytes(picture(900, 600, i).data)
+    rows = [
+        {"question": f"Is it red? {HOSTILE}", "answer": "yes", "checker": "exact", "image": "pictures/0.png"},
+        {"question": "Which comes first?", "answer": "yes", "images": ["pictures/1.png", "pictures/0.png"]},
+        {"question": "And without?", "answer": "yes", "checker": "exact"},
     ]
-    (tmp_path / "coco_pope_popular.json").write_text("\n".join(map(json.dumps, lines)))
-    pil.effect_noise((20, 20), 30).convert("RGB").save(tmp_path / "one.png")
-    words = ("--problems", f"pope:{tmp_path}", "--model", model, "--run", tmp_path / "run", "--max-tokens", 2)
-    found = document("vision", "pope", *words)
-    assert found["problems"] == 2 and found["splits"][0]["split"] == "popular"
-    assert found["splits"][0]["accuracy"]["reason"] == "1 clusters, at least 5 are needed"
-    with Run.open(tmp_path / "run") as run:
-        assert len(run.image_ids()) == 1
-    look = cotlab("vision", "look", *words, "-n", 1)
-    assert look.code == 0 and "left out: background of 2 of 2 questions" in look.err
+    path = tmp_path / "set.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+def study(problems: Path, model: object, run: Path) -> list[object]:
+    return [
+        *("resample", "--problems", problems, "--model", model, "--engine", "auto", "--template", "plain"),
+        *("-n", 2, "--positions", 0, "--max-tokens", 12, "--run", run),
+    ]
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
+def test_a_study_of_problems_with_images(tmp_path, problems, vision_root, family):
+    model, run = vlm_folder(vision_root, family), tmp_path / "run"
+    found = document(*study(problems, model, run))
+    assert found["engine"] == "transformers" and found["sampled_now"] > 0
+    assert verify_run(run) == []
+    with Run.open(run) as opened:
+        shown_with = {problem.question[:5]: problem.images for problem in opened.problems().values()}
+        assert [len(images) for images in shown_with.values()] == [1, 2, 0]
+        first, second = (Image.load(problems.parent / "pictures" / f"{i}.png") for i in range(2))
+        assert shown_with["Is it"] == (first,) and shown_with["Which"] == (second, first)
+        assert {chain.images for chain in opened.chains()} == set(shown_with.values())
+    again = document(*study(problems, model, run))
+    assert again["sampled_now"] == 0
+    page = tmp_path / "report.html"
+    shown("report", run, "--out", page)
+    html = page.read_text()
+    addresses = re.findall(r'<img class="shown" src="([^"]*)"', html)
+    assert len(addresses) == 3
+    assert all(re.fullmatch(r"data:image/png;base64,[A-Za-z0-9+/=]+", address) for address in addresses)
+    assert max(map(len, addresses)) < len(first.data), "small, and not the file itself"
+    assert "<img src=x" not in html
+
+
+def test_a_text_model_is_shown_no_image(tmp_path, problems):
+    said = fault(*study(problems, "tiny", tmp_path / "run"))
+    assert "shows 1 images; this model sees none" in said and "leave the images out" in said
+
+
+def test_vllm_is_refused_before_it_loads(tmp_path, problems, vision_root):
+    model = vlm_folder(vision_root, "llava")
+    said = fault(*study(problems, model, tmp_path / "run"), "--engine", "vllm")
+    assert "sees images" in said and "--engine transformers" in said
+    assert engine_for(str(model)) == "transformers"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (("look", "--views", "own,inside-out"), "unknown 'inside-out' in a view: choose one of own, masked"),
-        (("blame", "--problems", "arithmetic"), "no yes-or-no question|shows an image"),
-        (("pope", "--problems", "pope:/nowhere"), "POPE file '/nowhere' cannot be read"),
-        (("pope", "--scorer", "bleu"), "unknown scorer 'bleu'"),
-    ],
+    ("content", "said"),
+    [(None, "No such file"), (b"GIF89a", "no PNG or JPEG"), (b"\0" * (33 << 20), "the limit is")],
 )
-def test_a_fault_is_one_line(arguments: tuple[str, ...], told: str) -> None:
-    import re
+def test_an_image_that_cannot_be_shown_is_one_line(tmp_path, problems, vision_root, content, said):
+    path = problems.parent / "pictures" / "0.png"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    line = fault(*study(problems, vlm_folder(vision_root, "llava"), tmp_path / "run"))
+    assert said in line and "line 1" in line and "0.png" in line
+    assert not (tmp_path / "run").exists()
 
-    assert re.search(told, fault("vision", *arguments))
+
+def test_hook_points_before_the_decoder_are_not_captured_of_rollouts(tmp_path, problems, vision_root):
+    asked = study(problems, vlm_folder(vision_root, "llava"), tmp_path / "run")
+    done = cotlab(*asked, "--capture", "vision_post:1")
+    assert done.code == 2 and "belongs to the images of a prompt" in " ".join(done.err.split())
