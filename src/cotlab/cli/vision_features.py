@@ -57,7 +57,7 @@ def features(
         raise UserError(f"unknown action '{action}'; there are: {', '.join(ACTIONS)}")
     judge = options.judge_server(judge_url, judge_model, judge_key)
     habits = tuple(AskedHabit.parse(one) for one in habit.split(","))
-    plan = FeaturePlan(habits, images, cases, scenes, most, action, value, seed=seed)  # type: ignore[arg-type]  # checked
+    plan = FeaturePlan(habits, images, cases, scenes, most, action, value, seed=seed)
     with progress_bar(json) as bar:
         asking = opened(model)
         found = vision_features(asking, _loaded(sae, asking, transfer), plan, progress=bar)

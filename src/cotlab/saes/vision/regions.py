@@ -63,7 +63,7 @@ def attribute_masks(scene: Scene) -> dict[str, Region]:
     things = [*visible(scene), *((scene.lettering,) if scene.lettering else ())]
     for thing in things:
         mask = mask_of(scene, thing)
-        names = ("letters",) if thing is scene.lettering else (thing.shape, thing.colour)  # type: ignore[union-attr]
+        names = ("letters",) if thing is scene.lettering else (thing.shape, thing.colour)
         for name in (*names, "anything"):
             found[name] = found.get(name, np.zeros_like(mask)) | mask
     return found
@@ -166,7 +166,7 @@ def _sums(
     """Rows in both (features, attributes), in the features' regions (features,), on the attributes (attributes,)."""
     mine = region[images[firings.image_of]][:, features]
     theirs = on[images].reshape(-1, on.shape[-1]).astype(float)
-    return np.asarray(mine.T @ theirs), np.asarray(mine.sum(0)).ravel(), theirs.sum(0)
+    return np.asarray(mine.T @ theirs, dtype=float), np.asarray(mine.sum(0), dtype=float).ravel(), theirs.sum(0)
 
 
 def _iou(both: Array, mine: Array, theirs: Array) -> Array:
