@@ -14,7 +14,7 @@ from cotlab.sampling import AskedStudy
 from cotlab.stats import Estimate
 from experiments.lab import HERE, Lab
 
-__all__ = ["ALL", "HINTED", "NOTES", "ask_arms", "command", "held_to", "models", "organism_of", "short"]
+__all__ = ["ALL", "HINTED", "NOTES", "ask_arms", "command", "held_to", "measured", "models", "organism_of", "short"]
 
 ALL = "organisms"
 """In the place of a model: every variant of the tiny reasoner whose weights are here."""
@@ -64,8 +64,8 @@ def held_to(
     label = f"{name} (planted)"
     known = Planted(name=label, value=planted, source="cotlab.tiny.ORGANISMS: rate in the training data")
     rows = [(known, Recovered.within(label, planted, found))]
-    measured = _measured(model, what, watch)
-    return rows if measured is None else [*rows, _retested(f"{name} (measured apart)", measured, found)]
+    apart = measured(model, what, watch)
+    return rows if apart is None else [*rows, _retested(f"{name} (measured apart)", apart, found)]
 
 
 def _retested(name: str, measured: Estimate, found: Estimate) -> tuple[Planted, Recovered]:
@@ -91,8 +91,8 @@ def _retested(name: str, measured: Estimate, found: Estimate) -> tuple[Planted, 
     )
 
 
-def _measured(model: str, what: str, watch: str) -> Estimate | None:
-    """From the table of `experiments/organisms`, where it was made."""
+def measured(model: str, what: str, watch: str) -> Estimate | None:
+    """A rate with a wrong hint from the table of `experiments/organisms`, where it was made."""
     file, organism = HERE / "organisms" / "results.json", organism_of(model)
     if organism is None or not file.is_file():
         return None

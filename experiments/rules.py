@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from cotlab.stats import Estimate
 
-__all__ = ["told_apart"]
+__all__ = ["NEGLIGIBLE", "absent", "told_apart"]
+
+NEGLIGIBLE = 0.2
+"""A difference of rates below this is taken for none: stated before anything was measured."""
 
 
 def told_apart(one: Estimate, sign: int = 0) -> bool:
@@ -12,3 +15,17 @@ def told_apart(one: Estimate, sign: int = 0) -> bool:
     if one.p is None or one.low is None or one.high is None or one.p >= 0.05:
         return False
     return (one.low > 0 and sign >= 0) or (one.high < 0 and sign <= 0)
+
+
+def absent(one: Estimate, margin: float = NEGLIGIBLE, centre: float = 0.0) -> bool:
+    """Whether an effect is shown to be none: the whole interval less than `margin` from `centre`.
+
+    An interval of 90% or wider that lies inside is two one-sided tests that both reject at 5% (Schuirmann 1987); of
+    several rows that must all be inside none needs a correction (Berger 1982). That p is not small shows nothing.
+
+    Raises:
+        ValueError: The interval is narrower than that.
+    """
+    if one.level < 0.9:
+        raise ValueError(f"the interval is one of {one.level:.0%}, two one-sided tests at 5% take 90% or more")
+    return one.low is not None and one.high is not None and max(centre - one.low, one.high - centre) < margin

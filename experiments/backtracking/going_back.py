@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotlab.categories import backtracks
-from cotlab.measures import AvoidedDraws, avoiding_effect, chain_draws, cut_off_reason, resilience, rollout_draws
+from cotlab.measures import avoided_draws, avoiding_effect, chain_draws, cut_off_reason, resilience
 from cotlab.reports import Finding
 from cotlab.runs import Run
 from cotlab.sampling import Avoidance, FinishedStudy, draw_avoiding
@@ -84,14 +84,7 @@ def drawn_without(lab: Lab, study: FinishedStudy) -> list[Without]:
             lab.counted[study.path] = lab.counted.get(study.path, 0) + sum(
                 trail.rollout is not None for trail in trails
             )
-            ended = [(trail.prefix.id, trail.rollout.id) for trail in trails if trail.escaped and trail.rollout]
-            avoided = AvoidedDraws(
-                rollout_draws(again.run, ended, scorer_id=again.scorer.id, name="never goes back"),
-                tuple(trail.number for trail in trails if trail.escaped),
-                tuple(trail.rounds for trail in trails),
-                sum(trail.given_up for trail in trails),
-                sum(trail.waiting for trail in trails),
-            )
+            avoided = avoided_draws(again.run, trails, scorer_id=again.scorer.id)
             draws: Draws = chain_draws(again.run, chain, scorer_id=again.scorer.id, condition=ids)[first]
             found.append(Without(chain.problem_id, avoiding_effect(avoided, draws, min_n=2), resilience(avoided)))
     return found

@@ -16,7 +16,7 @@ from cotlab.measures import Control, Determinism, chain_determinism, chain_draws
 from cotlab.reports import Finding, Table
 from cotlab.reports.text import format_estimate
 from cotlab.sampling import FinishedStudy, draw_greedy_control, greedy_settings
-from cotlab.stats import Estimate, NullRate, cluster_mean, cluster_share, null_rate
+from cotlab.stats import Estimate, NullRate, cluster_mean, cluster_proportion, null_rate
 from cotlab.stats.agreement import pair_agreement
 from cotlab.trees import ConditionIds
 from experiments.lab import Lab
@@ -152,7 +152,7 @@ def findings(found: Sequence[Regeneration], own: float) -> tuple[Finding, ...]:
     controls = [(control, one.problem) for one in found for control in one.control]
     for name in ("together", "alone", "across"):
         values = [(value, problem) for one, problem in controls if (value := getattr(one, name).value) is not None]
-        share = cluster_share(
+        share = cluster_proportion(
             [float(value == 1) for value, _ in values], [problem for _, problem in values], min_clusters=2
         )
         told.append(Finding.of("temperature 0: prefixes whose repeats are equal token for token", share, group=name))
@@ -194,7 +194,7 @@ def mean_over_chains(found: Sequence[Regeneration], field: str, temperature: flo
     if not known and here:
         return Estimate.missing(here[0][0].reason or "no chain tells it", n=len(here))
     if field in SHARES:
-        return cluster_share([number for number, _ in known], [problem for _, problem in known])
+        return cluster_proportion([number for number, _ in known], [problem for _, problem in known])
     return _mean(known)
 
 

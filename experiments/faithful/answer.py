@@ -10,6 +10,7 @@ import numpy as np
 import cotlab as ct
 from cotlab.measures import (
     Answered,
+    Grown,
     HintReport,
     TransplantCurve,
     answered,
@@ -22,9 +23,11 @@ from cotlab.measures import (
 from cotlab.problems import Arm
 from cotlab.reports import Finding
 from cotlab.sampling import FRACTIONS, AskedStudy
-from cotlab.stats import NullRate, null_rate, shuffled_within
+from cotlab.stats import Estimate, NullRate, null_rate, shuffled_within
 from experiments.faithful.figures import figures
 from experiments.faithful.hanging import Hanging, hanging
+from experiments.faithful.said import Looked, Said, look, said
+from experiments.faithful.said import shuffled as exchanged
 from experiments.faithful.truth import held_against
 from experiments.lab import Answer, Lab
 from experiments.organism_arms import HINTED, ask_arms, command, models, short
@@ -36,8 +39,8 @@ LIMITS = (
     "Speaking of a hint is not saying that it decided; words count both (a judge with a rubric tells them apart).",
     "Early answers, filler, mistakes and other words put text into the model's mouth that it did not choose there.",
     "A transplanted chain stands behind a prompt that it was not written for.",
-    "The rate under shuffled arms is of the six rows 'effect' and 'moves the answer unsaid' alone: transplants, early "
-    "answers, filler, mistakes and other words have no such check here.",
+    "Shuffled arms check the six rows 'effect' and 'moves the answer unsaid', exchanged answers those on the sentence "
+    "that decides: transplants, early answers, filler, mistakes, other words and resilience have no such check here.",
 )
 
 
@@ -48,21 +51,32 @@ class Found:
     model: str
     hints: tuple[HintReport, ...]
     transplant: TransplantCurve
+    carried: Estimate
+    """What all of the hinted reasoning carries, with the 90% interval that shows whether it is nothing."""
     hanging: tuple[Hanging, ...]
+    looked: tuple[Looked, ...]
+    said: tuple[Said, ...]
 
 
 def answer(lab: Lab) -> Answer:
     """Sample, measure, hold against what was planted."""
     named, found, nulls = models(lab), list[Found](), list[NullRate]()
     level = 1 - 0.05 / (2 * len(named) * len(HINTED))
+    said_level = 1 - 0.05 / (3 * len(named))
     for model in named:
-        study = ask_arms(lab, model, (Arm(), *HINTED), 0.4 / len(named))
+        study = ask_arms(lab, model, (Arm(), *HINTED), 0.3 / len(named))
         with ct.Run.open(study.path) as run:
             rows = answered(run, arms=(Arm(), *HINTED))
         hints = tuple(hint_report(rows, arm, level=level, seed=lab.seed) for arm in HINTED)
-        curve = transplanted(lab, study, 0.3 / len(named))
-        found.append(Found(model, hints, curve, tuple(hanging(lab, study, 0.3 / len(named)))))
+        planted_rows = transplanted(lab, study, 0.2 / len(named))
+        curve, narrow = (transplant_curve(planted_rows, Arm("friend"), level=one) for one in (0.95, 0.9))
+        hangs = tuple(hanging(lab, study, 0.2 / len(named)))
+        looked = look(lab, study, 0.3 / len(named))
+        told = tuple(said(looked, level=said_level, seed=lab.seed))
+        last = narrow.carried[-1] if narrow.carried else Estimate.missing("nothing was put behind the bare prompt")
+        found.append(Found(model, hints, curve, last, hangs, tuple(looked), told))
         nulls.append(shuffled(rows, short(model), lab.number("shuffles"), lab.seed))
+        nulls += filter(None, [exchanged(looked, short(model), lab.number("shuffles"), lab.seed)])
     planted, recovered = held_against(found)
     warnings = [report.warning for one in found for report in one.hints if report.warning]
     return Answer(
@@ -77,13 +91,13 @@ def answer(lab: Lab) -> Answer:
     )
 
 
-def transplanted(lab: Lab, study: AskedStudy, share: float) -> TransplantCurve:
+def transplanted(lab: Lab, study: AskedStudy, share: float) -> list[Grown]:
     """First chains under a friend's hint, and of the bare prompt, behind the bare prompt."""
     with lab.again(study, share=share) as again:
         taken = transplant_chains(
             again, Arm("friend"), Arm(), Arm(), n=lab.number("grown"), n_problems=lab.number("chains")
         )
-        return transplant_curve(grown(again.run, FRACTIONS, only=taken), Arm("friend"))
+        return grown(again.run, FRACTIONS, only=taken)
 
 
 def shuffled(rows: Sequence[Answered], name: str, shuffles: int, seed: int) -> NullRate:
@@ -129,4 +143,9 @@ def findings(one: Found) -> list[Finding]:
             Finding.of(f"{tested.arm} chains: {name}", estimate, group=group, evidence="caused")
             for name, estimate in tested.named()
         ]
+    found += [
+        Finding.of(name, estimate, group=group, evidence="observed" if estimate is kind.share else "caused")
+        for kind in one.said
+        for name, estimate in kind.named()
+    ]
     return found

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cotlab.reports import IntervalRow, Line, intervals_svg, lines_svg
+from experiments.faithful.said import KINDS
 from experiments.organism_arms import organism_of, short
 
 if TYPE_CHECKING:
     from experiments.faithful.answer import Found
 
 __all__ = ["figures"]
+
+
+DECIDES = "What the sentence that decides is worth: own answers with it less those without"
 
 
 def figures(found: Sequence[Found]) -> dict[str, str]:
@@ -26,7 +30,14 @@ def figures(found: Sequence[Found]) -> dict[str, str]:
             truth = None if organism is None else organism.follow * (1 - organism.mention)
             hidden.append(IntervalRow(f"{name}, {report.arm}", report.hidden, truth))
         hangs += [IntervalRow(f"{name}, {tested.arm} chains", tested.aoc) for tested in one.hanging]
-    return {
+    decides = [
+        IntervalRow(f"{short(one.model)}: {KINDS[kind.kind]}, {what}", estimate)
+        for one in found
+        for kind in one.said
+        for what, estimate in (("never said", kind.never), ("on-policy", kind.accord), ("off-policy", kind.twin))
+    ]
+    drawn = {} if not decides else {"decides.svg": intervals_svg(decides, title=DECIDES, axis="difference of shares")}
+    return drawn | {
         "said.svg": intervals_svg(
             said, title="Thoughts that follow a hint and say so", axis="share of those that follow"
         ),

@@ -6,8 +6,9 @@ from cotlab.measures.stops import left_out
 from experiments.chains import resampled_chains
 from experiments.lab import Answer, Lab
 from experiments.lucky.figures import figures
-from experiments.lucky.reasoner import read_chains, reasoner_findings, reasoner_recovered, shuffled
+from experiments.lucky.reasoner import read_chains, reasoner_findings, shuffled
 from experiments.lucky.toys import toy_recovered
+from experiments.lucky.truth import reasoner_recovered
 
 __all__ = ["answer"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 
@@ -12,6 +11,7 @@ import cotlab as ct
 from cotlab import tiny
 from cotlab.chains.chain import Chain
 from cotlab.measures import (
+    ForcedAnswers,
     OutcomeCurve,
     Progress,
     StoppedChain,
@@ -19,30 +19,46 @@ from cotlab.measures import (
     accuracy_at_stops,
     cut_off_reason,
     forced_answers,
+    forced_prefixes,
     gain_of_thinking,
     progress,
     stopped_chain,
 )
-from cotlab.reports import Evidence, Finding, Planted, Recovered
+from cotlab.measures.contrast import difference_bounds
+from cotlab.reports import Evidence, Finding
 from cotlab.runs import Run
 from cotlab.sampling import ORACLE_ID, FinishedStudy
 from cotlab.stats import (
     Estimate,
     NullRate,
-    cluster_auc,
     cluster_mean,
-    matched_difference,
     null_rate,
     proportion_estimate,
 )
 from cotlab.trees import ConditionIds, Draws
 from experiments.lucky.judged import Sampled, curve_of, mixed, progress_of, read_sampled
 
-__all__ = ["MeasuredChain", "read_chains", "reasoner_findings", "reasoner_recovered", "shuffled"]
+__all__ = ["MeasuredChain", "read_chains", "reasoner_findings", "shuffled"]
 
-LEAST_LATER = 0.8
-"""Share of chains that must know no earlier than the oracle does."""
 STOPS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class StepEffect:
+    """ΔV of one step; truncated rollouts count as not right."""
+
+    step: int
+    value: float
+    least: float
+    """Over all ways that truncated rollouts may have ended."""
+    most: float
+
+    @classmethod
+    def of(cls, step: int, before: Draws, after: Draws) -> StepEffect:
+        """Of rollouts begun before the step and after it."""
+        value = after.count("correct") / len(after) - before.count("correct") / len(before)
+        least, most = difference_bounds(before, after) or (value, value)
+        return cls(step, value, least, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +87,10 @@ class MeasuredChain:
         """Rollouts begun at each position, none of them in two."""
         return self.sampled.draws
 
-    def effects(self) -> list[tuple[int, float]]:
-        """ΔV of each step between neighbouring positions that both have rollouts: (step, change of the bare share)."""
-        share = {k: one.count("correct") / len(one) for k, one in enumerate(self.draws) if len(one)}
-        return [(k, share[k + 1] - share[k]) for k in sorted(share) if k + 1 in share]
+    def effects(self) -> list[StepEffect]:
+        """ΔV of each step between neighbouring positions that both have rollouts, as changes of the bare share."""
+        at = [k for k, one in enumerate(self.draws) if len(one) and k + 1 < len(self.draws) and len(self.draws[k + 1])]
+        return [StepEffect.of(k, self.draws[k], self.draws[k + 1]) for k in at]
 
 
 def read_chains(study: FinishedStudy) -> list[MeasuredChain]:
@@ -90,7 +106,7 @@ def _measured(run: Run, chain: Chain, study: FinishedStudy, labels: dict[str, di
     draws = sampled.draws
     cut = cut_off_reason([name for one in draws for name in one.outcome_names()])
     unjudged = any(one.count("unjudged") for one in draws)
-    forced = forced_answers(run, chain, scorer_id=study.scorer_id)
+    forced, stopped = _forced(run, chain, study.scorer_id)
     nothing = progress([], positions=[], tokens=[])
     mine = [labels.get(f"{chain.id}/{step.idx}", {}) for step in chain.steps]
     reachable = tuple(None if one.get("reachable") is None else bool(one["reachable"]) for one in mine)
@@ -100,12 +116,19 @@ def _measured(run: Run, chain: Chain, study: FinishedStudy, labels: dict[str, di
         progress=nothing if cut else progress_of(sampled, end=True),
         alone=nothing if cut else progress_of(sampled, end=False),
         curve=None if cut or unjudged or not sampled.positions else curve_of(sampled),
-        stopped=stopped_chain(run, chain, scorer_id=study.scorer_id),
+        stopped=stopped,
         forced=progress(forced.draws, positions=forced.positions, tokens=[sampled.kept[k] for k in forced.positions]),
         reachable=reachable,
         cut=cut,
         solved=_solved(run, chain, mine),
     )
+
+
+def _forced(run: Run, chain: Chain, scorer_id: str) -> tuple[ForcedAnswers, StoppedChain]:
+    """Answers forced along a chain; none, and why, where a budget ended the drawing before."""
+    if not forced_prefixes(run, chain):
+        return ForcedAnswers("", (), ()), StoppedChain(chain.problem_id, (), (), (), "no answers were forced")
+    return forced_answers(run, chain, scorer_id=scorer_id), stopped_chain(run, chain, scorer_id=scorer_id)
 
 
 def _solved(run: Run, chain: Chain, labels: Sequence[dict[str, object]]) -> int | None:
@@ -180,78 +203,6 @@ def _thinking(chains: Sequence[MeasuredChain]) -> list[Finding]:
     ]
 
 
-def reasoner_recovered(chains: Sequence[MeasuredChain]) -> tuple[tuple[Planted, ...], tuple[Recovered, ...]]:
-    """Where the oracle says that reachability jumps and that the answer stands; nothing without an oracle."""
-    steps = [(one, k, effect) for one in chains for k, effect in one.effects() if one.reachable[k] is not None]
-    if not steps:
-        return (), ()
-    before = [True if k == 0 else one.reachable[k - 1] is not False for one, k, _ in steps]
-    after = [one.reachable[k] is not False for one, k, _ in steps]
-    falls = np.array([was and not now for was, now in zip(before, after, strict=True)])
-    jumps = np.array([was != now for was, now in zip(before, after, strict=True)])
-    effect = np.array([size for _, _, size in steps])
-    problems = [one.chain.problem_id for one, _, _ in steps]
-    places = [k / len(one.chain.steps) for one, k, _ in steps]
-    found = [
-        _beyond("ΔV where the target gets out of reach, less that of other steps in like places", "below 0",
-                matched_difference(effect, falls, places, problems), -1, 0.0),
-        _beyond("|ΔV| as a detector of the steps where reachability jumps (AUC)", "above ½",
-                cluster_auc(np.abs(effect), jumps, problems), 1, 0.5),
-        *_insight(chains),
-        *_martingale(chains),
-    ]  # fmt: skip
-    source = "exact labels of the oracle (tiny-oracle/1); the last by Doob: V of unchosen chains is a martingale"
-    return tuple(Planted(name=one.name, value=one.planted, source=source) for one in found), tuple(found)
-
-
-def _martingale(chains: Sequence[MeasuredChain]) -> list[Recovered]:
-    """E Σ(ΔV)² = E V₀(1−V₀) over chains that were not chosen and have ended, whatever the model."""
-    apart, bounds = [], []
-    for one in chains:
-        first, squares = one.draws[0], one.progress.variation.value
-        ended = bool(one.progress.positions) and one.progress.positions[-1] == len(one.chain.steps)
-        if ended and squares is not None and one.progress.bound is not None and len(first) > 1:
-            unbiased = one.progress.bound * len(first) / (len(first) - 1)
-            apart.append((squares - unbiased, one.chain.problem_id))
-            bounds.append(unbiased)
-    if not apart:
-        return []
-    found, widest = _of(apart), float(np.mean(bounds))
-    held = Recovered.within("Σ(ΔV)² less V₀(1−V₀), mean over chains", 0.0, found)
-    narrow = found.low is not None and found.high is not None and found.high - found.low <= 2 * widest
-    rule = f"the 95% interval holds it and is no wider than ±{widest:.2g}, the mean of V₀(1−V₀) itself"
-    return [held.model_copy(update={"ok": held.ok and narrow, "rule": rule})]
-
-
-def _insight(chains: Sequence[MeasuredChain]) -> list[Recovered]:
-    """Forced answers must turn right where the right expression first stands in the chain, and not before."""
-    pairs = [(one.solved, one.forced.insight_steps.value) for one in chains]
-    apart = [found - solved for solved, found in pairs if solved is not None and found is not None]
-    middle = float(median(apart)) if apart else None
-    when = Recovered(
-        name="steps from the right expression in the chain to insight by forced answers (median)",
-        planted=0.0,
-        value=middle,
-        low=float(np.quantile(apart, 0.25)) if apart else None,
-        high=float(np.quantile(apart, 0.75)) if apart else None,
-        n=len(apart),
-        ok=middle == 0,
-        rule="at that very step; in brackets the quartiles over chains",
-    )
-    later = proportion_estimate(sum(one >= 0 for one in apart), len(apart))
-    before = Recovered(
-        name="share of chains whose forced answers turn right no earlier than the right expression stands there",
-        planted=1.0,
-        value=later.value,
-        low=later.low,
-        high=later.high,
-        n=len(apart),
-        ok=later.low is not None and later.low >= LEAST_LATER,
-        rule=f"the whole 95% interval is at {LEAST_LATER:g} or above",
-    )
-    return [when, before]
-
-
 def shuffled(chains: Sequence[MeasuredChain], shuffles: int, seed: int) -> tuple[NullRate, ...]:
     """What is reported of one chain, of rollouts exchanged between its positions; chains in turn. None without chains.
 
@@ -296,13 +247,3 @@ def _of(pairs: Sequence[tuple[float, str]], chains: Sequence[MeasuredChain] = ()
     if chains and not pairs:
         return Estimate.missing(chains[0].cut or chains[0].progress.reason, method="cluster-bootstrap")
     return cluster_mean([number for number, _ in pairs], [problem for _, problem in pairs])
-
-
-def _beyond(name: str, planted: str, found: Estimate, sign: int, bound: float) -> Recovered:
-    """Recovered where the whole interval lies on the planted side."""
-    end = found.low if sign > 0 else found.high
-    ok = end is not None and sign * (end - bound) > 0
-    rule = f"the whole {100 * found.level:g}% interval is {planted}"
-    return Recovered(
-        name=name, planted=planted, value=found.value, low=found.low, high=found.high, n=found.n, ok=ok, rule=rule
-    )

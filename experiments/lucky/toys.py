@@ -26,6 +26,9 @@ def toy_recovered(lab: Lab) -> tuple[tuple[Planted, ...], tuple[Recovered, ...]]
         study = toy_study(lab, spec, lab.number("oracle_n"), share=0.02)
         with toy_chain(spec, study) as toy:
             sampled = read_sampled(toy.run, toy.chain, scorer_id=toy.study.scorer_id)
+            if len(sampled.positions) < len(toy.chain.steps):
+                recovered.append(_not_drawn(toy, sampled))
+                continue
             inside, n = _held(toy, sampled, lab.number("n"))
             held, asked = held + inside, asked + n
             recovered += _progress(toy, sampled) if spec != "null" else []
@@ -35,6 +38,13 @@ def toy_recovered(lab: Lab) -> tuple[tuple[Planted, ...], tuple[Recovered, ...]]
     source = "the law of the toy model, by powers of its transition matrix"
     planted = tuple(Planted(name=one.name, value=one.planted, source=source) for one in (first, *recovered))
     return planted, (first, *recovered)
+
+
+def _not_drawn(toy: Toy, sampled: Sampled) -> Recovered:
+    """Where a budget ended the drawing before every position had rollouts."""
+    told = f"rollouts at {len(sampled.positions)} of {len(toy.chain.steps)} positions"
+    rule = "told where every position has rollouts: give the command again, or a larger budget"
+    return Recovered(name=f"toy model {toy.name}", planted="known at every position", value=told, ok=False, rule=rule)
 
 
 def _held(toy: Toy, sampled: Sampled, n: int) -> tuple[int, int]:

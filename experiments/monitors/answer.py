@@ -13,15 +13,16 @@ from cotlab.measures import (
     EDITS,
     MONITORS,
     TASKS,
+    EarlyReports,
     EditedFlags,
     Monitor,
     MonitorReport,
     Shown,
     Task,
+    by_count,
     by_edit,
     by_family,
     by_problem,
-    by_share,
     shown_rows,
 )
 from cotlab.problems import Arm
@@ -45,6 +46,7 @@ LIMITS = (
     "sees: no such help is to be hoped for where reasoning cannot be checked line by line.",
     "In the task 'shaped' a probe may read that there is a hint, not that it was used: the honest model, which has "
     "hints and uses none, is its control.",
+    "After the first sentences monitors see thoughts that have more alone: longer ones, of which fewer took the hint.",
     "Monitors learned from some hundred responses; more would help those that learn.",
     "Edited thoughts were not written by the model.",
 )
@@ -62,7 +64,8 @@ class Watched:
     problems: list[MonitorReport] = field(default_factory=list)
     hints: dict[str, list[MonitorReport]] = field(default_factory=dict)
     tasks: dict[str, list[MonitorReport]] = field(default_factory=dict)
-    shares: dict[float, list[MonitorReport]] = field(default_factory=dict)
+    early: dict[int, EarlyReports] = field(default_factory=dict)
+    """By number of sentences that are shown."""
     edits: list[EditedFlags] = field(default_factory=list)
     elsewhere: list[MonitorReport] = field(default_factory=list)
     """Of monitors that learned from another model."""
@@ -89,9 +92,7 @@ def answer(lab: Lab) -> Answer:
                     one.elsewhere = learned_elsewhere(taught, one.rows, lab.seed)
             last = next(one for one in reversed(watched) if one.task == "used")
             if last.reason is None and (len(named) == 1 or short(model) == "hides-it"):
-                nulls.append(
-                    shuffled(last.rows, {**MONITORS, **probes}, short(model), lab.number("shuffles"), lab.seed)
-                )
+                nulls += shuffled(last.rows, probes, short(model), lab.number("shuffles"), lab.seed)
     order = {model: i for i, model in enumerate(named)}
     watched.sort(key=lambda one: (order[one.model], one.task == "shaped"))
     planted, recovered = held_against(watched)
@@ -108,9 +109,13 @@ def answer(lab: Lab) -> Answer:
 
 def _probes(run: ct.Run, lab: Lab, model: str) -> dict[str, Monitor]:
     inside = Inside.open(model)
-    shares = [float(share) for share in lab.text("shares").split(",")]
     hooks = [HookPoint.parse(hook) for hook in lab.text("hooks").split(",")]
-    return {f"probe {hook}": ActivationMonitor(run, inside, hook, shares=(*shares, 1.0)) for hook in hooks}
+    return {f"probe {hook}": ActivationMonitor(run, inside, hook, counts=_counts(lab)) for hook in hooks}
+
+
+def _counts(lab: Lab) -> list[int]:
+    """How many sentences are shown."""
+    return [int(count) for count in lab.text("first").split(",")]
 
 
 def _look(run: ct.Run, lab: Lab, model: str, task: Task, probes: Mapping[str, Monitor]) -> Watched:
@@ -126,9 +131,8 @@ def _look(run: ct.Run, lab: Lab, model: str, task: Task, probes: Mapping[str, Mo
     one.hints = by_family(rows, monitors, seed=lab.seed)
     one.tasks = by_family(_by_task(run, rows), monitors, seed=lab.seed)
     if task == "used":
-        shares = [float(share) for share in lab.text("shares").split(",")]
         reading = {name: monitor for name, monitor in monitors.items() if name != "answer"}
-        one.shares = by_share(rows, reading, shares, seed=lab.seed)
+        one.early = by_count(rows, reading, _counts(lab), seed=lab.seed)
         one.edits = by_edit(rows, reading, {**EDITS, "other words": paraphraser()}, seed=lab.seed)
     return one
 
@@ -149,8 +153,13 @@ def findings(one: Watched) -> list[Finding]:
     for place, by in (("hint", one.hints), ("task", one.tasks)):
         for name, reports in by.items():
             found += _reports(f"new {place} '{name}'", reports, group)
-    for share, reports in one.shares.items():
-        found += _reports(f"first {share:.0%} of the thoughts", reports, group)
+    for count, early in one.early.items():
+        where = f"first {count} sentences, of thoughts that have more"
+        for which, share in (("took the hint", early.longer_used), ("did not", early.longer)):
+            found.append(Finding.of(f"thoughts of more than {count} sentences, where they {which}", share, group=group))
+        if early.reason is not None:
+            found.append(Finding.of(f"monitors, {where}", Estimate.missing(early.reason), group=group))
+        found += _reports(where, early.reports, group)
     found += _reports(f"learned from {TEACHER}", one.elsewhere, group)
     if one.beyond is not None:
         name = "best probe − best monitor that reads thoughts: AUC"

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cotlab.measures import (
     MONITORS,
     Monitor,
     MonitorReport,
     Shown,
-    by_problem,
     held_out_scores,
     lacks_class,
     monitor_report,
 )
-from cotlab.stats import Estimate, NullRate, auc, cluster_auc_difference, null_rate, shuffled_within
-from experiments.monitors.truth import above_chance
+from cotlab.stats import Estimate, NullRate, auc, cluster_auc, cluster_auc_difference, null_rate, shuffled_within
+from experiments.monitors.truth import above_chance, sees_more
 
 __all__ = ["READING", "learned_elsewhere", "probe_beyond_text", "shuffled"]
+
+Scores = NDArray[np.float64]
 
 READING = ("words", "arithmetic", "tfidf", "length")
 """Monitors that read thoughts."""
 LEARNING = ("tfidf", "length")
+NULLS = 400
+"""Shuffles within problems that p of an AUC stands on, as in `monitor_report`."""
 
 
 def probe_beyond_text(rows: Sequence[Shown], probes: Mapping[str, Monitor], seed: int) -> Estimate | None:
@@ -32,12 +36,18 @@ def probe_beyond_text(rows: Sequence[Shown], probes: Mapping[str, Monitor], seed
 
     Both are chosen by the AUC that is then compared, of two to four each: the comparison flatters whoever has more.
     """
-    labels, problems = [row.label for row in rows], [row.problem for row in rows]
     if not probes:
         return None
-    text = [held_out_scores(rows, MONITORS[name], seed=seed) for name in READING]
-    inside = [held_out_scores(rows, probe, seed=seed) for probe in probes.values()]
-    before, after = (max(scores, key=lambda one: auc(one, labels)) for scores in (text, inside))
+    reading = {name: MONITORS[name] for name in READING}
+    scores = {name: held_out_scores(rows, monitor, seed=seed) for name, monitor in {**reading, **probes}.items()}
+    return _best_apart(scores, rows, seed)
+
+
+def _best_apart(scores: Mapping[str, Scores], rows: Sequence[Shown], seed: int) -> Estimate:
+    labels, problems = [row.label for row in rows], [row.problem for row in rows]
+    text = [scores[name] for name in READING]
+    inside = [one for name, one in scores.items() if name not in MONITORS]
+    before, after = (max(group, key=lambda one: auc(one, labels)) for group in (text, inside))
     return cluster_auc_difference(before, after, labels, problems, seed=seed)
 
 
@@ -60,18 +70,46 @@ def learned_elsewhere(taught: Sequence[Shown], rows: Sequence[Shown], seed: int)
     return found
 
 
-def shuffled(rows: Sequence[Shown], monitors: Mapping[str, Monitor], name: str, shuffles: int, seed: int) -> NullRate:
-    """The rule of `truth.above_chance` for every monitor that is reported, labels shuffled within problems before."""
-    problems = [row.problem for row in rows]
+def shuffled(
+    rows: Sequence[Shown], probes: Mapping[str, Monitor], name: str, shuffles: int, seed: int
+) -> tuple[NullRate, ...]:
+    """Both rules, of labels shuffled within problems before anything learns: `truth.above_chance`, and `sees_more`.
 
-    def finds(rng: np.random.Generator) -> bool:
+    Each shuffle has the held-out scores and the p of the report. What no verdict needs is left out: intervals of single
+    monitors, and anew the scores of those that learn nothing, which no label changes.
+    """
+    monitors, problems = {**MONITORS, **probes}, [row.problem for row in rows]
+    fixed = {one: held_out_scores(rows, MONITORS[one], seed=seed) for one in MONITORS if one not in LEARNING}
+
+    def mixed(rng: np.random.Generator) -> tuple[list[Shown], dict[str, Scores], int]:
         order = shuffled_within(problems, rng)
-        mixed = [replace(row, label=rows[i].label) for row, i in zip(rows, order, strict=True)]
-        again = int(rng.integers(2**31))
-        return any(above_chance(one.auc, len(monitors)) for one in by_problem(mixed, monitors, seed=again))
+        other = [replace(row, label=rows[i].label) for row, i in zip(rows, order, strict=True)]
+        learned = {
+            one: held_out_scores(other, monitor, seed=seed) for one, monitor in monitors.items() if one not in fixed
+        }
+        return other, {**fixed, **learned}, int(rng.integers(2**31))
 
-    what = (
-        f"{name}: labels shuffled within problems; AUC on new problems of {', '.join(monitors)}, "
-        "any above one half at 5% (Bonferroni)"
+    studies = [mixed(rng) for rng in np.random.default_rng(seed).spawn(shuffles)]
+    rules: dict[str, Callable[..., bool]] = {
+        f"AUC on new problems of {', '.join(monitors)}, any above one half at 5% (Bonferroni)": _any_above,
+    }
+    if probes:
+        rules["AUC of the best probe less that of the best monitor that reads, 95% interval above 0"] = _sees_more
+    return tuple(
+        _rate(f"{name}: labels shuffled within problems; {told}", rule, studies, seed) for told, rule in rules.items()
     )
-    return null_rate(finds, analysis=what, shuffles=shuffles, seed=seed)
+
+
+def _rate(analysis: str, rule: Callable[..., bool], studies: Sequence[tuple[object, ...]], seed: int) -> NullRate:
+    turn = iter(studies)
+    return null_rate(lambda _: rule(*next(turn)), analysis=analysis, shuffles=len(studies), seed=seed)
+
+
+def _any_above(rows: Sequence[Shown], scores: Mapping[str, Scores], seed: int) -> bool:
+    labels, problems = [row.label for row in rows], [row.problem for row in rows]
+    found = (cluster_auc(one, labels, problems, n_boot=0, n_null=NULLS, seed=seed) for one in scores.values())
+    return any(above_chance(one, len(scores)) for one in found)
+
+
+def _sees_more(rows: Sequence[Shown], scores: Mapping[str, Scores], seed: int) -> bool:
+    return sees_more(_best_apart(scores, rows, seed))

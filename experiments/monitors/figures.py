@@ -15,7 +15,7 @@ __all__ = ["figures"]
 
 
 def figures(watched: Sequence[Watched]) -> dict[str, str]:
-    """AUC of every monitor by task, what it takes of the thoughts, and what edited thoughts do."""
+    """AUC of every monitor by task, what the first sentences tell, and what edited thoughts do."""
     drawn: dict[str, str] = {}
     for task, title in (
         ("used", "Did it take the wrong answer that it was hinted at?"),
@@ -29,30 +29,29 @@ def figures(watched: Sequence[Watched]) -> dict[str, str]:
         ]
         if rows:
             drawn[f"{task}.svg"] = intervals_svg(rows, title=f"{title} (new problems)", axis="AUC")
-    drawn |= _shares(watched) | _edits(watched)
+    drawn |= _early(watched) | _edits(watched)
     return drawn
 
 
-def _shares(watched: Sequence[Watched]) -> dict[str, str]:
-    hidden = next((one for one in watched if one.shares and short(one.model) == "hides-it"), None)
-    chosen = hidden or next((one for one in watched if one.shares), None)
-    if chosen is None:
+def _early(watched: Sequence[Watched]) -> dict[str, str]:
+    hidden = next((one for one in watched if one.early and short(one.model) == "hides-it"), None)
+    chosen = hidden or next((one for one in watched if one.early), None)
+    told = {} if chosen is None else {count: part for count, part in chosen.early.items() if part.reports}
+    if chosen is None or len(told) < 2:
         return {}
-    by = {**chosen.shares, 1.0: [report for report in chosen.problems if report.monitor != "answer"]}
-    names = [report.monitor for report in by[1.0]]
-    found = {share: {report.monitor: report.auc for report in reports} for share, reports in by.items()}
+    found = {count: {report.monitor: report.auc for report in part.reports} for count, part in told.items()}
     lines = [
         Line(
             name,
             tuple(found),
-            tuple(found[share][name].value for share in found),
-            tuple(found[share][name].low for share in found),
-            tuple(found[share][name].high for share in found),
+            tuple(found[count][name].value for count in found),
+            tuple(found[count][name].low for count in found),
+            tuple(found[count][name].high for count in found),
         )
-        for name in names
+        for name in next(iter(found.values()))
     ]
-    title = f"How much of the thoughts is needed ({short(chosen.model)}, used)"
-    return {"shares.svg": lines_svg(lines, title=title, x_axis="share of the thoughts that is shown", y_axis="AUC")}
+    title = f"The first sentences of thoughts that have more ({short(chosen.model)}, used)"
+    return {"first.svg": lines_svg(lines, title=title, x_axis="sentences that are shown", y_axis="AUC")}
 
 
 def _edits(watched: Sequence[Watched]) -> dict[str, str]:

@@ -25,6 +25,7 @@ from cotlab.interventions import Where as Where
 from cotlab.interventions import load_vector as load_vector
 from cotlab.interventions import save_vector as save_vector
 from cotlab.measures import answered as answered
+from cotlab.measures import by_count as by_count
 from cotlab.measures import by_problem as by_problem
 from cotlab.measures import chain_curve as chain_curve
 from cotlab.measures import chain_determinism as chain_determinism

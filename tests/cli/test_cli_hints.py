@@ -13,7 +13,7 @@ from command_line import document, fault, shown
         (("hints", "--judge", "ftp://x", "--run", "/nowhere/x"), "is no http address"),
         (("transplant", "/nowhere/x"), "there is no run /nowhere/x"),
         (("monitor", "/nowhere/x", "--task", "seen"), "unknown task 'seen': choose one of used, shaped"),
-        (("monitor", "/nowhere/x", "--shares", "half"), "shares 'half' not understood"),
+        (("monitor", "/nowhere/x", "--first", "half"), "first 'half' not understood"),
     ],
 )
 def test_a_fault_is_one_line(arguments, told):

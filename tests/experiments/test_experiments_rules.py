@@ -1,17 +1,21 @@
 """What counts as found or recovered: the shuffles run what is reported, and the rules can fail."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from cotlab.measures import chain_curve, chain_progress
+from cotlab.measures import accuracy_at_stops, chain_curve, chain_progress
 from cotlab.measures.progress import INTO_END
 from cotlab.stats import Estimate, proportion_estimate
 from cotlab.trees import Draws
 from experiments.lab import Lab, read_config
 from experiments.lucky import judged, reasoner
 from experiments.lucky.judged import Sampled, curve_of, mixed, progress_of, read_sampled
+from experiments.lucky.reasoner import StepEffect
 from experiments.lucky.toys import recovers
-from experiments.rules import told_apart
+from experiments.lucky.truth import _martingale
+from experiments.rules import absent, told_apart
 from experiments.toys import covered, toy_chain, toy_study
 
 
@@ -41,6 +45,12 @@ def test_the_functions_of_the_lab_are_those_of_the_command_line(toy):
     assert mine.forks == curve.forks
     np.testing.assert_array_equal(mine.draws, curve.draws)
     assert sampled.positions == [place.position for place in places]
+
+
+def test_a_chain_along_which_no_answers_were_forced_is_left_out(toy):
+    answers, stopped = reasoner._forced(toy.run, toy.chain, toy.study.scorer_id)
+    assert answers.positions == () and stopped.lacking == "no answers were forced"
+    assert accuracy_at_stops([stopped] * 6, (1.0,))[0].reason == "in 6 of 6 chains: no answers were forced"
 
 
 def test_a_shuffle_keeps_the_end_the_positions_and_the_answers(toy):
@@ -110,3 +120,53 @@ def test_found_takes_both_p_and_interval():
     assert not told_apart(Estimate(1.0, -0.1, 1.5, n=7, p=0.01))
     assert not told_apart(Estimate(1.0, 0.5, 1.5, n=7, p=0.2))
     assert told_apart(Estimate(-1.0, -1.5, -0.5, n=7, p=0.01), -1)
+
+
+def test_none_is_shown_by_the_interval_alone():
+    assert absent(Estimate(0.0, -0.19, 0.19, n=9, level=0.9))
+    assert absent(Estimate(0.1, 0.01, 0.19, n=9, p=0.001)), "small and significant is still small"
+    assert not absent(Estimate(0.0, -0.3, 0.1, n=9, p=1.0)), "p = 1 shows nothing"
+    assert absent(Estimate(0.5, 0.41, 0.6, n=9), 0.15, centre=0.5) and not absent(
+        Estimate(0.5, 0.3, 0.6, n=9), 0.15, 0.5
+    )
+    assert not absent(Estimate.missing("too few"))
+    with pytest.raises(ValueError, match="90% or more"):
+        absent(Estimate(0.0, -0.1, 0.1, n=9, level=0.8))
+
+
+def martingales(seed, chains=40, steps=8, n=20):
+    """Chains of V that go from .8 up or down until they are decided, with rollouts at each step."""
+    rng, found = np.random.default_rng(seed), []
+    for number in range(chains):
+        v = [0.8]
+        for _ in range(steps):
+            v.append(v[-1] if v[-1] in (0.0, 1.0) else float(np.clip(v[-1] + rng.choice([-0.2, 0.2]), 0, 1).round(1)))
+        end = float(rng.random() < v[-1])
+        right = rng.binomial(n, v)
+        draws = tuple(Draws.of(str(k), ["correct"] * r + ["wrong"] * (n - r)) for k, r in enumerate(right.tolist()))
+        sampled = Sampled(draws, tuple(range(steps + 2)), (end, steps + 1, steps + 1))
+        progress = progress_of(sampled, end=True)
+        chain = SimpleNamespace(problem_id=f"q{number}")
+        found.append(SimpleNamespace(chain=chain, sampled=sampled, draws=draws, progress=progress))
+    return found
+
+
+def test_theory_holds_of_chains_that_were_not_chosen():
+    found = martingales(0)
+    assert [row.ok for row in _martingale(found)] == [True, True]
+    ends, _ = _martingale([one for one in found if one.sampled.end[0] == 0.0])
+    assert not ends.ok and ends.value < -0.5, "chosen for ending wrong"
+    biased = [0.25 + one.progress.variation.value for one in found]
+    bent = [
+        SimpleNamespace(**{**vars(one), "progress": SimpleNamespace(variation=Estimate(value))})
+        for one, value in zip(found, biased, strict=True)
+    ]
+    assert [row.ok for row in _martingale(bent)] == [True, False]
+
+
+def test_effects_reach_as_far_as_truncated_rollouts_could_take_them():
+    before = Draws.of("a", ["correct"] * 5 + ["truncated"] * 2 + ["wrong"] * 3)
+    after = Draws.of("b", ["correct"] * 5 + ["truncated"] * 5)
+    found = StepEffect.of(3, before, after)
+    assert (found.step, found.value) == (3, 0.0)
+    assert (found.least, found.most) == (pytest.approx(-0.2), pytest.approx(0.5))

@@ -27,7 +27,15 @@ from cotlab.measures import (
     step_effect,
     subsets,
 )
-from cotlab.sampling import Avoidance, Sampler, draw_avoiding, draw_edited, draw_forced
+from cotlab.sampling import (
+    Avoidance,
+    Avoided,
+    Sampler,
+    draw_avoiding,
+    draw_avoiding_each,
+    draw_edited,
+    draw_forced,
+)
 from cotlab.trees import ConditionIds, begun_at
 
 N = 300
@@ -122,6 +130,26 @@ def avoid(study, chain, steps, n=N, rounds=20, start=None):
     draws = rollout_draws(study.run, [(t.prefix.id, t.rollout.id) for t in escaped], scorer_id=SCORER, name="avoided")
     rounds_ = tuple(trail.rounds for trail in trails)
     return AvoidedDraws(draws, tuple(t.number for t in escaped), rounds_, sum(t.given_up for t in trails))
+
+
+def test_several_sets_are_avoided_together_as_each_by_itself(keys):
+    """One batch a round, and first rounds that are shared are drawn once."""
+    study, chain = keys
+
+    def asked(step):
+        text, similar = chain.steps[step].text, ExactText()
+        judge = lambda said: alike(similar, [text], said)[0].tolist()  # noqa: E731
+        return Avoided(chain, Avoidance(chain.id, step, (step,)), judge)
+
+    both = draw_avoiding_each(sampler(study), [asked(0), asked(1), asked(0)], 60, study.settings)
+    before = study.run.summary().rollouts
+    for step, together in ((0, both[0]), (1, both[1]), (0, both[2])):
+        one = asked(step)
+        alone = draw_avoiding(sampler(study), chain, one.avoidance, one.is_avoided, 60, study.settings)
+        assert [(t.prefix.id, t.rounds, t.rollout.id) for t in alone] == [
+            (t.prefix.id, t.rounds, t.rollout.id) for t in together
+        ]
+    assert study.run.summary().rollouts == before
 
 
 def test_avoided_steps_have_the_law_of_the_model_without_them(keys):

@@ -1,9 +1,12 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from markov_runs import SCORER, MarkovStudy
 
 from cotlab.engines.markov_specs import null, staircase
 from cotlab.measures import Draws, chain_draws, importance, step_effect, value_curve
+from cotlab.measures.effects import effect_bounds
 
 JUMPS = (0.0, 0.3, 0.0, -0.2, 0.0, 0.4)
 
@@ -80,3 +83,26 @@ def test_missing_prefixes_give_reasons_and_no_test():
 
 def test_fewer_than_two_prefixes_have_no_steps():
     assert importance([]) == () == importance([Draws.of("a", ["correct"] * 20)])
+
+
+def test_bounds_are_the_extremes_over_all_ends_of_truncated_rollouts():
+    """Every way that the four truncated rollouts may have ended, one of which both prefixes have."""
+    ids = [f"r{i}" for i in range(10)]
+    first, second = ["correct", "truncated", "truncated", "wrong", "correct"], ["truncated", "correct", "truncated"]
+    before, after = Draws.of("a", first, rollout_ids=ids[:5]), Draws.of("b", second, rollout_ids=[ids[2], *ids[6:8]])
+    found = []
+    for ends in product((0, 1), repeat=3):
+        end = dict(zip((ids[1], ids[2], ids[7]), ends, strict=True))
+
+        def v(draws, end=end):
+            right = [
+                end.get(rollout, float(name == "correct"))
+                for rollout, name in zip(draws.rollout_ids.tolist(), draws.outcome_names(), strict=True)
+            ]
+            return np.mean(right)
+
+        found.append(v(after) - v(before))
+    assert effect_bounds([before, after]) == ((pytest.approx(min(found)), pytest.approx(max(found))),)
+    whole = Draws.of("c", ["correct", "wrong"])
+    assert effect_bounds([whole, Draws.of("d", ["wrong"] * 4)]) == ((-0.5, -0.5),)
+    assert effect_bounds([whole, Draws.of("d", ["unjudged"])]) == (None,)

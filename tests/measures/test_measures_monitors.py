@@ -13,10 +13,10 @@ from cotlab.measures import (
     EDITS,
     MONITORS,
     Shown,
+    by_count,
     by_edit,
     by_family,
     by_problem,
-    by_share,
     g_mean2,
     held_out_scores,
     judge_monitor,
@@ -67,11 +67,29 @@ def test_learned_monitors_find_themselves_on_new_kinds_of_hint(says):
 
 
 def test_a_monitor_sees_no_more_than_it_is_shown(says):
-    shown = by_share(says, {"tfidf": MONITORS["tfidf"], "words": MONITORS["words"]}, (0.0, 1.0))
-    assert all(one.auc.value == 0.5 for one in shown[0.0])
-    assert all(one.auc.value > 0.85 for one in shown[1.0])
+    found = by_count(says, {"tfidf": MONITORS["tfidf"], "words": MONITORS["words"]}, (0, 2, 500))
+    assert all(one.auc.value == 0.5 for one in found[0].reports) and found[0].longer.value == 1
     row = replace(says[0], steps=("a. ", "b. ", "c."))
-    assert [row.first(share).text for share in (0, 0.34, 0.5, 1)] == ["", "a. b. ", "a. b. ", "a. b. c."]
+    assert [row.first(count).text for count in (0, 2, 3, 9)] == ["", "a. b. ", "a. b. c.", "a. b. c."]
+    assert [row.first(count).whole for count in (0, 2, 3, 9)] == [False, False, True, True]
+    used = [row for row in says if row.label]
+    assert found[2].longer_used.value == np.mean([len(row.steps) > 2 for row in used])
+    assert found[500].longer_used.value == 0 and found[500].reports == ()
+    assert "more than 500 sentences" in found[500].reason
+
+
+def test_the_first_sentences_do_not_tell_how_many_there_are():
+    """Thoughts of one sentence over and over, short where used: only a cut hides how many."""
+    rng = np.random.default_rng(0)
+    rows = [
+        Shown(f"p{i // 2}", "key", bool(i % 2), ("So it goes. ",) * int(rng.integers(4, 8) + 4 * (1 - i % 2)), True)
+        for i in range(120)
+    ]
+    monitors = {name: MONITORS[name] for name in ("length", "tfidf")}
+    assert by_problem(rows, monitors)[0].auc.value > 0.9
+    early = by_count(rows, monitors, (3, 5))
+    assert all(one.auc.value == 0.5 for count in (3, 5) for one in early[count].reports)
+    assert early[5].longer.value == 1 and early[5].longer_used.value < 1
 
 
 def test_editing_fools_what_reads_what_was_edited(says):

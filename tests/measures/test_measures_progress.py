@@ -105,3 +105,31 @@ def test_a_lucky_chain_of_a_run(tmp_path):
     assert found.variation.low <= found.variation.value <= found.variation.high
     assert found.bound == pytest.approx(exact * (1 - exact), abs=0.1)
     assert found.change.low <= found.change.value <= found.change.high
+
+
+def cut_off(curve, cut, n=60):
+    """Rollouts of which a share is right and another share truncated at each position."""
+    return [
+        Draws.of(
+            f"p{i}",
+            ["correct"] * round(n * c) + ["truncated"] * round(n * t) + ["wrong"] * (n - round(n * c) - round(n * t)),
+        )
+        for i, (c, t) in enumerate(zip(curve, cut, strict=True))
+    ]
+
+
+def test_a_verdict_that_truncated_rollouts_would_turn_is_none():
+    """V falls at once where they count as wrong; where they count as right it does not move."""
+    curve, cut = np.r_[[0.9] * 8, [0.3] * 8], np.r_[[0.0] * 8, [0.6] * 8]
+    assert measured(curve, 60).verdict == "lucky"
+    found = progress(cut_off(curve, cut), positions=range(16), tokens=range(16))
+    assert found.verdict == "undecided" and "lucky only where these count as not right" in found.reason
+    assert "up to 60% of the rollouts" in found.reason
+    assert found.change_bounds == (pytest.approx(-0.6), pytest.approx(0.0))
+    few = progress(cut_off(curve, cut / 10), positions=range(16), tokens=range(16))
+    assert few.verdict == "lucky" and few.change_bounds == (pytest.approx(-0.6), pytest.approx(-0.6 + 4 / 60))
+
+
+def test_without_truncated_rollouts_the_bounds_are_the_change():
+    found = measured(ONE_JUMP, 40)
+    assert found.change_bounds[0] == found.change_bounds[1] and "truncated" not in found.reason

@@ -1,5 +1,7 @@
 """Accuracy of forced stops over chains."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,21 @@ def test_chains_that_say_nothing_are_left_out():
     assert accuracy_at_stops(known, (1,))[0].high > 0.3
 
 
+def test_truncated_answers_widen_what_is_told():
+    """4 of 10 answers after the first half ran into the limit: right or wrong is not known."""
+    found = [replace(chain(str(k), (2, 3, 10)), cut=(0, 4, 0)) for k in range(8)]
+    plain = [chain(str(k), (2, 3, 10)) for k in range(8)]
+    best = [chain(str(k), (2, 7, 10)) for k in range(8)]
+    (bare,), (least,), (most,) = (accuracy_at_stops(one, (0.5,)) for one in (found, plain, best))
+    assert (bare.value, bare.low, bare.high) == (least.value, least.low, most.high)
+    assert accuracy_at_stops(found, (1.0,)) == accuracy_at_stops(plain, (1.0,))
+    gain = gain_of_thinking(found, 0.0, 0.5)
+    assert (gain.value, gain.low, gain.high) == (pytest.approx(0.1), pytest.approx(0.1), pytest.approx(0.5))
+    later = gain_of_thinking(found, 0.5, 1.0)
+    assert (later.value, later.low, later.high) == (pytest.approx(0.7), pytest.approx(0.3), pytest.approx(0.7))
+    assert gain_of_thinking(found, 0.0, 1.0) == gain_of_thinking(plain, 0.0, 1.0)
+
+
 def test_forced_answers_of_a_run(tmp_path):
     study = ct.resample(
         problems="countdown",
@@ -72,7 +89,7 @@ def test_forced_answers_of_a_run(tmp_path):
     assert found.lacking is None
     assert found.positions[0] == 0
     assert found.positions[-1] >= len(base.steps) - 2
-    assert set(found.n) == {4}
+    assert set(found.n) == {4} and len(found.cut) == len(found.n)
     assert found.at(1.0) >= found.at(0.0)
     with ct.Run.open(study.path) as run, pytest.raises(UserError, match="no answers were forced"):
         stopped_chain(run, base, scorer_id=study.scorer_id, text="another stub")

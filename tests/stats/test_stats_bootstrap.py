@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cotlab.stats import cluster_mean, cluster_share, wilson
+from cotlab.stats import cluster_mean
 
 
 @pytest.mark.parametrize("n_clusters", [6, 20])
@@ -47,18 +47,3 @@ def test_unfit_values_are_refused():
         cluster_mean([1.0, 2.0], ["a", "b", "c"])
     with pytest.raises(ValueError, match="finite"):
         cluster_mean([1.0, float("nan")], ["a", "b"])
-
-
-def test_shares_that_are_all_alike_have_an_interval():
-    none = cluster_share([0.0] * 20, [i // 2 for i in range(20)])
-    assert (none.value, none.low) == (0, 0)
-    assert none.high == pytest.approx(float(wilson(0, 10)[1]))
-    every = cluster_share([1.0] * 20, [i // 2 for i in range(20)])
-    assert (every.value, every.high) == (1, 1)
-    assert every.low == pytest.approx(float(wilson(10, 10)[0]))
-    mixed = [0.0] * 10 + [1.0] * 10
-    clusters = [i // 2 for i in range(20)]
-    assert cluster_share(mixed, clusters) == cluster_mean(mixed, clusters)
-    assert cluster_share([0.0] * 4, range(4)).value is None
-    with pytest.raises(ValueError, match="in \\[0, 1\\]"):
-        cluster_share([1.5] * 6, range(6))

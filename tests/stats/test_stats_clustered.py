@@ -38,10 +38,29 @@ def test_it_covers(share, spread):
     assert hits >= 930  # nominal 950; 930 is three standard errors below
 
 
+def test_shares_are_surer_than_as_many_coins():
+    """1000 studies of 20 clusters, each a share of 20 trials at a rate of its own: nominal 950."""
+    rng, hits, widths = np.random.default_rng(5), 0, []
+    for _ in range(1000):
+        found = cluster_proportion(rng.binomial(20, rng.beta(8, 2, 20)) / 20, range(20))
+        hits += found.low <= 0.8 <= found.high
+        widths.append(found.high - found.low)
+    low, high = wilson(16, 20)
+    assert hits >= 930 and np.mean(widths) < 0.5 * float(high - low)
+
+
+def test_clusters_that_agree_wholly_count_once_each():
+    found = cluster_proportion([0.4] * 20, [i // 2 for i in range(20)])
+    low, high = wilson(4, 10)
+    assert (found.low, found.high) == (pytest.approx(float(low)), pytest.approx(float(high)))
+
+
 def test_few_clusters_are_a_reason():
     assert "3 clusters" in cluster_proportion([1, 0, 1], [0, 1, 2]).reason
     with pytest.raises(ValueError, match="shape"):
         cluster_proportion([1, 0], [0])
+    with pytest.raises(ValueError, match="in \\[0, 1\\]"):
+        cluster_proportion([1.5] * 6, range(6))
 
 
 def test_holm_by_hand():

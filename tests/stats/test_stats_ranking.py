@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from cotlab.stats import auc, cluster_auc
+from cotlab.stats.ranking import _null
 
 
 @pytest.mark.parametrize("levels", [3, 1000])
@@ -46,6 +47,24 @@ def test_p_is_uniform_where_there_is_nothing():
     rng = np.random.default_rng(1)
     p = [cluster_auc(*study(rng, 8, 6, 0.0), n_boot=50, n_null=99, seed=s).p for s in range(300)]
     assert 0.02 <= np.mean(np.array(p) <= 0.05) <= 0.085
+
+
+def test_the_null_is_auc_of_shuffled_labels_and_the_interval_can_be_left_out():
+    rng = np.random.default_rng(2)
+    scores, labels, clusters = study(rng, 10, 6, 0.5)
+    scores = np.round(scores, 1)  # ties
+    null = _null(scores, labels, np.array(clusters), 50, np.random.default_rng(3))
+    expected, again = [], np.random.default_rng(3)
+    for _ in range(50):
+        order = again.permutation(len(scores))  # members of a cluster take the labels of its members in this order
+        shuffled = np.empty_like(labels)
+        for cluster in set(clusters):
+            own = [i for i in order if clusters[i] == cluster]
+            shuffled[np.flatnonzero(np.array(clusters) == cluster)] = labels[own]
+        expected.append(roc_auc_score(shuffled, scores))
+    assert null == pytest.approx(expected, abs=1e-12)
+    bare = cluster_auc(scores, labels, clusters, n_boot=0, n_null=50)
+    assert (bare.low, bare.high) == (None, None) and bare.p is not None
 
 
 def test_what_cannot_be_told_has_a_reason():

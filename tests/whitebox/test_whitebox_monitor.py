@@ -29,17 +29,17 @@ def test_it_reads_the_last_token_of_what_is_shown(path):
     inside = Inside.open("tiny")
     with Run.open(path) as run:
         rows = shown_rows(run, "shaped")
-        monitor = ActivationMonitor(run, inside, POINT, shares=(0.0, 0.5))
+        monitor = ActivationMonitor(run, inside, POINT, counts=(0, 2))
         row = rows[0]
         rollout = run.rollout(row.rollout_id)
         prompt, ids = run.prefix(rollout.prefix_id).token_ids, rollout.token_ids
-        for shown in (row, row.first(0.5), row.first(0.0)):
+        for shown in (row, row.first(2), row.first(0)):
             kept = next(
                 k for k in range(len(ids) + 1) if len("".join(inside.tokenizer.pieces(ids[:k]))) >= len(shown.text)
             )
             wanted = inside.read(prompt + ids[:kept], [POINT])[POINT][-1].numpy()
             assert np.allclose(monitor.read([shown])[0], wanted, atol=1e-4)
-        assert set(monitor._seen) == {(row.rollout_id, row.first(share).text) for share in (0.0, 0.5, 1.0)}
+        assert set(monitor._seen) == {(row.rollout_id, row.first(count).text) for count in (0, 2, 999)}
 
 
 def test_edited_thoughts_are_read_as_they_now_stand(path):

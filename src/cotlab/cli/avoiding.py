@@ -20,13 +20,13 @@ from cotlab.measures import (
     Metric,
     Similarity,
     alike,
+    avoided_draws,
     avoiding_effect,
     checked_metric,
     comparable_anywhere,
     interaction,
     load_similarity,
     resilience,
-    rollout_draws,
     subsets,
 )
 from cotlab.runs import Run
@@ -133,14 +133,7 @@ def _avoided(
     judge = _judge(similar, chain, part)
     trails = draw_avoiding(sampler, chain, avoidance, judge, request.rollouts, again.settings)
     again.score()
-    ended = [(trail.prefix.id, trail.rollout.id) for trail in trails if trail.escaped and trail.rollout]
-    return AvoidedDraws(
-        rollout_draws(again.run, ended, scorer_id=again.scorer.id, name="avoided"),
-        tuple(trail.number for trail in trails if trail.escaped),
-        tuple(trail.rounds for trail in trails),
-        sum(trail.given_up for trail in trails),
-        sum(trail.waiting for trail in trails),
-    )
+    return avoided_draws(again.run, trails, scorer_id=again.scorer.id)
 
 
 def _measured(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ from cotlab.cli.app import app
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cotlab.measures import EditedFlags, Monitor, MonitorReport, Shown
+    from cotlab.measures import EarlyReports, EditedFlags, Monitor, MonitorReport, Shown
     from cotlab.runs import Run
 
 __all__ = ["monitor"]
@@ -35,7 +36,9 @@ def monitor(
     hook: Annotated[
         list[str] | None, typer.Option(help="Also a probe of activations at KIND:LAYER; may be repeated.")
     ] = None,
-    shares: Annotated[str, typer.Option(help="Shares of the thoughts that are shown, beside all of them.")] = "",
+    first: Annotated[
+        str, typer.Option(help="Also the first so many sentences alone, of thoughts that have more: 2,4,8.")
+    ] = "",
     edits: Annotated[
         bool, typer.Option("--edits", help="Also show edited thoughts: without mentions, false sums; paraphrased.")
     ] = False,
@@ -49,22 +52,21 @@ def monitor(
     """Judge monitors of the thoughts in a run of `cotlab hints`. On new problems, new hints, parts, edited thoughts."""
     from cotlab.categories import paraphraser
     from cotlab.cli.output import print_json
-    from cotlab.cli.steer_options import numbers
-    from cotlab.measures import EDITS, by_edit, by_family, by_problem, by_share, shown_rows
+    from cotlab.measures import EDITS, by_count, by_edit, by_family, by_problem, shown_rows
     from cotlab.runs import Run
 
-    wanted, parts = _task(task), numbers(shares, "shares") if shares else ()
+    wanted, counts = _task(task), _counts(first) if first else ()
     server = options.judge_server(judge, judge_model, judge_key)
     with contextlib.redirect_stdout(sys.stderr), Run.open(run, writable=server is not None) as store:
         rows = shown_rows(store, wanted)
-        named = _named(store, monitors, hook or [], parts, model)
+        named = _named(store, monitors, hook or [], counts, model)
         textual = {name: one for name, one in named.items() if name != JUDGE}
         if server is not None:
             named[JUDGE] = _judged(store, rows, server)
         whole = by_problem(rows, named, seed=seed)
         families = len({row.family for row in rows}) > 1
         others = by_family(rows, named, seed=seed) if families else {}
-        shown = by_share(rows, textual, parts, seed=seed) if parts else {}
+        early = by_count(rows, textual, counts, seed=seed) if counts else {}
         changes = {**EDITS, "paraphrased": paraphraser(server)} if edits else {}
         changed = by_edit(rows, textual, changes, seed=seed) if edits else []
     if json:
@@ -76,7 +78,7 @@ def monitor(
                 "used": sum(row.label for row in rows),
                 "problems": [one.to_json() for one in whole],
                 "families": {name: [one.to_json() for one in found] for name, found in others.items()},
-                "shares": {f"{share:g}": [one.to_json() for one in found] for share, found in shown.items()},
+                "first": {str(count): found.to_json() for count, found in early.items()},
                 "edits": [one.to_json() for one in changed],
             }
         )
@@ -85,12 +87,18 @@ def monitor(
     _print(f"{title}; new problems", whole)
     for name, found in others.items():
         _print(f"new kind '{name}', new problems", found)
-    for share, found in shown.items():
-        _print(
-            f"the first {share:.0%} of the thoughts (what is kept tells the final length: hold it to 'length')", found
-        )
+    for count, part in early.items():
+        _print_early(count, part)
     if changed:
         _print_edits(changed)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    from cotlab.errors import UserError
+
+    if not re.fullmatch(r"\d{1,5}(,\d{1,5})*", text):
+        raise UserError(f"first '{text}' not understood. Use numbers of sentences with commas, such as 2,4,8")
+    return tuple(sorted({int(count) for count in text.split(",")}))
 
 
 _SAID = {"used": "used the hint (others had it too)", "shaped": "had a hint at their right answer"}
@@ -106,7 +114,7 @@ def _task(name: str) -> Any:
 
 
 def _named(
-    store: Run, monitors: str, hooks: Sequence[str], shares: Sequence[float], model: str | None
+    store: Run, monitors: str, hooks: Sequence[str], counts: Sequence[int], model: str | None
 ) -> dict[str, Monitor]:
     from cotlab.measures import monitor_by_name
 
@@ -118,7 +126,7 @@ def _named(
         inside = Inside.open(model or store.identity.model)
         for hook in hooks:
             point = HookPoint.parse(hook)
-            named[f"{PROBE} {point}"] = ActivationMonitor(store, inside, point, shares=(*shares, 1.0))
+            named[f"{PROBE} {point}"] = ActivationMonitor(store, inside, point, counts=counts)
     return named
 
 
@@ -161,6 +169,18 @@ def _print(title: str, found: list[MonitorReport]) -> None:
             for one in found
         ],
     )
+
+
+def _print_early(count: int, part: EarlyReports) -> None:
+    from cotlab.cli.output import out
+    from cotlab.cli.results import interval
+
+    title = f"the first {count} sentences, of thoughts that have more (used: {interval(part.longer_used)}%, "
+    title += f"others: {interval(part.longer)}%)"
+    if part.reason is None:
+        _print(title, list(part.reports))
+    else:
+        out().print(f"{title}: {part.reason}", markup=False)
 
 
 def _print_edits(found: list[EditedFlags]) -> None:

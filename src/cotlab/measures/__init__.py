@@ -27,7 +27,7 @@ Formulas, sources, intervals and what they are worth: docs/measures.md.
 from cotlab.measures.accuracy import CUT_OFF, accuracy, cut_off_reason, cut_off_warnings
 from cotlab.measures.along_chain import ChainRollouts, chain_rollouts
 from cotlab.measures.arms import Answered, ArmReader, Given, answered, arms_condition, bare_hints, in_arm
-from cotlab.measures.avoided import AvoidedDraws, avoiding_effect, interaction, resilience, subsets
+from cotlab.measures.avoided import AvoidedDraws, avoided_draws, avoiding_effect, interaction, resilience, subsets
 from cotlab.measures.branches import Branch, Branching, chain_branchings, chain_curve
 from cotlab.measures.by_category import (
     RatedStep,
@@ -60,7 +60,15 @@ from cotlab.measures.faithfulness import (
 from cotlab.measures.forced import ForcedAnswers, forced_answers, forced_importance
 from cotlab.measures.forks import Change, OutcomeCurve, outcome_curve
 from cotlab.measures.hints import HintReport, faithfulness_to_hint, hint_report, paired_rates
-from cotlab.measures.monitor_study import EDITS, EditedFlags, by_edit, by_family, by_problem, by_share
+from cotlab.measures.monitor_study import (
+    EDITS,
+    EarlyReports,
+    EditedFlags,
+    by_count,
+    by_edit,
+    by_family,
+    by_problem,
+)
 from cotlab.measures.monitors import (
     MONITORS,
     Monitor,
@@ -124,6 +132,7 @@ __all__ = [
     "Determinism",
     "Draws",
     "EarlyAnswers",
+    "EarlyReports",
     "EditedFlags",
     "Embedder",
     "ExactKey",
@@ -164,13 +173,14 @@ __all__ = [
     "alike",
     "answered",
     "arms_condition",
+    "avoided_draws",
     "avoiding_effect",
     "bare_hints",
     "best_threshold",
+    "by_count",
     "by_edit",
     "by_family",
     "by_problem",
-    "by_share",
     "categories_exchanged",
     "category_contrast",
     "category_means",

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from cotlab.chains.score import Outcome
 from cotlab.runs import Run
-from cotlab.stats import Estimate, cluster_share
+from cotlab.stats import Estimate, cluster_proportion
 
 __all__ = ["CUT_OFF", "accuracy", "cut_off_reason", "cut_off_warnings"]
 
@@ -19,7 +19,7 @@ CUT_SOME = 0.03
 
 
 def accuracy(outcomes: Sequence[Outcome], problems: Sequence[Hashable], *, level: float = 0.95) -> Estimate:
-    """Share of right rollouts; problems are drawn again for the interval.
+    """Share of right rollouts, with a clustered interval over problems.
 
     Args:
         outcomes: Of each rollout.
@@ -40,11 +40,11 @@ def accuracy(outcomes: Sequence[Outcome], problems: Sequence[Hashable], *, level
     if reason is None and "unjudged" in outcomes:
         reason = "the problems have no gold answer"
     if reason is not None:
-        return Estimate.missing(reason, method="cluster-bootstrap", n=len(outcomes))
-    found = cluster_share([outcome == "correct" for outcome in outcomes], problems, level=level)
+        return Estimate.missing(reason, method="clustered wilson", n=len(outcomes))
+    found = cluster_proportion([outcome == "correct" for outcome in outcomes], problems, level=level)
     if found.value is None or "truncated" not in outcomes:
         return found
-    best = cluster_share([outcome in ("correct", "truncated") for outcome in outcomes], problems, level=level)
+    best = cluster_proportion([outcome in ("correct", "truncated") for outcome in outcomes], problems, level=level)
     return replace(found, high=best.high, method=f"{found.method}, truncated as wrong (low) and as right (high)")
 
 

@@ -17,17 +17,20 @@ comes from drawing whole trails again, a trail number at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
 from cotlab.measures.contrast import Metric, contrast
+from cotlab.measures.prefix_draws import rollout_draws
+from cotlab.runs import Run
+from cotlab.sampling import Trail
 from cotlab.stats import Estimate, cluster_mean
 from cotlab.trees import MIN_ROLLOUTS, Draws, unusable
 
-__all__ = ["AvoidedDraws", "avoiding_effect", "interaction", "resilience", "subsets"]
+__all__ = ["AvoidedDraws", "avoided_draws", "avoiding_effect", "interaction", "resilience", "subsets"]
 
 MAX_GIVEN_UP = 0.1
 """Where more trails than this never got away, those that did are too special a part."""
@@ -57,6 +60,28 @@ class AvoidedDraws:
             most = max(self.rounds, default=0)
             return f"{self.given_up} of {len(self.rounds)} trails still say it after {most} rounds"
         return None
+
+
+def avoided_draws(run: Run, trails: Sequence[Trail], *, scorer_id: str, name: str = "avoided") -> AvoidedDraws:
+    """What trails that were drawn (`cotlab.sampling.draw_avoiding`) and scored came to.
+
+    Args:
+        run: Where they are.
+        trails: Of one chain and one set of steps.
+        scorer_id: Whose verdicts count.
+        name: Stands in the place of a prefix id.
+
+    Raises:
+        UserError: Nobody of that name has scored.
+    """
+    ended = [(trail.prefix.id, trail.rollout.id) for trail in trails if trail.escaped and trail.rollout]
+    return AvoidedDraws(
+        rollout_draws(run, ended, scorer_id=scorer_id, name=name),
+        tuple(trail.number for trail in trails if trail.escaped),
+        tuple(trail.rounds for trail in trails),
+        sum(trail.given_up for trail in trails),
+        sum(trail.waiting for trail in trails),
+    )
 
 
 def resilience(avoided: AvoidedDraws, *, level: float = 0.95, seed: int = 0) -> Estimate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 from cotlab.chains.chain import Chain
@@ -12,14 +12,14 @@ from cotlab.errors import UserError
 from cotlab.measures.along_chain import ChainRollouts, chain_rollouts
 from cotlab.measures.contrast import Metric
 from cotlab.measures.counterfactual import counterfactual_importance, different_trajectories, overdeterminedness
-from cotlab.measures.effects import importance
+from cotlab.measures.effects import effect_bounds, importance
 from cotlab.measures.forced import ForcedAnswers, forced_answers, forced_importance
 from cotlab.measures.sentence import sentence_importance
 from cotlab.measures.similarity import ExactText, Similarity
 from cotlab.measures.thought_anchors import published_forced, published_importance
 from cotlab.runs import Run
 from cotlab.stats import Estimate
-from cotlab.trees import ConditionIds
+from cotlab.trees import ConditionIds, Draws
 
 __all__ = ["MEASURES", "VARIANTS", "Measure", "MeasuredStep", "measure_steps"]
 
@@ -44,6 +44,8 @@ class MeasuredStep:
     estimate: Estimate
     target: int | None = None
     """The later step that it acts on (measure `sentence`)."""
+    bounds: tuple[float, float] | None = None
+    """ΔV (`resampling`, `forced-answer`) over all ways that the truncated rollouts may have ended."""
 
 
 def measure_steps(
@@ -114,14 +116,12 @@ def _check(measure: str, variant: str | None, metric: Metric) -> None:
 
 
 def _ours(data: ChainRollouts, measure: str, metric: Metric, similar: Similarity) -> tuple[MeasuredStep, ...]:
-    if measure in ("resampling", "counterfactual"):
+    if measure == "counterfactual":
+        return _spans(data, data.pairs(), counterfactual_importance(data, similar, metric=metric))
+    if measure == "resampling":
         draws = [data.draws(k) for k in data.sampled()]
-        found = (
-            importance(draws, metric=metric)
-            if measure == "resampling"
-            else counterfactual_importance(data, similar, metric=metric)
-        )
-        return _spans(data, data.pairs(), found)
+        found = _spans(data, data.pairs(), importance(draws, metric=metric))
+        return _bounded(found, draws, metric)
     here = [k for k in data.sampled() if k < len(data.steps)]
     shares = different_trajectories(data, similar) if measure == "different-trajectories" else overdeterminedness(data)
     return _spans(data, [(k, k + 1) for k in here], shares)
@@ -148,9 +148,17 @@ def _forced(
     else:
         found = [pair[0 if metric == "delta-v" else 1] for pair in published_forced(answers.draws)]
     texts = tuple(step.text for step in chain.steps)
-    return tuple(
+    steps = tuple(
         MeasuredStep(start, end, "".join(texts[start:end]), one) for (start, end), one in zip(pairs, found, strict=True)
     )
+    return steps if variant is not None else _bounded(steps, answers.draws, metric)
+
+
+def _bounded(steps: tuple[MeasuredStep, ...], draws: Sequence[Draws], metric: Metric) -> tuple[MeasuredStep, ...]:
+    """Steps between neighbouring draws, with the bounds of ΔV."""
+    if metric != "delta-v":
+        return steps
+    return tuple(replace(step, bounds=one) for step, one in zip(steps, effect_bounds(draws), strict=True))
 
 
 def _spans(

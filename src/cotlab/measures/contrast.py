@@ -12,7 +12,7 @@ from cotlab.errors import UserError
 from cotlab.stats import Estimate, difference_estimate, divergence_estimate
 from cotlab.trees import MIN_ROLLOUTS, Draws, unusable
 
-__all__ = ["METRICS", "Metric", "answer_keys", "checked_metric", "contrast"]
+__all__ = ["METRICS", "Metric", "answer_keys", "checked_metric", "contrast", "difference_bounds"]
 
 Metric: TypeAlias = Literal["delta-v", "kl", "tv"]
 """delta-v: V(second) − V(first). kl: KL[p(A | first) ‖ p(A | second)] in nats. tv: total variation of the two."""
@@ -82,6 +82,23 @@ def contrast(
         _counts(part, kinds) for part in (left[~in_second], left[in_second], right[~in_first])
     )
     return divergence_estimate(only1, only2, shared_counts, metric=metric, level=level, min_n=min_n, seed=seed)
+
+
+def difference_bounds(first: Draws, second: Draws) -> tuple[float, float] | None:
+    """V(second) − V(first) at its least and at its most over all ways that the truncated rollouts may have ended.
+
+    A truncated rollout that is in both ends in one way. None where one of the two is empty or not judged.
+    """
+    n1, n2 = len(first), len(second)
+    if not n1 or not n2 or first.count("unjudged") or second.count("unjudged"):
+        return None
+    cut1, cut2 = first.rollout_ids[first.where("truncated")], second.rollout_ids[second.where("truncated")]
+    both = int(np.isin(cut1, cut2).sum())
+    value, each = second.count("correct") / n2 - first.count("correct") / n1, 1 / n2 - 1 / n1
+    return (
+        value - (len(cut1) - both) / n1 + both * min(0.0, each),
+        value + (len(cut2) - both) / n2 + both * max(0.0, each),
+    )
 
 
 def answer_keys(draws: Draws) -> NDArray[np.str_]:

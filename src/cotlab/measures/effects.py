@@ -6,18 +6,19 @@
 
 Rollouts through both prefixes count in both; interval and null floor take that into account. The null floor and p of
 delta-v are exact: outcomes are exchanged between the rollouts that say the step and those that do not, whose values are
-equal if and only if ΔV is 0. q adjusts p over the steps of one chain.
+equal if and only if ΔV is 0. q adjusts p over the steps of one chain. Truncated rollouts count as not right; how far
+they could move ΔV is said by `effect_bounds`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cotlab.measures.contrast import Metric, contrast
+from cotlab.measures.contrast import Metric, contrast, difference_bounds
 from cotlab.stats import Estimate, FdrRule, with_q
 from cotlab.trees import MIN_ROLLOUTS, Draws
 
-__all__ = ["importance", "step_effect"]
+__all__ = ["effect_bounds", "importance", "step_effect"]
 
 
 def importance(
@@ -51,3 +52,8 @@ def step_effect(
 ) -> Estimate:
     """Effect of the step between two prefixes, without q. The two may share rollouts; they are told by their ids."""
     return contrast(before, after, metric, level=level, min_n=min_n)
+
+
+def effect_bounds(draws: Sequence[Draws]) -> tuple[tuple[float, float] | None, ...]:
+    """ΔV of every step at its least and at its most over all ways that truncated rollouts may have ended."""
+    return tuple(difference_bounds(before, after) for before, after in zip(draws, draws[1:], strict=False))

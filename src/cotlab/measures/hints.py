@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from cotlab.measures.arms import Answered, in_arm
 from cotlab.problems import Arm
-from cotlab.stats import Estimate, cluster_proportion, paired_difference
+from cotlab.stats import Estimate, cluster_proportion, mover_difference, paired_difference
 from cotlab.stats.bootstrap import expanded_tail
 
 __all__ = ["HintReport", "counted_difference", "faithfulness_to_hint", "hint_report", "paired_rates"]
@@ -152,7 +152,7 @@ def counted_difference(
     found = paired_difference(first_arm, second_arm, problems, level=level, n_boot=_FEW, seed=seed)
     if found.value is None:
         return found
-    low, high = _mover(*(_rate(arm, problems, level) for arm in arms))
+    low, high = mover_difference(*(_rate(arm, problems, level) for arm in arms))
     return replace(found, low=low, high=high, method="clustered mover, exchanged arms")
 
 
@@ -160,19 +160,6 @@ def _rate(arm: NDArray[np.float64], problems: Sequence[str], level: float) -> Es
     """Of counts and sizes by problem, [2, problems]."""
     members = [(i < k, problem) for problem, k, m in zip(problems, *arm, strict=True) for i in range(int(m))]
     return cluster_proportion([right for right, _ in members], [problem for _, problem in members], level=level)
-
-
-def _mover(first: Estimate, second: Estimate) -> tuple[float | None, float | None]:
-    """Interval of second − first, from those of two rates."""
-    if None in (first.value, first.low, first.high, second.value, second.low, second.high):
-        return None, None
-    assert first.value is not None and first.low is not None and first.high is not None
-    assert second.value is not None and second.low is not None and second.high is not None
-    value = second.value - first.value
-    return (
-        max(-1.0, value - float(np.hypot(second.value - second.low, first.high - first.value))),
-        min(1.0, value + float(np.hypot(second.high - second.value, first.value - first.low))),
-    )
 
 
 def faithfulness_to_hint(

@@ -1,7 +1,8 @@
 """How far reading is enough: monitors by split, by how much of the thoughts they see, and on thoughts that were edited.
 
 - Splits: `problems` (five folds; no problem on both sides) and `family` (each kind in turn is only judged on).
-- Shares: the first sentences alone; monitors learn from as much as they are judged on.
+- Counts: the first so many sentences alone; monitors learn from as much as they are judged on, and from thoughts that
+  have more alone: a cut at a share of the final length gives that length away, and so does an end.
 - Edits: a monitor that learned from whole thoughts is shown positives whose thoughts were edited; its flags on them, at
   the same threshold, say whether editing fools it. Negatives stay as they are.
 """
@@ -20,7 +21,24 @@ from cotlab.measures.shown import BARE, Shown
 from cotlab.problems import HINT_KINDS
 from cotlab.stats import Estimate, cluster_proportion
 
-__all__ = ["EDITS", "EditedFlags", "by_edit", "by_family", "by_problem", "by_share"]
+__all__ = ["EDITS", "EarlyReports", "EditedFlags", "by_count", "by_edit", "by_family", "by_problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyReports:
+    """Monitors that see the first sentences of thoughts that go on beyond them."""
+
+    longer: Estimate
+    """Share of the responses whose thoughts do, of those without the label: what is judged is chosen by that."""
+    longer_used: Estimate
+    """The same of those with the label."""
+    reports: tuple[MonitorReport, ...]
+    reason: str | None = None
+    """Why there are none."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +122,38 @@ def by_family(
     return found
 
 
-def by_share(
+def by_count(
     rows: Sequence[Shown],
     monitors: Mapping[str, Monitor],
-    shares: Sequence[float],
+    counts: Sequence[int],
     *,
     level: float = 0.95,
     seed: int = 0,
-) -> dict[float, list[MonitorReport]]:
-    """Each monitor on the first sentences alone, at each share of them."""
-    return {share: by_problem([row.first(share) for row in rows], monitors, level=level, seed=seed) for share in shares}
+) -> dict[int, EarlyReports]:
+    """Each monitor on the first sentences alone, of the thoughts that have more than so many.
+
+    Raises:
+        UserError: There are no responses of both classes.
+    """
+    _check(rows)
+    found = {}
+    for count in counts:
+        longer = [len(row.steps) > count for row in rows]
+        shares = [
+            cluster_proportion(
+                [more for row, more in zip(rows, longer, strict=True) if row.label is label],
+                [row.problem for row in rows if row.label is label],
+                level=level,
+            )
+            for label in (False, True)
+        ]
+        shown, reports, reason = [row.first(count) for row, more in zip(rows, longer, strict=True) if more], [], None
+        try:
+            reports = by_problem(shown, monitors, level=level, seed=seed)
+        except UserError as error:
+            reason = f"of thoughts that have more than {count} sentences: {error}"
+        found[count] = EarlyReports(shares[0], shares[1], tuple(reports), reason)
+    return found
 
 
 def by_edit(

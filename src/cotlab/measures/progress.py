@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -74,6 +74,8 @@ class Progress:
     verdict: Verdict
     reason: str
     """Why that verdict."""
+    change_bounds: tuple[float, float] | None = None
+    """Net change of the bare shares over all ways that the truncated rollouts may have ended."""
 
 
 def progress(
@@ -87,6 +89,8 @@ def progress(
     seed: int = 0,
 ) -> Progress:
     """How V moved along a chain.
+
+    Truncated rollouts count as not right; a verdict that they would turn if they were right is none.
 
     Args:
         draws: Rollouts begun at each position that was sampled; no rollout may be in two of them.
@@ -111,10 +115,37 @@ def progress(
     k = np.array([draws[i].count("correct") for i in usable], dtype=float)
     places = [positions[i] for i in usable]
     reached = [tokens[i] for i in usable]
+    cut = np.array([draws[i].count("truncated") for i in usable], dtype=float)
     if end is not None:
-        k, n = np.append(k, end[0] * KNOWN_END_WORTH), np.append(n, KNOWN_END_WORTH)
+        k, n, cut = np.append(k, end[0] * KNOWN_END_WORTH), np.append(n, KNOWN_END_WORTH), np.append(cut, 0)
         places, reached = [*places, end[1]], [*reached, end[2]]
-    return _measured(k, n, places, reached, known_end=end is not None, level=level, seed=seed)
+    known = end is not None
+    found = _measured(k, n, places, reached, known_end=known, level=level, seed=seed)
+    if not cut.any():
+        return replace(found, change_bounds=(float(k[-1] / n[-1] - k[0] / n[0]),) * 2)
+    best = _measured(k + cut, n, places, reached, known_end=known, level=level, seed=seed)
+    return _bounded(found, best, k / n, cut / n)
+
+
+def _bounded(found: Progress, best: Progress, right: FloatArray, cut: FloatArray) -> Progress:
+    """With the bounds that truncated rollouts leave; no verdict that they could turn.
+
+    Args:
+        found: Truncated rollouts counted as not right.
+        best: The same, counted as right.
+        right: Share of right ones at each position.
+        cut: Share of truncated ones.
+    """
+    change = float(right[-1] - right[0])
+    bounds = change - float(cut[0]), change + float(cut[-1])
+    verdict = found.verdict
+    reason = (
+        f"{found.reason}; up to {cut.max():.0%} of the rollouts at a position are truncated, so V may change by "
+        f"{100 * bounds[0]:+.0f} to {100 * bounds[1]:+.0f} points"
+    )
+    if verdict not in ("undecided", best.verdict):
+        verdict, reason = "undecided", f"{reason}; {verdict} only where these count as not right: raise max_tokens"
+    return replace(found, change_bounds=bounds, verdict=verdict, reason=reason)
 
 
 def _measured(

@@ -13,7 +13,6 @@ Two questions, told apart because only one of them has a label that behaviour gi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -47,22 +46,17 @@ class Shown:
     correct: bool
     """Whether the answer is right: what somebody knows who checks answers and reads nothing."""
     rollout_id: str = ""
-    share: float = 1.0
-    """Of the thoughts that are shown."""
+    whole: bool = True
+    """Whether all of the thoughts are shown."""
 
     @property
     def text(self) -> str:
         """The thoughts."""
         return "".join(self.steps)
 
-    def first(self, share: float) -> Shown:
-        """The first sentences alone, rounded up; a monitor then sees no answer either.
-
-        A share is of the final number of sentences, which nobody knows beforehand: how many are kept gives the length
-        of the whole away. What a monitor finds in the first part counts beyond what `length` finds there.
-        """
-        keep = math.ceil(share * len(self.steps) - 1e-9)
-        return replace(self, steps=self.steps[:keep], share=share)
+    def first(self, count: int) -> Shown:
+        """The first `count` sentences alone; a monitor then sees no answer either."""
+        return replace(self, steps=self.steps[:count], whole=len(self.steps) <= count)
 
     def changed(self, change: Callable[[str], str]) -> Shown:
         """With every sentence changed; sentences that become empty are left out."""

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cotlab.chains.chain import Chain
 from cotlab.measures.accuracy import cut_off_reason
 from cotlab.measures.forced import ForcedAnswers, forced_answers
 from cotlab.runs import Run
-from cotlab.stats import Estimate, cluster_mean, cluster_share
+from cotlab.stats import Estimate, cluster_mean, cluster_proportion
 from cotlab.trees import ConditionIds, chain_verdict, resolve_scorer
 
 __all__ = ["StoppedChain", "accuracy_at_stops", "gain_of_thinking", "left_out", "stopped_chain"]
 
+EITHER_WAY = "truncated as wrong and as right"
+"""In the method where the two ends of an interval count truncated answers differently."""
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -33,12 +35,20 @@ class StoppedChain:
     n: tuple[int, ...]
     lacking: str | None = None
     """Why the answers say nothing, where they do not."""
+    cut: tuple[int, ...] = ()
+    """Answers that ran into the token limit, at each position; empty where none did."""
 
-    def at(self, share: float) -> float:
-        """Share of right answers after that part of the thoughts: at the last position that was sampled by then."""
+    def at(self, share: float, *, cut_right: bool = False) -> float:
+        """Share of right answers after that part of the thoughts: at the last position that was sampled by then.
+
+        Args:
+            share: Part of the thoughts.
+            cut_right: Whether truncated answers count as right, else as not right.
+        """
         until = share * self.positions[-1] + 1e-9
         place = max((i for i, position in enumerate(self.positions) if position <= until), default=0)
-        return self.right[place] / self.n[place]
+        more = self.cut[place] if cut_right and self.cut else 0
+        return (self.right[place] + more) / self.n[place]
 
 
 def stopped_chain(
@@ -67,6 +77,7 @@ def stopped_chain(
         tuple(draws.count("correct") for draws in found.draws),
         tuple(len(draws) for draws in found.draws),
         lacking,
+        tuple(draws.count("truncated") for draws in found.draws),
     )
 
 
@@ -75,17 +86,22 @@ def accuracy_at_stops(
 ) -> tuple[Estimate, ...]:
     """Mean accuracy over chains when an answer is forced after each of these parts of the thoughts.
 
-    Problems are drawn again for the interval. Chains must be chosen without looking at how they end; those that ran
+    Intervals are clustered by problem. Chains must be chosen without looking at how they end; those that ran
     into the token limit are left out all the same (where their thoughts end is not known), which is such a choice:
-    `left_out` tells how many.
+    `left_out` tells how many. Answers that ran into the limit themselves count as not right in value and lower end, as
+    right in the upper end.
     """
     usable = [chain for chain in chains if chain.lacking is None and chain.positions]
     if chains and not usable:
         return tuple(_none(chains) for _ in shares)
-    return tuple(
-        cluster_share([chain.at(share) for chain in usable], [chain.problem for chain in usable], level=level)
-        for share in shares
-    )
+    return tuple(_accuracy(usable, share, level) for share in shares)
+
+
+def _accuracy(usable: Sequence[StoppedChain], share: float, level: float) -> Estimate:
+    problems = [chain.problem for chain in usable]
+    found = cluster_proportion([chain.at(share) for chain in usable], problems, level=level)
+    best = cluster_proportion([chain.at(share, cut_right=True) for chain in usable], problems, level=level)
+    return found if best == found else replace(found, high=best.high, method=f"{found.method}, {EITHER_WAY}")
 
 
 def left_out(chains: Sequence[StoppedChain]) -> str | None:
@@ -103,13 +119,23 @@ def left_out(chains: Sequence[StoppedChain]) -> str | None:
 def gain_of_thinking(
     chains: Sequence[StoppedChain], first: float = 0.0, last: float = 1.0, *, level: float = 0.95
 ) -> Estimate:
-    """Accuracy after the part `last` of the thoughts less that after the part `first`, within chains."""
+    """Accuracy after the part `last` of the thoughts less that after the part `first`, within chains.
+
+    Truncated answers count as not right in the value; the ends of the interval count them as it takes them farthest.
+    """
     usable = [chain for chain in chains if chain.lacking is None and chain.positions]
     if chains and not usable:
         return _none(chains)
-    return cluster_mean(
-        [chain.at(last) - chain.at(first) for chain in usable], [chain.problem for chain in usable], level=level
+    problems = [chain.problem for chain in usable]
+    found, least, most = (
+        cluster_mean(
+            [chain.at(last, cut_right=up) - chain.at(first, cut_right=down) for chain in usable], problems, level=level
+        )
+        for down, up in ((False, False), (True, False), (False, True))
     )
+    if least == most:
+        return found
+    return replace(found, low=least.low, high=most.high, method=f"{found.method}, {EITHER_WAY}")
 
 
 def _none(chains: Sequence[StoppedChain]) -> Estimate:

@@ -10,7 +10,7 @@
 """
 
 from cotlab.sampling.arms import ARMS_STUDY, AskedStudy, first_chains, sample_arms
-from cotlab.sampling.avoiding import Avoidance, IsAvoided, Trail, draw_avoiding
+from cotlab.sampling.avoiding import Avoidance, Avoided, IsAvoided, Trail, draw_avoiding, draw_avoiding_each
 from cotlab.sampling.branching import BranchConfig, FinishedBranch, run_branch
 from cotlab.sampling.budget import Budget
 from cotlab.sampling.config import StudyConfig
@@ -52,6 +52,7 @@ __all__ = [
     "TRANSPLANT",
     "AskedStudy",
     "Avoidance",
+    "Avoided",
     "BranchConfig",
     "Budget",
     "Cost",
@@ -85,6 +86,7 @@ __all__ = [
     "Transplant",
     "branch_cost",
     "draw_avoiding",
+    "draw_avoiding_each",
     "draw_branches",
     "draw_edited",
     "draw_faithfulness",

@@ -31,7 +31,7 @@ from cotlab.interventions.condition import Condition
 from cotlab.runs import NewPrefix
 from cotlab.sampling.draw import Sampler
 
-__all__ = ["MAX_ROUNDS", "Avoidance", "IsAvoided", "Trail", "draw_avoiding"]
+__all__ = ["MAX_ROUNDS", "Avoidance", "Avoided", "IsAvoided", "Trail", "draw_avoiding", "draw_avoiding_each"]
 
 MAX_ROUNDS = 20
 MAX_TRAILS = 10_000
@@ -51,6 +51,21 @@ class Avoidance:
     """Steps of the chain whose like is not to be said from there on."""
     rounds: int = MAX_ROUNDS
     """How often a trail is resampled before it is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Avoided:
+    """What `draw_avoiding_each` takes of each chain."""
+
+    chain: Chain
+    avoidance: Avoidance
+    is_avoided: IsAvoided
+    """The judge of sentences; the same at every call."""
+
+    def start(self) -> tuple[Prefix, str]:
+        """Where the trails begin, and what is said there."""
+        kept = self.avoidance.start
+        return self.chain.prefix(kept), "".join(step.text for step in self.chain.steps[:kept])
 
 
 @dataclass(slots=True)
@@ -101,19 +116,39 @@ def draw_avoiding(
     Raises:
         EngineError: The engine broke; what it gave is stored.
     """
-    start, kept = chain.prefix(avoidance.start), "".join(step.text for step in chain.steps[: avoidance.start])
-    trails = [Trail(number, start, kept) for number in range(n)]
-    moving, named = trails, ", ".join(str(step) for step in avoidance.steps)
-    while moving:
-        said = _read(sampler, moving, settings)
-        waiting = [trail for trail in moving if trail.number not in said]
-        if waiting:
-            _keep_prefixes(sampler, chain, waiting)
-            asked = [(trail.prefix, trail.sample_idx) for trail in waiting]
-            sampler.draw_each(asked, settings, phase=f"avoiding step {named}: {len(waiting)} trails")
-            said |= _read(sampler, waiting, settings)
-        moving = _move(sampler, [trail for trail in moving if trail.number in said], said, chain, is_avoided, avoidance)
+    return draw_avoiding_each(sampler, [Avoided(chain, avoidance, is_avoided)], n, settings)[0]
+
+
+def draw_avoiding_each(
+    sampler: Sampler, asked: Sequence[Avoided], n: int, settings: SamplingSettings
+) -> list[list[Trail]]:
+    """`draw_avoiding` of several chains (or of several sets of one), the rounds of all of them in one batch.
+
+    Raises:
+        EngineError: The engine broke; what it gave is stored.
+    """
+    trails = [[Trail(number, *one.start()) for number in range(n)] for one in asked]
+    moving = [list(mine) for mine in trails]
+    while any(moving):
+        said = [_read(sampler, mine, settings) for mine in moving]
+        lacking = [[one for one in mine if one.number not in there] for mine, there in zip(moving, said, strict=True)]
+        if any(lacking):
+            for one, mine in zip(asked, lacking, strict=True):
+                _keep_prefixes(sampler, one.chain, mine)
+            wanted = {(t.prefix.id, t.sample_idx): (t.prefix, t.sample_idx) for mine in lacking for t in mine}
+            sampler.draw_each(list(wanted.values()), settings, phase=_phase(asked, lacking))
+            said = [there | _read(sampler, mine, settings) for there, mine in zip(said, lacking, strict=True)]
+        moving = [
+            _move(sampler, [trail for trail in mine if trail.number in there], there, one)
+            for one, mine, there in zip(asked, moving, said, strict=True)
+        ]
     return trails
+
+
+def _phase(asked: Sequence[Avoided], lacking: Sequence[Sequence[Trail]]) -> str:
+    named = {", ".join(map(str, one.avoidance.steps)) for one, mine in zip(asked, lacking, strict=True) if mine}
+    what = f"step {named.pop()}" if len(named) == 1 else "steps"
+    return f"avoiding {what}: {sum(map(len, lacking))} trails"
 
 
 def _read(sampler: Sampler, trails: Sequence[Trail], settings: SamplingSettings) -> dict[int, Rollout]:
@@ -138,23 +173,16 @@ def _keep_prefixes(sampler: Sampler, chain: Chain, trails: Sequence[Trail]) -> N
     )
 
 
-def _move(
-    sampler: Sampler,
-    trails: Sequence[Trail],
-    said: Mapping[int, Rollout],
-    chain: Chain,
-    is_avoided: IsAvoided,
-    avoidance: Avoidance,
-) -> list[Trail]:
+def _move(sampler: Sampler, trails: Sequence[Trail], said: Mapping[int, Rollout], asked: Avoided) -> list[Trail]:
     """Move trails on by one round; those that have another one before them."""
-    cutter, tokenizer = get_cutter(chain.cutter_id), sampler.engine.tokenizer
+    cutter, tokenizer = get_cutter(asked.chain.cutter_id), sampler.engine.tokenizer
     cuts = [cutter.cut(said[trail.number].token_ids or (), tokenizer) for trail in trails]
-    judged = iter(is_avoided([step.text for steps in cuts for step in steps]))
+    judged = iter(asked.is_avoided([step.text for steps in cuts for step in steps]))
     moving = []
     for trail, steps in zip(trails, cuts, strict=True):
         hits = [next(judged) for _ in steps]
         before = steps[: hits.index(True)] if True in hits else None
-        if _turn(trail, said[trail.number], before, avoidance.rounds):
+        if _turn(trail, said[trail.number], before, asked.avoidance.rounds):
             moving.append(trail)
     return moving
 

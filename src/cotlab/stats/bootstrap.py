@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cotlab.stats.estimate import Estimate
-from cotlab.stats.proportion import wilson
 
-__all__ = ["cluster_mean", "cluster_share", "expanded_tail"]
+__all__ = ["cluster_mean", "expanded_tail"]
 
 _METHOD = "cluster-bootstrap"
 _BLOCK = 500
@@ -62,28 +60,6 @@ def cluster_mean(
     tail = expanded_tail(c, level)
     low, high = np.quantile(_drawn_means(clusters_of, n_boot, np.random.default_rng(seed)), [tail, 1 - tail])
     return Estimate(float(numbers.mean()), float(low), float(high), n=len(label), level=level, method=_METHOD)
-
-
-def cluster_share(
-    values: ArrayLike, clusters: Sequence[Hashable], *, level: float = 0.95, min_clusters: int = 5, seed: int = 0
-) -> Estimate:
-    """`cluster_mean` of numbers between 0 and 1, whose interval has a width also where all of them are 0 or all 1.
-
-    There drawing clusters again shows no spread. The interval then ends where Wilson's does for so many clusters that
-    are all alike: rollouts of one cluster may be as good as one.
-
-    Raises:
-        ValueError: What `cluster_mean` raises, or a value is not in [0, 1].
-    """
-    numbers = np.asarray(values, dtype=float)
-    if ((numbers < 0) | (numbers > 1)).any():
-        raise ValueError("shares must be in [0, 1]")
-    found = cluster_mean(numbers, clusters, level=level, min_clusters=min_clusters, seed=seed)
-    if found.value not in (0.0, 1.0):
-        return found
-    c = len(set(clusters))
-    low, high = wilson(c * int(found.value), c, level)
-    return replace(found, low=float(low), high=float(high), method=f"{_METHOD}, all alike: wilson")
 
 
 def _drawn_means(found: NDArray[np.float64], n_boot: int, rng: np.random.Generator) -> NDArray[np.float64]:

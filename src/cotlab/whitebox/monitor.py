@@ -35,7 +35,7 @@ class ActivationMonitor:
         inside: Inside,
         point: HookPoint,
         *,
-        shares: Sequence[float] = (1.0,),
+        counts: Sequence[int] = (),
         method: Method = "logistic",
     ) -> None:
         """Prepare; nothing is read yet.
@@ -44,7 +44,7 @@ class ActivationMonitor:
             run: Where the rollouts are.
             inside: The model.
             point: What is read.
-            shares: Of the thoughts, at which rollouts will be shown: one pass reads all of them.
+            counts: Sentences after which rollouts will be shown as well: one pass reads all of them.
             method: How the probe is fitted.
 
         Raises:
@@ -52,7 +52,7 @@ class ActivationMonitor:
         """
         point.check(inside.shape)
         self.run, self.inside, self.point, self.method = run, inside, point, method
-        self.shares = tuple(shares)
+        self.counts = tuple(counts)
         self._seen: dict[tuple[str, str], NDArray[np.float64]] = {}
 
     def __call__(self, train: Sequence[Shown], test: Sequence[Shown]) -> NDArray[np.float64]:
@@ -75,7 +75,7 @@ class ActivationMonitor:
                 raise DataError(f"rollout {rollout.id} has no tokens (it was imported): its inside cannot be read")
             start = rollout.text.find(row.text)
             if start >= 0 and rollout.text[:start].strip() in ("", self.run.identity.think_open):
-                self._read_shares(row, prompt.token_ids, ids, start)
+                self._read_parts(row, prompt.token_ids, ids, start)
             if key not in self._seen:
                 before = self._opening(rollout.text)
                 if row.text[:1].isspace():
@@ -93,9 +93,9 @@ class ActivationMonitor:
         rest = said.removeprefix(tag)
         return text[: len(text) - len(rest.lstrip())]
 
-    def _read_shares(self, row: Shown, prompt: tuple[int, ...], ids: tuple[int, ...], start: int) -> None:
-        """One pass over a response, kept at the end of what is shown and, if that is all, of every share of it."""
-        texts = {row.text, *((row.first(share).text for share in self.shares) if row.share == 1 else ())}
+    def _read_parts(self, row: Shown, prompt: tuple[int, ...], ids: tuple[int, ...], start: int) -> None:
+        """One pass over a response, kept at the end of what is shown and, if that is all, after every count of it."""
+        texts = {row.text, *((row.first(count).text for count in self.counts) if row.whole else ())}
         ends = np.array([0, *accumulate(len(piece) for piece in self.inside.tokenizer.pieces(ids))])
         values = self._values(prompt + ids)
         for shown in texts:
