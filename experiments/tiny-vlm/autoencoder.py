@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--k", type=float, default=16, help="features active a token")
     parser.add_argument("--tokens", type=int, default=1_200_000, help="activations trained on, epochs counted")
     parser.add_argument("--seed", type=int, default=31)
-    parser.add_argument("--to", type=Path, default=Path("src/cotlab/tiny/vlm_saes/honest/resid_post.2"))
+    parser.add_argument("--to", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
     found = resolve_model(args.model)
