@@ -127,7 +127,7 @@ def _held_against(studies: list[LocatingStudy]) -> tuple[tuple[Planted, ...], tu
 
 def _verdicts(studies: list[LocatingStudy]) -> Table:
     columns = ("model", "habit", "yes: first only", "yes: another shape", "yes: second is there", "readout", "parts")
-    rows = []
+    rows: list[tuple[str | float, ...]] = []
     for study in studies:
         rates, located = study.located.rates, study.located
         shown = tuple(round(rates[version], 3) for version in ("primed", "control", "there"))
@@ -142,7 +142,7 @@ def _tables(study: LocatingStudy) -> list[Table]:
     groups = list(dict.fromkeys(one.group for one in study.patched))
     sites = list(dict.fromkeys(str(one.site) for one in study.patched))
     values = {(str(one.site), one.group): one.restored.value for one in study.patched}
-    rows = tuple(
+    rows: tuple[tuple[str | float | None, ...], ...] = tuple(
         (site, *(None if (v := values.get((site, group))) is None else round(v, 3) for group in groups))
         for site in sites
     )
