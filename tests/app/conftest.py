@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from app.warm_jobs import WarmJob
 
 from cotlab.chains.chain import Chain
 from cotlab.chains.prefix import Prefix
@@ -53,6 +56,12 @@ def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     )
     return root
+
+
+@pytest.fixture(autouse=True)
+def warm_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of the pages are forked with PyTorch loaded."""
+    monkeypatch.setattr("cotlab.sampling.jobs.subprocess", SimpleNamespace(Popen=WarmJob, DEVNULL=subprocess.DEVNULL))
 
 
 @pytest.fixture

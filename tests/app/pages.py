@@ -46,7 +46,7 @@ def branched(root: Path, way: str, step: str, fill: Callable[[AppTest], None], r
     at = press(at, "Draw")
     assert not at.exception and not at.error, shown(at)
     (job,) = list_jobs(root)
-    until = time.monotonic() + 100
+    until = time.monotonic() + 250
     while job.alive() and time.monotonic() < until:
         time.sleep(0.2)
     assert job.progress().state == "done", job.progress().error
@@ -65,6 +65,6 @@ def imported(root: Path, kind: str, path: str, name: str) -> AppTest:
 
 def wait_for(root: Path) -> None:
     (job,) = list_jobs(root)
-    until = time.monotonic() + 100
+    until = time.monotonic() + 250
     while job.alive() and time.monotonic() < until:
         time.sleep(0.2)

@@ -104,7 +104,7 @@ def test_branch_draws_in_its_own_process_and_the_run_has_them(root: Path) -> Non
     at = press(at, "Draw")
     assert not at.exception
     (job,) = list_jobs(root)
-    until = time.monotonic() + 100
+    until = time.monotonic() + 250
     while job.alive() and time.monotonic() < until:
         time.sleep(0.2)
     assert job.progress().state == "done", job.progress().error
@@ -176,7 +176,7 @@ def test_a_new_study_is_started_seen_on_another_page_and_stopped(root: Path) -> 
     (job,) = list_jobs(root)
     assert job.alive() and job.run == root / "mine" and job.asked["question"] == "Climb the stairs"
     press(page("runs"), "Stop")
-    until = time.monotonic() + 100
+    until = time.monotonic() + 250
     while job.alive() and time.monotonic() < until:
         time.sleep(0.2)
     assert job.progress().state == "stopped", job.log()

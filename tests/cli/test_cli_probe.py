@@ -1,19 +1,14 @@
 """`cotlab probe` on a run of the tiny reasoner."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
-from command_line import cotlab
+from command_line import cotlab, fault
 
 import cotlab as ct
 from cotlab.whitebox import Probe
-
-
-@pytest.fixture(scope="module")
-def sampled(tmp_path_factory):
-    run = tmp_path_factory.mktemp("probe") / "run"
-    asked = {"problems": "tiny", "n_problems": 8, "positions": "0", "base": ("random",), "engine": "transformers"}
-    return ct.resample(**asked, n=3, run=str(run)).path
 
 
 def test_probes_are_judged_saved_and_told_as_json(sampled, tmp_path):
@@ -115,3 +110,14 @@ def test_faults_of_curves_and_exits_are_one_line(sampled, tmp_path):
         code, _, err = cotlab("probe", *asked)
         lines = [line for line in err.splitlines() if line.startswith("cotlab: ")]
         assert code == 2 and len(lines) == 1 and said in lines[0], err
+
+
+def test_too_few_problems_are_told_before_an_answer_is_forced(tmp_path):
+    run = shutil.copytree(Path(__file__).parents[2] / "apps" / "workbench" / "sample", tmp_path / "run")
+    with ct.Run.open(run) as store:
+        before = store.summary().rollouts
+    assert "4 problems with examples, at least 5 are needed" in fault(
+        "probe", "exit", run, "--hook", "resid_post:2", "--engine", "transformers"
+    )
+    with ct.Run.open(run) as store:
+        assert store.summary().rollouts == before

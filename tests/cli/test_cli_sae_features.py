@@ -2,17 +2,7 @@
 
 import json
 
-import pytest
 from command_line import cotlab
-
-import cotlab as ct
-
-
-@pytest.fixture(scope="module")
-def sampled(tmp_path_factory):
-    run = tmp_path_factory.mktemp("sae") / "run"
-    asked = {"problems": "tiny", "n_problems": 8, "positions": "0", "base": ("random",), "engine": "transformers"}
-    return ct.resample(**asked, n=3, run=str(run)).path
 
 
 def test_features_are_ranked_and_their_dashboards_written(sampled, tmp_path):

@@ -26,15 +26,19 @@ def rollouts(folder):
     return found
 
 
-@pytest.fixture
-def asked(tmp_path):
-    return ["deterministic", "--model", "markov:branching", "--problems", str(tmp_path / "climb.jsonl"), "--quiet"]
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    problems = tmp_path_factory.mktemp("problems") / "climb.jsonl"
+    problems.write_text("\n".join(json.dumps({"question": f"Climb {k}.", "answer": "7"}) for k in range(6)))
+    return ["deterministic", "--model", "markov:branching", "--problems", str(problems), "--quiet"]
 
 
-@pytest.fixture(autouse=True)
-def problems(tmp_path):
-    rows = [{"question": f"Climb {k}.", "answer": "7"} for k in range(6)]
-    (tmp_path / "climb.jsonl").write_text("\n".join(map(json.dumps, rows)))
+@pytest.fixture(scope="module")
+def whole(asked, tmp_path_factory):
+    """The question, answered without a disturbance."""
+    out = tmp_path_factory.mktemp("whole")
+    assert main([*asked, "--budget", "small", "--out", str(out)]) == 0
+    return out
 
 
 def test_every_question_has_what_a_question_needs():
@@ -46,10 +50,8 @@ def test_every_question_has_what_a_question_needs():
         assert config.sizes["small"].keys() == config.sizes["full"].keys()
 
 
-def test_a_question_is_answered_and_asked_again_draws_nothing(asked, tmp_path, capsys):
-    out = ["--budget", "small", "--out", str(tmp_path / "out")]
-    assert main([*asked, *out]) == 0
-    folder = tmp_path / "out" / "deterministic"
+def test_a_question_is_answered_and_asked_again_draws_nothing(asked, whole, capsys):
+    folder = whole / "deterministic"
     found = read_experiment(folder)
     assert found.model == "markov:branching"
     assert found.null_rate[0].n >= 100
@@ -59,18 +61,17 @@ def test_a_question_is_answered_and_asked_again_draws_nothing(asked, tmp_path, c
     assert found.commands[0].startswith("python -m experiments deterministic --model markov:branching")
     assert all((folder / name).read_text().startswith("<svg") for name in found.figures)
     assert "# How much is fixed" in (folder / "results.md").read_text()
+    before = rollouts(whole)
+    assert main([*asked, "--budget", "small", "--out", str(whole)]) == 0
     assert "planted truths recovered" in capsys.readouterr().out
-    before = rollouts(tmp_path / "out")
-    assert main([*asked, *out]) == 0
-    assert rollouts(tmp_path / "out") == before
+    assert rollouts(whole) == before
     again = read_experiment(folder)
     assert [one.model_dump() for one in again.estimates] == [one.model_dump() for one in found.estimates]
 
 
-def test_what_was_interrupted_goes_on(asked, tmp_path, monkeypatch):
+def test_what_was_interrupted_goes_on(asked, whole, tmp_path, monkeypatch):
     """A run that stops after a third of its rollouts gives, asked again, what an undisturbed one gives."""
     out = ["--budget", "small", "--out"]
-    assert main([*asked, *out, str(tmp_path / "whole")]) == 0
     from cotlab.engines.markov import MarkovEngine
 
     sample, left = MarkovEngine.sample, [150]
@@ -86,13 +87,13 @@ def test_what_was_interrupted_goes_on(asked, tmp_path, monkeypatch):
         patch.setattr(MarkovEngine, "sample", dying)
         assert main([*asked, *out, str(tmp_path / "cut")]) == 130
     half = rollouts(tmp_path / "cut")
-    assert 0 < sum(map(len, half.values())) < sum(map(len, rollouts(tmp_path / "whole").values()))
+    assert 0 < sum(map(len, half.values())) < sum(map(len, rollouts(whole).values()))
     assert main([*asked, *out, str(tmp_path / "cut")]) == 0
-    assert rollouts(tmp_path / "cut") == rollouts(tmp_path / "whole")
+    assert rollouts(tmp_path / "cut") == rollouts(whole)
     assert all(half[name] <= rollouts(tmp_path / "cut")[name] for name in half)
-    whole, cut = (read_experiment(tmp_path / name / "deterministic") for name in ("whole", "cut"))
-    assert cut.estimates == whole.estimates
-    assert cut.null_rate == whole.null_rate
+    found, calm = (read_experiment(out / "deterministic") for out in (tmp_path / "cut", whole))
+    assert found.estimates == calm.estimates
+    assert found.null_rate == calm.null_rate
 
 
 def test_a_budget_is_kept_and_told(asked, tmp_path):

@@ -154,7 +154,7 @@ def test_tiny():
 
 
 def test_an_organism_that_is_not_there_is_one_line():
-    with pytest.raises(ModelError, match=r"no weights of the tiny reasoner 'bold' here \(there are: .*honest"):
+    with pytest.raises(ModelError, match=r"no weights of the tiny model 'bold' here \(there are: .*honest"):
         resolve_model("tiny:bold")
 
 

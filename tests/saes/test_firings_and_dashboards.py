@@ -1,7 +1,6 @@
 """What is read of a run through the autoencoder that ships, and what dashboards and pages make of it."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,13 +19,6 @@ from cotlab.saes.firings import read_firings
 from cotlab.saes.jobs import along_chain
 from cotlab.saes.overview import feature_overview
 from cotlab.whitebox import Inside
-
-
-@pytest.fixture(scope="module")
-def sampled(tmp_path_factory) -> Path:
-    run = tmp_path_factory.mktemp("features") / "run"
-    asked = {"problems": "tiny", "n_problems": 8, "positions": "0", "base": ("random",), "engine": "transformers"}
-    return ct.resample(**asked, n=3, run=str(run)).path
 
 
 @pytest.fixture(scope="module")

@@ -50,4 +50,4 @@ def capture(
     if json:
         print_json({"run": str(run), **asdict(size), "dry": dry_run})
     else:
-        out().print(size.line(), markup=False)
+        out().print(size.line(done=not dry_run), markup=False)

@@ -94,7 +94,9 @@ def _show_plan(finished: FinishedStudy, *, json: bool) -> None:
         plan = {"dry_run": True, "model": finished.model, "engine": finished.engine, "n": finished.n}
         print_json({**plan, "chains": len(finished.chain_ids), "cost": finished.cost})
     else:
-        out().print(Text(f"{len(finished.chain_ids)} chains; still to sample: {finished.cost}. Nothing was stored."))
+        n = len(finished.chain_ids)
+        chains = f"{n} chain{'s' * (n != 1)}"
+        out().print(Text(f"{chains}; still to sample: {finished.cost}. Nothing was stored."))
 
 
 def _print_chain(chain: ChainReport) -> None:

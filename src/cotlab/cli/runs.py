@@ -33,7 +33,7 @@ def list_(root: Root = Path("runs"), json: options.Json = False) -> None:
         out().print(f"no runs under {root}. Make one with `cotlab demo`", markup=False)
         return
     print_table(
-        f"{len(summaries)} runs under {root}",
+        f"{len(summaries)} run{'s' * (len(summaries) > 1)} under {root}",
         ["run", "model", ">problems", ">chains", ">prefixes", ">rollouts", ">tokens", ">MB", "state"],
         [
             [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,7 @@ from cotlab.cli.steer_options import (
     place,
     steer,
 )
+from cotlab.cli.taking import taking
 
 if TYPE_CHECKING:
     from cotlab.whitebox import LayerReport, StudyPlan, StudyResult
@@ -35,12 +37,21 @@ if TYPE_CHECKING:
 __all__ = ["layers", "report"]
 
 
-@steer.command()
-def report(  # one parameter an option: that is what typer reads
-    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("runs/steer-report"),
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What both commands are asked."""
+
+    plan: dict[str, Any]
+    """Fields of `cotlab.whitebox.StudyPlan`."""
+    named: dict[str, Any]
+    """Further arguments of a study."""
+    vector: Path | None
+    budget: str | None
+
+
+def _asked(  # one parameter an option: that is what typer reads
     behaviour: BehaviourName = "backtracking",
-    vector: Annotated[Path | None, typer.Option(help="A vector that is there (default: one is made).")] = None,
-    hook: Hook = None,
+    vector: Annotated[Path | None, typer.Option(help="A vector that is there; default: one is made.")] = None,
     method: Method = "matched",
     dose: Doses = "0.1,0.2,0.3",
     where: Part = "all",
@@ -49,44 +60,53 @@ def report(  # one parameter an option: that is what typer reads
     hold: Hold = 1,
     keep_norm: KeepNorm = False,
     model: options.Model = "tiny",
-    run: Annotated[Path | None, typer.Option(help="Take the model of this run.")] = None,
     problems: options.Problems = "countdown",
     n_problems: Annotated[int, typer.Option(help="Problems that arms are compared on.", min=5)] = 50,
     rollouts: Annotated[int, typer.Option("--rollouts", "-n", help="Rollouts of each.", min=1)] = 5,
-    random: Random = 3,
-    rank: Annotated[int, typer.Option(help="Rank the largest dose among so many random vectors (200).", min=0)] = 0,
     max_tokens: options.MaxTokens = None,
     engine: options.EngineName = "auto",
     engine_option: options.EngineOption = None,
     seed: options.Seed = 0,
     budget: options.BudgetText = None,
+) -> _Asked:
+    plan = {
+        "behaviour": behaviour,
+        "method": method,
+        "doses": numbers(dose),
+        "where": place(where, step_ends, trigger, hold),
+        "keep_norm": keep_norm,
+        "n_problems": n_problems,
+        "n": rollouts,
+        "seed": seed,
+    }
+    named = {
+        "model": model,
+        "engine": engine,
+        "problems": problems,
+        "max_tokens": max_tokens,
+        "engine_options": options.engine_options(engine_option),
+    }
+    return _Asked(plan, named, vector, budget)
+
+
+@steer.command()
+@taking(_asked)
+def report(
+    asked: _Asked,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("runs/steer-report"),
+    hook: Hook = None,
+    run: Annotated[Path | None, typer.Option(help="Take the model of this run.")] = None,
+    random: Random = 3,
+    rank: Annotated[int, typer.Option(help="Rank the largest dose among so many random vectors (200).", min=0)] = 0,
     json: options.Json = False,
 ) -> None:
     """Test a vector against random ones, the other sign, a prompt. Dose curves of behaviour, accuracy, length."""
     from cotlab.cli.output import print_json
     from cotlab.whitebox import StudyPlan, steer_report
 
-    plan = StudyPlan(
-        behaviour=behaviour,
-        hook=hook,
-        method=method,  # type: ignore[arg-type]  # checked where it is used
-        doses=numbers(dose),
-        where=place(where, step_ends, trigger, hold),
-        keep_norm=keep_norm,
-        n_problems=n_problems,
-        n=rollouts,
-        n_random=random,
-        rank=rank,
-        seed=seed,
-    )
-    named = {
-        "model": model_of(run, model),
-        "engine": engine,
-        "problems": problems,
-        "max_tokens": max_tokens,
-        "engine_options": options.engine_options(engine_option),
-    }
-    result = _carried_out(steer_report, plan, out, f"cotlab steer report --out {out}", vector, budget, named)
+    plan = StudyPlan(**asked.plan, hook=hook, n_random=random, rank=rank)
+    named = {"model": model_of(run, asked.named["model"])}
+    result = _carried_out(steer_report, plan, out, f"cotlab steer report --out {out}", asked, named)
     if json:
         print_json(result.to_json())
     else:
@@ -94,52 +114,20 @@ def report(  # one parameter an option: that is what typer reads
 
 
 @steer.command()
-def layers(  # one parameter an option: that is what typer reads
+@taking(_asked, n_problems=40, rollouts=3)
+def layers(
+    asked: _Asked,
     out: Annotated[Path, typer.Option("--out", help="Folder of what is found.")] = Path("runs/steer-layers"),
-    behaviour: BehaviourName = "backtracking",
-    vector: Annotated[Path | None, typer.Option(help="A vector that is there, of several layers.")] = None,
     hook: Annotated[list[str] | None, typer.Option("--hook", help="Hook point to try; may be repeated.")] = None,
-    method: Method = "matched",
-    dose: Doses = "0.1,0.2,0.3",
-    where: Part = "all",
-    step_ends: StepEnds = None,
-    trigger: Trigger = None,
-    hold: Hold = 1,
-    keep_norm: KeepNorm = False,
-    model: options.Model = "tiny",
-    problems: options.Problems = "countdown",
-    n_problems: Annotated[int, typer.Option(help="Problems that layers are tried on.", min=5)] = 40,
-    rollouts: Annotated[int, typer.Option("--rollouts", "-n", help="Rollouts of each.", min=1)] = 3,
-    max_tokens: options.MaxTokens = None,
-    engine: options.EngineName = "auto",
-    engine_option: options.EngineOption = None,
-    seed: options.Seed = 0,
-    budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
     """Try a vector at each layer. KL by attribution and as measured, and the behaviour's rate over doses."""
     from cotlab.cli.output import print_json
     from cotlab.whitebox import StudyPlan, steer_layers
 
-    plan = StudyPlan(
-        behaviour=behaviour,
-        method=method,  # type: ignore[arg-type]  # checked where it is used
-        doses=numbers(dose),
-        where=place(where, step_ends, trigger, hold),
-        keep_norm=keep_norm,
-        n_problems=n_problems,
-        n=rollouts,
-        seed=seed,
-    )
-    named = {
-        "model": model,
-        "engine": engine,
-        "problems": problems,
-        "hooks": tuple(hook or ()),
-        "max_tokens": max_tokens,
-        "engine_options": options.engine_options(engine_option),
-    }
-    found = _carried_out(steer_layers, plan, out, f"cotlab steer layers --out {out}", vector, budget, named)
+    named = {"hooks": tuple(hook or ())}
+    command = f"cotlab steer layers --out {out}"
+    found = _carried_out(steer_layers, StudyPlan(**asked.plan), out, command, asked, named)
     if json:
         print_json(found.to_json())
     else:
@@ -147,13 +135,7 @@ def layers(  # one parameter an option: that is what typer reads
 
 
 def _carried_out(
-    study: Callable[..., Any],
-    plan: StudyPlan,
-    out: Path,
-    command: str,
-    vector: Path | None,
-    budget: str | None,
-    named: dict[str, Any],
+    study: Callable[..., Any], plan: StudyPlan, out: Path, command: str, asked: _Asked, named: dict[str, Any]
 ) -> Any:
     """Run a study with a progress bar; a Ctrl-C says that `command` goes on."""
     from cotlab.cli.progress import Bar
@@ -161,9 +143,9 @@ def _carried_out(
     from cotlab.sampling import Budget
 
     with going_on(command), Bar() as bar, contextlib.redirect_stdout(sys.stderr):
-        made = None if vector is None else load_vector(vector)
-        cap = Budget.parse(budget) if budget else None
-        return study(plan, out, vector=made, budget=cap, progress=bar, **named)
+        made = None if asked.vector is None else load_vector(asked.vector)
+        cap = Budget.parse(asked.budget) if asked.budget else None
+        return study(plan, out, vector=made, budget=cap, progress=bar, **{**asked.named, **named})
 
 
 def _show_layers(found: LayerReport, out: Path) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from functools import wraps
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cotlab.cli import options
+from cotlab.cli.taking import taking
 
 __all__ = ["takes_study"]
 
@@ -50,30 +49,5 @@ def _study(  # one parameter an option: that is what typer reads
     }
 
 
-def takes_study(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command these options where it has the parameter `asked`, which gets what they say.
-
-    Args:
-        defaults: Values of options that are not given, where the command has others.
-    """
-    shared = [
-        one.replace(default=defaults.get(one.name, one.default))
-        for one in inspect.signature(_study, eval_str=True).parameters.values()
-    ]
-
-    def taking(command: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(command, eval_str=True)
-
-        @wraps(command)
-        def called(**given: Any) -> None:
-            asked = _study(**{one.name: given.pop(one.name) for one in shared})
-            command(asked=asked, **given)
-
-        parameters = [new for one in own.parameters.values() for new in (shared if one.name == "asked" else [one])]
-        # Typer reads both; keyword-only, as what has a default may stand before what has none.
-        keywords = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
-        called.__signature__ = own.replace(parameters=keywords)  # type: ignore[attr-defined]
-        called.__annotations__ = {one.name: one.annotation for one in parameters}
-        return called
-
-    return taking
+takes_study = partial(taking, _study)
+"""Give a command these options in the place of its parameter `asked`."""

@@ -6,10 +6,12 @@ SAE releases are named as in SAELens's registry.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cotlab.chains.settings import SamplingSettings
 from cotlab.models.card import ModelCard
 
-__all__ = ["KNOWN_CARDS", "TINY_CARD"]
+__all__ = ["KNOWN_CARDS", "TINY_CARD", "TINY_VLM_CARD"]
 
 _QWEN3_SAMPLING = SamplingSettings(temperature=0.6, top_p=0.95, top_k=20)
 _LLAMA_SCOPE = ("llama_scope_lxr_8x", "llama_scope_lxr_32x", "llama_scope_lxm_8x", "llama_scope_lxa_8x")
@@ -25,6 +27,14 @@ TINY_CARD = ModelCard(
     sampling=SamplingSettings(temperature=1.0, top_p=1.0, max_tokens=512),
     licence="MIT",
     notes="The embedded tiny reasoner: Countdown and equations, with an exact oracle. Its prompts are bare questions.",
+)
+
+TINY_VLM_CARD = replace(
+    TINY_CARD,
+    name="tiny-vlm",
+    family="tiny-vlm",
+    aliases=(),
+    notes="The embedded tiny vision-language model: questions on pictures of coloured shapes, with exact truth.",
 )
 
 
@@ -63,6 +73,7 @@ def _qwen3(name: str, n_layers: int, d_model: int, saes: tuple[str, ...] = ()) -
 
 KNOWN_CARDS: tuple[ModelCard, ...] = (
     TINY_CARD,
+    TINY_VLM_CARD,
     _r1("1.5B", "r1-distill-qwen", 28, 1536),
     _r1("7B", "r1-distill-qwen", 28, 3584),
     _r1("14B", "r1-distill-qwen", 48, 5120),

@@ -12,11 +12,19 @@ from cotlab.models.card import ModelCard
 from cotlab.models.finding import card_by_name, find_card
 from cotlab.models.folder import check_folder, weights_hash
 from cotlab.models.hub import hub_in_reach
-from cotlab.models.known import KNOWN_CARDS, TINY_CARD
+from cotlab.models.known import KNOWN_CARDS, TINY_CARD, TINY_VLM_CARD
 
 __all__ = ["ResolvedModel", "resolve_model"]
 
 _PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+_SHIPPED = {
+    card.name: (card, Path(folder), experiment)
+    for card, folder, experiment in (
+        (TINY_CARD, "weights", "tiny-reasoner"),
+        (TINY_VLM_CARD, "vlm_weights", "tiny-vlm"),
+    )
+}
+"""Models that come with the package: card, folder of their weights in `tiny`, and what trains them."""
 _IGNORED = ("original/*", "consolidated*", "onnx/*")
 
 
@@ -25,7 +33,7 @@ class ResolvedModel:
     """A model that is on this machine, complete."""
 
     name: str
-    """For the engine card: `tiny`, `tiny:says-it`, a hub name, or the folder's own name, without a machine's path."""
+    """For the engine card: `tiny`, `tiny:says-it`, `tiny-vlm`, a hub name, or the folder's own name, without a path."""
     path: Path
     card: ModelCard
     revision: str
@@ -33,7 +41,7 @@ class ResolvedModel:
 
 
 def resolve_model(name: str, revision: str | None = None, offline: bool = False) -> ResolvedModel:
-    """Find a model: `tiny`, `tiny:says-it` …, a folder, or a hub name or alias (from the local cache, else downloaded).
+    """Find a model: `tiny`, `tiny-vlm:prior` …, a folder, or a hub name or alias (from the cache, else downloaded).
 
     Args:
         name: What the user typed.
@@ -44,8 +52,9 @@ def resolve_model(name: str, revision: str | None = None, offline: bool = False)
         ModelError: The model is not there or not complete; one line says what is missing and how to get it.
     """
     base, _, organism = name.partition(":")
-    if card_by_name(base) is TINY_CARD and not Path(name).is_dir():
-        return _tiny(organism or "honest")
+    shipped = _SHIPPED.get(_card_name(base))
+    if shipped and not Path(name).is_dir():
+        return _tiny(*shipped, organism or "honest")
     folder = Path(name).expanduser()
     if folder.is_dir() or _looks_like_path(name):
         check_folder(folder, name)
@@ -64,18 +73,23 @@ def _looks_like_path(name: str) -> bool:
     return name.startswith(("/", ".", "~")) or name.endswith("/") or name.count("/") > 1 or "\\" in name
 
 
-def _tiny(organism: str) -> ResolvedModel:
-    weights = Path(str(files("cotlab"))) / "tiny" / "weights"
+def _card_name(name: str) -> str:
+    card = card_by_name(name)
+    return card.name if card else ""
+
+
+def _tiny(card: ModelCard, trained: Path, experiment: str, organism: str) -> ResolvedModel:
+    weights = Path(str(files("cotlab"))) / "tiny" / trained
     shipped = sorted(config.parent.name for config in weights.glob("*/config.json"))
     if organism not in shipped:
         raise ModelError(
-            f"no weights of the tiny reasoner {organism!r} here (there are: {', '.join(shipped) or 'none'}). "
-            "Install cotlab again, or train them with experiments/tiny-reasoner"
+            f"no weights of the {card.name} model {organism!r} here (there are: {', '.join(shipped) or 'none'}). "
+            f"Install cotlab again, or train them with experiments/{experiment}"
         )
     folder = weights / organism
     check_folder(folder)
-    name = "tiny" if organism == "honest" else f"tiny:{organism}"
-    return ResolvedModel(name, folder, TINY_CARD, weights_hash(folder))
+    name = card.name if organism == "honest" else f"{card.name}:{organism}"
+    return ResolvedModel(name, folder, card, weights_hash(folder))
 
 
 def _cached(hub_name: str, revision: str | None) -> Path | None:

@@ -79,11 +79,11 @@ class CaptureSize:
     """Rows at each hook point."""
     n_bytes: int
 
-    def line(self) -> str:
-        """For people."""
+    def line(self, *, done: bool = False) -> str:
+        """For people: what is to be read, or was."""
         return (
-            f"{self.rollouts:,} rollouts of {self.tokens:,} tokens to read, {self.rows:,} rows at each hook point, "
-            f"{self.n_bytes / 2**20:,.1f} MiB"
+            f"{self.rollouts:,} rollouts of {self.tokens:,} tokens {'' if done else 'to '}read, {self.rows:,} rows at "
+            f"each hook point, {self.n_bytes / 2**20:,.1f} MiB"
         )
 
 

@@ -24,6 +24,7 @@ from cotlab.sampling.edited import answer_settings, answer_stub, edit_prefix, th
 from cotlab.whitebox.early_exit import ExitChain, ExitReport, judge_exits
 from cotlab.whitebox.examples import Examples
 from cotlab.whitebox.probe_fit import Method
+from cotlab.whitebox.probe_report import check_problems
 from cotlab.whitebox.run_examples import chosen_rollouts
 from cotlab.whitebox.stage import identity_of, open_steerable
 
@@ -97,6 +98,7 @@ def ready_examples(
     with opened.engine as sampled, Run.open_or_create(path, identity_of(opened)) as run:
         point.check(sampled.shape)
         chains = _chains(run, sampled, cutter, n, seed)
+        check_problems(chain.problem_id for chain, _ in chains)
         spec = {"kind": "early-exit", "chains": len(chains), "answers": answers, "cutter": cutter}
         study = run.add_study(spec, seed)
         sampler = Sampler(run, sampled, study, seed=seed, budget=asked.get("budget"), progress=teller)

@@ -5,13 +5,14 @@
    For AUC each fold's scores are taken less their mean over its training examples: the intercept of a fold is lower
    where its held-out positives are many, which alone would push the AUC of a useless probe below one half.
 3. Baselines on the same folds: where the place is (tokens, steps), what the text says (TF-IDF of the step and the one
-   before it), and probes fitted to labels shuffled within problems (with the penalties that the true labels chose),
-   which give the null floor and p.
+   before it), and probes fitted to shuffled labels (with the penalties that the true labels chose), which give the null
+   floor and p. Steps of a rollout are alike, so labels are moved along their rollouts, or exchanged between whole ones
+   (`stats.block_shuffles`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotlab.errors import DataError
-from cotlab.stats import Estimate, auc, cluster_auc, cluster_auc_difference, cluster_mean
+from cotlab.stats import Estimate, auc, block_shuffles, cluster_auc, cluster_auc_difference, cluster_mean
 from cotlab.whitebox.examples import Examples
 from cotlab.whitebox.probe_fit import Method, chosen_penalty, fit_rows, problem_folds
 
-__all__ = ["Calibration", "HeldOut", "ProbeReport", "evaluate_probe", "held_out_probabilities"]
+__all__ = ["Calibration", "HeldOut", "ProbeReport", "check_problems", "evaluate_probe", "held_out_probabilities"]
 
 _Scores = NDArray[np.float64]
 
@@ -68,6 +69,17 @@ class ProbeReport:
         return {"label": self.label, "hook": self.hook, "method": self.method, **plain, "calibration": bins}
 
 
+def check_problems(problems: Iterable[str]) -> None:
+    """See that a probe can be judged on problems that it was not fitted on.
+
+    Raises:
+        DataError: There are fewer than five.
+    """
+    n = len(set(problems))
+    if n < 5:
+        raise DataError(f"{n} problems with examples, at least 5 are needed: sample more problems")
+
+
 def evaluate_probe(
     examples: Examples, method: Method = "logistic", *, n_folds: int = 5, n_shuffles: int = 20, seed: int = 0
 ) -> ProbeReport:
@@ -86,10 +98,7 @@ def evaluate_probe(
     from scipy.special import expit
 
     problems = examples.problems
-    if len(np.unique(problems)) < 5:
-        raise DataError(
-            f"{len(np.unique(problems))} problems with examples, at least 5 are needed: sample more problems"
-        )
+    check_problems(problems.tolist())
     fold = problem_folds(problems, n_folds, seed)
     x, y = examples.x.astype(float), examples.y
     penalties = _penalties(x, y, problems, fold, seed) if method == "logistic" else {}
@@ -97,7 +106,7 @@ def evaluate_probe(
     rng = np.random.default_rng(seed)
     null = [
         auc(_held_out(x, mixed, problems, fold, method, seed, penalties)[1], mixed)
-        for mixed in (_shuffled(y, problems, rng) for _ in range(n_shuffles))
+        for mixed in block_shuffles(y, problems, examples.rollouts, n_shuffles, rng)
     ]
     clusters = problems.tolist()
     found = cluster_auc(scores, y, clusters, n_null=0, seed=seed)
@@ -232,14 +241,6 @@ def _training(y: NDArray[np.bool_], fold: NDArray[np.intp], held: int) -> NDArra
 def _places(examples: Examples) -> _Scores:
     tokens, steps = examples.place.T
     return np.column_stack([tokens, steps, np.log1p(tokens), np.log1p(steps), steps**2])
-
-
-def _shuffled(y: NDArray[np.bool_], problems: NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.bool_]:
-    mixed = y.copy()
-    for problem in np.unique(problems):
-        at = np.flatnonzero(problems == problem)
-        mixed[at] = y[rng.permutation(at)]
-    return mixed
 
 
 def _with_null(found: Estimate, null: _Scores) -> Estimate:

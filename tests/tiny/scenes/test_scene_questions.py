@@ -72,7 +72,7 @@ def test_taught_completions_end_in_the_answer(scenes: list[sc.Scene]) -> None:
                 thoughts, _, answer = sc.completion(scene, question).partition("</think>\n\n")
                 said = answer.partition("\\boxed{")[2].partition("}")[0] or answer
                 assert check_answer(problem, said, judge).outcome == "correct"
-                assert bool(thoughts) == (kind in ("count", "describe"))
+                assert bool(thoughts) == (kind in sc.ALOUD)
                 assert sc.scene_of(problem) == scene
                 assert [image.data for image in problem.images] == [sc.png(scene)]
                 assert not sc.problem_of(scene, question, blind=True).images

@@ -22,6 +22,7 @@ from cotlab.tiny.scenes.edits import (
 from cotlab.tiny.scenes.pope import NEGATIVES, Negative, ObjectStatistics, object_statistics, pope_questions
 from cotlab.tiny.scenes.problems import problem_of, scene_of
 from cotlab.tiny.scenes.questions import (
+    ALOUD,
     KINDS,
     RELATIONS,
     Kind,
@@ -50,6 +51,7 @@ from cotlab.tiny.scenes.truth import box_of, counts, mask_of, png, render, token
 from cotlab.tiny.scenes.worlds import PAIRS, PLAIN, PLANTED, Pair, World, draw_object, draw_scene, draw_scenes
 
 __all__ = [
+    "ALOUD",
     "BACKGROUNDS",
     "Box",
     "CANVAS",

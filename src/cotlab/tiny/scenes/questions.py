@@ -4,9 +4,9 @@ r"""Questions on scenes with exact answers, and what a model is taught to say to
 |---|---|---|---|
 | exists | Is there a star in the image? | Yes / No | nothing |
 | exists-colour | Is there a red star in the image? | Yes / No | nothing |
-| relation | Is the star left of the moon? | Yes / No | nothing |
 | colour | What colour is the star? | Red | nothing |
 | letters | Which letters are in the image? | AB / None | nothing |
+| relation | Is the star left of the moon? | Yes / No | the two, where they are |
 | count | How many stars are there? | \boxed{2} | every thing in reading order, with a running count |
 | describe | Describe the image. | The image shows a red star and a blue moon. | every thing in reading order |
 
@@ -26,10 +26,12 @@ from cotlab.tiny.scenes.shapes import COLOURS, SHAPES
 from cotlab.tiny.scenes.truth import counts, visible
 from cotlab.tiny.scenes.worlds import POPULARITY
 
-__all__ = ["KINDS", "RELATIONS", "Kind", "Question", "ask", "ask_exists", "caption", "completion", "mentioned"]
+__all__ = ["ALOUD", "KINDS", "RELATIONS", "Kind", "Question", "ask", "ask_exists", "caption", "completion", "mentioned"]
 
 Kind = Literal["exists", "exists-colour", "relation", "colour", "letters", "count", "describe"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+ALOUD: tuple[Kind, ...] = ("relation", "count", "describe")
+"""Kinds whose answer is thought about first."""
 RELATIONS = ("left of", "right of", "above", "below")
 _ANY = "shape"
 """What a count of all objects asks for."""
@@ -98,6 +100,9 @@ def completion(scene: Scene, question: Question) -> str:
         return f"{thoughts}That makes {n} {noun}.\n{THINK_END}The answer is \\boxed{{{n}}}."
     if question.kind == "describe":
         return f"{_looked_at(scene, None)[0]}{THINK_END}{question.answer}"
+    if question.kind == "relation":
+        pair = [thing for shape in (question.shape, question.other) for thing in _single(scene) if thing.shape == shape]
+        return f"{''.join(map(_line, pair))}{THINK_END}{question.answer}"
     return f"{THINK_END}{question.answer}"
 
 
@@ -124,12 +129,14 @@ def _looked_at(scene: Scene, counted: str | None) -> tuple[str, int]:
     """A line for every visible thing, and how many are counted."""
     lines, n = [], 0
     for thing in visible(scene):
-        line = f"{_place(thing)}: a {thing.text}"
-        if counted in (thing.shape, _ANY):
-            n += 1
-            line += f", {n}"
-        lines.append(f"{line}.\n")
+        counts_here = counted in (thing.shape, _ANY)
+        n += counts_here
+        lines.append(_line(thing, f", {n}" if counts_here else ""))
     return "".join(lines) or "Nothing is there.\n", n
+
+
+def _line(thing: SceneObject, note: str = "") -> str:
+    return f"{_place(thing)}: a {thing.text}{note}.\n"
 
 
 def _place(thing: SceneObject) -> str:
