@@ -57,6 +57,7 @@ def main() -> None:
         steer_report,
         transplant,
         tree,
+        vision,
         watched,
         workbench,
     )
