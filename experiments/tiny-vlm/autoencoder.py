@@ -1,6 +1,6 @@
 """Trains the sparse autoencoder that ships: the decoder's residual stream over image and text tokens.
 
-    python experiments/tiny-vlm/autoencoder.py --scenes 2000
+    python experiments/tiny-vlm/autoencoder.py --to src/cotlab/tiny/vlm_saes/honest/resid_post.2
 
 Rows of pictures and questions are read once (`rows.py`); all image tokens are kept and as many text tokens again, twice
 over. Training is that of `cotlab sae train` (`cotlab.saes.training`).
