@@ -57,6 +57,10 @@ def main() -> None:
         steer_report,
         transplant,
         tree,
+        vision,
+        vision_features,
+        vision_lens,
+        vision_locate,
         watched,
         workbench,
     )
