@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 from components import chain_view
+from parts.chain_images import show_images, show_images_at
 from parts.chosen import Chosen, choose, conditions_of, plain
 from parts.exports import show_exports
 from parts.html import bars, block, line, numbers, place_holder, question_line, say
@@ -110,7 +111,7 @@ def detail(chosen: Chosen, picked: Picked | None) -> None:
     key = f"{picked.subject[:24]}-{place.branch[:12]}"
     left, right = st.columns([1, 1.35], gap="medium")
     with left:
-        told(picked)
+        told(chosen, place, picked)
         actions(place, picked)
         rest(place, picked)
     with right:
@@ -126,8 +127,8 @@ def detail(chosen: Chosen, picked: Picked | None) -> None:
             show_exports(chosen, picked)
 
 
-def told(picked: Picked) -> None:
-    """The selection in words and numbers."""
+def told(chosen: Chosen, place: Place, picked: Picked) -> None:
+    """The selection in words and numbers, and images that are shown there alone."""
     step = picked.studied.report.steps[picked.step]
     n = f"{len(picked.members):,} that keep {picked.kept} step{'s' * (picked.kept != 1)}"
     rows: dict[str, str | Estimate]
@@ -135,6 +136,7 @@ def told(picked: Picked) -> None:
         st.subheader(f"Changed at step {step.idx}", anchor=False)
         rows = {"value here": picked.value, "rollouts": f"{len(picked.members):,} after this change"}
         say(block("".join(picked.texts)), numbers(rows))
+        show_images_at(chosen, place.branch)
         return
     if picked.texts:
         st.subheader(f"Branch at step {step.idx}", anchor=False)
@@ -193,6 +195,7 @@ def rest(place: Place, picked: Picked) -> None:
 chosen = choose(extra=controls, tokens=show_token_chain)
 if chosen is not None:
     question(chosen)
+    show_images(chosen)
     origin = chosen.studied.origin
     guessed = "Nobody has labelled these steps: categories are guesses of the model that ships (`cotlab.categories`)."
     for note in (*chosen.studied.report.notes, origin.imported, guessed if origin.guessed else ""):

@@ -107,6 +107,16 @@ class Image:
             except (OSError, SyntaxError, ValueError) as error:
                 raise DataError(f"an image cannot be decoded ({_line(error)}): save it again") from error
 
+    def small(self, longest: int) -> Image:
+        """Encoded anew, at most so many pixels along its longer side: nothing of the file but its pixels is left.
+
+        Raises:
+            DataError: It cannot be decoded.
+        """
+        picture = self.open()
+        picture.thumbnail((longest, longest))
+        return Image.of(picture)
+
     def data_uri(self) -> str:
         """The bytes as an address that a page can show: nothing in it but base64."""
         kind = "jpeg" if self.suffix == "jpg" else self.suffix

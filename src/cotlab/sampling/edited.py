@@ -34,11 +34,11 @@ def edit_prefix(sampler: Sampler, chain: Chain, keep: int, edits: Sequence[Edit]
 
 def store_edited(run: Run, chain: Chain, edited: EditedPrefix) -> None:
     """Add an edited prefix and its edge; what is there already stays."""
-    prompt, base = edited.prefix.prompt_ids, edited.base
+    base, prompt = edited.base, replace(edited.prefix, token_ids=edited.prefix.prompt_ids)
     parent = base
     with run.transaction():
-        if prompt != base.prompt_ids:  # the text of its prompt is stored with the edited prompt itself
-            parent = replace(edited.prefix, token_ids=prompt)
+        if prompt != replace(base, token_ids=base.prompt_ids):  # the text of a prompt is stored with the prompt itself
+            parent = prompt
             run.add_prefix(
                 parent, chain.problem_id, parent=chain.prefix(0), kind="edit", spec=edited.spec, text=edited.prompt_text
             )
