@@ -19,7 +19,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(scope="session")
 def vision_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the small image-text models are (`tests.vision_small`)."""
+    """Where the small image-text models are (`vision_small`)."""
     return tmp_path_factory.mktemp("vision")
 
 

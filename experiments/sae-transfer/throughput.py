@@ -68,13 +68,15 @@ def timed(asked: argparse.Namespace) -> dict[str, Any]:
     spliced = time.perf_counter()
     batch = min(4096, n // 4)
     plan = TrainPlan("topk", asked.k, tokens=asked.steps * batch, batch=batch, check_every=asked.steps)
-    finetune_sae(sae, base, traces, plan)
+    made = finetune_sae(sae, base, traces, plan)
     ended = time.perf_counter()
     peak = torch.cuda.max_memory_allocated() / 2**30 if asked.device.startswith("cuda") else None
     return {
         **vars(asked),
         "transfer: tokens a second, both models": n / (spliced - begun),
         "finetune: tokens a second, reading included": asked.steps * batch / (ended - spliced),
+        "steps made": made.training.checks[-1].step,
+        "features active a token": made.l0_after,
         "peak of GPU memory, GiB": peak,
     }
 

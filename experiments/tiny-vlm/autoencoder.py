@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 from rows import TOKENS, Rows, Writer, draw_questions
-from torch import Tensor
 from teach import hidden_states
+from torch import Tensor
 from transformers import AutoTokenizer, LlavaForConditionalGeneration
 
 from cotlab.identity import seed_for
@@ -23,9 +23,10 @@ from cotlab.interventions import HookPoint, SAECard
 from cotlab.models import resolve_model
 from cotlab.saes import save_sae
 from cotlab.saes.activations import ActivationStream
+from cotlab.saes.l0_matching import active_a_token
 from cotlab.saes.source import norm_scale
 from cotlab.saes.trainers import rescaled
-from cotlab.saes.training import TrainPlan, active_a_token, train
+from cotlab.saes.training import TrainPlan, train
 from cotlab.sampling.progress import Silent
 from cotlab.tiny import scenes as sc
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as pil
+from vision_small import FAMILIES, LLAVA_CHAT, TEMPLATE, picture, prompt, shown, tokenizer, vlm_folder
 
 from cotlab.chains.image import Image
 from cotlab.chains.prefix import Prefix
@@ -16,7 +17,6 @@ from cotlab.chains.problem import Problem
 from cotlab.chains.templates import Template
 from cotlab.chains.tokens import HFTokenizer
 from cotlab.errors import DataError, ModelError
-from tests.vision_small import FAMILIES, LLAVA_CHAT, TEMPLATE, picture, prompt, shown, tokenizer, vlm_folder
 
 SIZES = [(24, 24), (40, 30), (30, 40), (97, 25), (25, 97), (64, 20), (11, 13), (48, 48), (300, 301)]
 
@@ -143,10 +143,10 @@ def test_a_prefix_of_another_processor_is_refused(folder):
     image, other = picture(40, 30), picture(90, 90)
     prefix = prompt(folder, image)
     short = Prefix(prefix.token_ids[3:], prefix.n_prompt - 3, (image, image))
-    with pytest.raises(DataError, match="made with another image processor"):
+    with pytest.raises(DataError, match="another image processor made it"):
         tokenizer(folder).images.spans(short)
     if folder.name != "llava":
-        with pytest.raises(DataError, match="images were exchanged"):
+        with pytest.raises(DataError, match="they were exchanged"):
             tokenizer(folder).images.spans(Prefix(prefix.token_ids, prefix.n_prompt, (other,)))
 
 
@@ -158,11 +158,9 @@ def test_questions_say_where_images_stand(folder):
         "First",
         "First  then" if folder.name != "qwen2_5_vl" else "First  then",
     ]
-    for question, images in [("<image>", (a, b)), ("<image> <image>", (a,))]:
+    for question, images in [("<image>", (a, b)), ("<image> <image>", (a,)), ("What is <image>?", ())]:
         with pytest.raises(DataError, match="times and shows"):
             TEMPLATE.prompt(shown(*images, question=question), tok)
-    bare = TEMPLATE.prompt(shown(question="What is <image>?"), tok)
-    assert bare.images == ()  # nothing is shown: it is text
 
 
 def test_an_image_token_that_a_question_smuggles_in_is_refused(folder):
@@ -203,6 +201,21 @@ def test_chat_templates_get_parts_where_they_want_them(vision_root):
     assert tok.decode(plain.token_ids) == "USER: What is it? ASSISTANT:"
 
 
+def test_the_tiny_models_template_puts_images_where_its_makers_did():
+    """Parts go to the template as they are: this one writes no line break behind an image."""
+    from cotlab.models import resolve_model
+
+    found = resolve_model("tiny-vlm")
+    tok = HFTokenizer.load(found.path)
+    made = found.card.template().bound(tok).prompt(shown(picture(48, 48), question="Is there a star?"), tok)
+    assert tok.hf.decode(made.token_ids) == (
+        "<｜begin▁of▁sentence｜><｜User｜>" + "<image>" * 36 + "Is there a star?<｜Assistant｜><think>\n"
+    )
+    between = shown(picture(48, 48), picture(48, 48, 1), question="Is <image> or <image> red?")
+    said = tok.hf.decode(found.card.template().bound(tok).prompt(between, tok).token_ids)
+    assert "<｜User｜>Is " + "<image>" * 36 + " or " + "<image>" * 36 + " red?" in said
+
+
 def test_chat_templates_get_text_where_they_want_that(vision_root):
     folder = vlm_folder(vision_root, "llava")
     source = "{% for m in messages %}[{{ m['content'] }}]{% endfor %}"
@@ -210,6 +223,25 @@ def test_chat_templates_get_text_where_they_want_that(vision_root):
     tok = tokenizer(folder)
     assert chat.render(Problem("What?"), tok) == "[What?]"
     assert chat.render(shown(picture(40, 30), question="What?"), tok) == "[<image>\nWhat?]"
+
+
+def test_a_chat_template_without_the_first_token_gets_it(vision_root, tmp_path):
+    """LLaVA-1.5's leaves it to the tokenizer, which puts it before a plain text."""
+    from tokenizers.processors import TemplateProcessing
+
+    folder = tmp_path / "llava"
+    shutil.copytree(vlm_folder(vision_root, "llava"), folder)
+    made = HFTokenizer.load(folder).hf
+    made.add_special_tokens({"bos_token": "<s>"})
+    made.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", made.bos_token_id)]
+    )
+    made.save_pretrained(folder)
+    tok = HFTokenizer.load(folder)
+    chat = Template("tokenizer", think="none", instruction="").bound(tok)
+    assert chat.render(shown(question="What?"), tok) == "<s>USER: What? ASSISTANT:"
+    own = Template("tokenizer", think="none", instruction="", source="<s>{{ messages[0]['content'] }}")
+    assert own.render(shown(question="What?"), tok) == "<s>What?"
 
 
 QWEN_CHAT = (

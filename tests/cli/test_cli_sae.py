@@ -26,7 +26,9 @@ def test_shows_the_card(folder):
     wanted = {"model": "tiny", "point": "resid_post:2", "d_model": 256, "d_sae": 30, "k": 4, "units": "normalised"}
     assert wanted.items() <= told.items()
     code, out, err = cotlab("sae", "show", folder)
-    assert code == 0 and err == "" and "resid_post:2" in out and "normalised" in out
+    assert code == 0 and err == "" and "resid_post:2" in out and "normalised" in out and "fits" not in out
+    code, out, _ = cotlab("sae", "show", folder, "--model", "tiny")
+    assert code == 0 and "yes, 'tiny'" in out
 
 
 def test_a_model_that_it_is_not_of_is_one_line(folder):
@@ -49,3 +51,13 @@ def test_converts_to_the_layout_of_sae_lens(folder, tmp_path):
     code, _, err = cotlab("sae", "convert", folder, "--out", tmp_path / "theirs")
     assert code == 2 and "already" in err
     assert cotlab("sae", "convert", folder, "--out", tmp_path / "theirs", "--overwrite")[0] == 0
+
+
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+def test_no_sae_is_written_into_a_run(folder, tmp_path, overwrite):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text("{}")
+    code, _, err = cotlab("sae", "convert", folder, "--out", run, *overwrite)
+    assert code == 2 and "is a run: an SAE needs a folder of its own" in err
+    assert [path.name for path in run.iterdir()] == ["run.json"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from vision_small import EOS, FAMILIES, picture, prompt, their_inputs, their_model, tokenizer, vlm_folder
 
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.settings import SamplingSettings
@@ -12,8 +13,8 @@ from cotlab.engines import hf, hf_model
 from cotlab.engines.base import Passage, Request
 from cotlab.engines.hf import TransformersEngine
 from cotlab.engines.hf_options import TransformersOptions
+from cotlab.errors import DataError, ModelError
 from cotlab.interventions import AttentionSuppression, Baseline, Condition
-from tests.vision_small import EOS, FAMILIES, picture, prompt, their_inputs, their_model, tokenizer, vlm_folder
 
 TOLERANCE = 1e-5
 GREEDY = SamplingSettings(0.0, 1.0, 0, 24)
@@ -228,3 +229,24 @@ def test_an_image_token_that_the_model_says_is_a_word(engine, folder, theirs):
     wanted = rest[:-1].log_softmax(-1).gather(1, torch.tensor(said)[1:, None])[:, 0]
     found = next(engine.logprobs([Passage(prefix, said)]))
     assert found[-len(said) + 1 :] == pytest.approx(wanted.tolist(), abs=TOLERANCE)
+
+
+def test_a_prompt_that_lost_its_images_is_one_line(engine, folder):
+    prefix = prompt(folder, A)
+    with pytest.raises(DataError, match="it lost its images"):
+        next(engine.logprobs([prefix.token_ids]))
+    with pytest.raises(DataError, match="it lost its images"):
+        engine.next_token_probs(Prefix(prefix.token_ids, prefix.n_prompt), 3)
+
+
+def test_an_engine_that_shows_no_images_says_so():
+    """Images are never left out unsaid."""
+    from cotlab.engines import MarkovEngine, lucky
+
+    with MarkovEngine(lucky()) as engine:
+        ids = tuple(engine.tokenizer.encode("Go."))
+        prefix = Prefix(ids, len(ids), (A,))
+        with pytest.raises(ModelError, match="has 1 images, and the markov engine shows this model none"):
+            list(engine.sample([Request(Condition(prefix, SAMPLED), 0, 1)]))
+        with pytest.raises(ModelError, match="shows this model none"):
+            list(engine.logprobs([Passage(prefix, ids)]))

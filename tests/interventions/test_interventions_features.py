@@ -17,6 +17,7 @@ from cotlab.interventions import (
     load_intervention,
 )
 from cotlab.interventions.feature_rows import FeatureRows
+from cotlab.interventions.sae_files import sae_to_file
 
 D_MODEL, D_SAE = 12, 40
 
@@ -122,3 +123,23 @@ def test_a_file_that_holds_another_autoencoder_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(UserError, match="cannot be read as an autoencoder"):
         load_intervention(its.to_json(), path)
+
+
+@pytest.mark.parametrize("activation", ["topk", "jumprelu"])
+def test_a_run_keeps_one_file_of_a_whole_autoencoder_whatever_is_set_in_it(activation: str, tmp_path: Path) -> None:
+    sae = made(activation, k=5) if activation == "topk" else made(activation)
+    its = [FeatureSteering.of(sae, CHANGES[:n]) for n in (1, 2, 3)]
+    names = [one.artifact(tmp_path) for one in its]
+    names.append(Reconstruction(sae).artifact(tmp_path))
+    assert len(set(names)) == len(list((tmp_path / "saes").iterdir())) == (1 if activation == "topk" else 4)
+    x = torch.randn(9, D_MODEL)
+    for one, name in zip(its, names, strict=False):
+        again = load_intervention(one.to_json(), tmp_path / name)
+        assert again == one and again.id == one.id
+        assert torch.equal(again.rows.read(x), one.rows.read(x))  # type: ignore[attr-defined]
+
+
+def test_a_run_that_kept_a_file_of_each_set_of_features_is_read(tmp_path: Path) -> None:
+    its = FeatureSteering.of(made("topk", k=5), CHANGES)
+    sae_to_file(its.rows.sae, tmp_path / "f.safetensors", {"features": [2, 7, 30], "sae": its.rows.sae_id})
+    assert load_intervention(its.to_json(), tmp_path / "f.safetensors") == its

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from cotlab.chains.problem import Problem
 from cotlab.errors import ModelError
 from cotlab.models import KNOWN_CARDS, TINY_CARD, find_card
 
@@ -92,3 +93,32 @@ def test_broken_json_is_one_line(tmp_path):
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(ModelError, match="holds list, expected a JSON object"):
         find_card(tmp_path)
+
+
+def test_a_folder_of_an_image_text_model_asks_plainly(tmp_path):
+    folder = tmp_path / "my-llava"
+    folder.mkdir()
+    config = {"model_type": "llava", "text_config": {"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 64}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
+    card = find_card(folder)
+    assert (card.template_kind, card.instruction, card.think, card.n_layers, card.d_model) == (
+        "tokenizer",
+        "",
+        "none",
+        2,
+        64,
+    )
+    assert card.template().question(Problem("Is it red?")) == "Is it red?"
+
+
+def test_a_published_folder_leaves_out_what_is_usual(tmp_path):
+    """llava-1.5-7b-hf's own config.json names neither layers nor width of its decoder."""
+    folder = tmp_path / "llava-1.5-7b-hf"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "llava", "text_config": {"model_type": "llama"}}))
+    assert find_card(folder).name == "llava-hf/llava-1.5-7b-hf"
+    (folder / "config.json").write_text(
+        json.dumps({"model_type": "llava", "text_config": {"model_type": "llama", "hidden_size": 64}})
+    )
+    assert find_card(folder).name == "llava-1.5-7b-hf" and find_card(folder).d_model == 64

@@ -1,6 +1,7 @@
 """Branches with features set and their controls, and the report on a behaviour, on the tiny reasoner."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from cotlab.runs import Run, verify_run
 from cotlab.saes import SHIPPED, load_sae
 from cotlab.saes.feature_branch import branch_features
 from cotlab.saes.feature_controls import ChangeSize, measure_changes
+from cotlab.saes.feature_rank import Rank
 from cotlab.saes.feature_study import FeaturePlan, StrengthRow, StudiedArm, _verdict, feature_report
 from cotlab.stats import Estimate
 from cotlab.trees import build_tree, intervention_branches
@@ -59,12 +61,52 @@ def test_controls_are_as_large_as_what_they_are_compared_with(sampled, sae):
         assert isinstance(arms["reconstruction"], Reconstruction) and len(arms) == 7
         wrong = arms["the same vector, wrong sign"]
         assert isinstance(wrong, Steering) and wrong.coefficients == (-1.0,)
-        for other in controls.random_features(its, 2, 0):
-            (number,) = other.rows.features
-            assert number != feature and abs(controls.rates[number] - controls.rates[feature]) < 0.1
-            if change.action == "clamp":
-                size_of = other.changes[0].value * float(sae.W_dec[number].norm())
-                assert size_of == pytest.approx(5.0 * float(sae.W_dec[feature].norm()), rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def controls(sampled, sae):
+    with Run.open(sampled) as run:
+        rollouts = [r for r in run.rollouts() if r.token_ids][:6]
+        passages = [Passage(run.prefix(r.prefix_id), r.token_ids) for r in rollouts]
+    with ct.open_engine("tiny", "transformers").engine as engine:
+        yield measure_changes(engine, sae, Where("response"), passages)
+
+
+@pytest.mark.parametrize("asked", ["clamp:5", "clamp:-2", "clamp:0", "add:3", "scale:0.5", "scale:3", "ablate"])
+def test_random_features_fire_as_often_and_change_as_much(controls, sae, asked):
+    feature = int(np.argsort(-controls.rates)[25])
+    its = FeatureSteering.of(sae, [FeatureChange.parse(f"{feature}:{asked}", "raw")], Where("response"))
+    size = controls.size(its).relative
+    others = controls.random_features(its, 5, 0)
+    numbers = [other.rows.features[0] for other in others]
+    assert len({feature, *numbers}) == 6 and len({other.changes[0].action for other in others}) == 1
+    fixed = asked in ("clamp:0", "scale:0.5", "scale:3", "ablate")
+    for other, number in zip(others, numbers, strict=True):
+        assert 0.4 < controls.rates[number] / controls.rates[feature] < 2.5
+        apart = controls.size(other).relative / size
+        assert 0.4 < apart < 2.5 if fixed else apart == pytest.approx(1, rel=0.01)
+        if fixed:  # what has no value of its own stays as it is
+            assert other.changes[0].value == its.changes[0].value
+
+
+def test_more_random_features_than_there_are_like_it_are_refused(controls, sae):
+    few = replace(controls, sae=sae.some(range(4)), active=controls.active.between(0, 4))
+    its = FeatureSteering.of(few.sae, [FeatureChange(1, "clamp", 2.0, "raw")], Where("response"))
+    with pytest.raises(UserError, match="has 3 further features of the firing rate of feature 1, 4 are asked for"):
+        few.random_features(its, 4, 0)
+
+
+def test_an_effect_is_ranked_among_those_of_random_features():
+    rank = Rank.of(-0.3, [0.1, -0.31, 0.3, 0.0])
+    assert (rank.as_far, rank.p) == (2, 3 / 5) and rank.spread == (-0.31, 0.05, 0.3)
+    assert Rank.of(0.5, [0.1] * 19).p == pytest.approx(0.05)
+    assert Rank.of(0.5, []) is None and Rank.of(None, [0.1]) is None and Rank.of(0.5, [0.1, None]) is None
+
+
+def test_a_rank_seldom_names_a_feature_that_is_like_the_random_ones():
+    rng = np.random.default_rng(0)
+    p = np.array([Rank.of(drawn[0], drawn[1:].tolist()).p for drawn in rng.normal(size=(2000, 20))])
+    assert (p <= 0.05).mean() == pytest.approx(0.05, abs=0.015)
 
 
 def test_a_feature_that_changes_nothing_is_told(sampled, sae):
@@ -87,7 +129,9 @@ def test_a_branch_lands_in_the_tree_and_is_whole_by_itself(sampled, sae):
     names = [arm.name for arm in found.result.arms]
     assert names[0] == "features" and names[1] == "reconstruction" and len(names) == 6
     assert all(arm.steered_tokens > 0 and arm.n == 6 for arm in found.result.arms)
-    json.dumps(found.to_json(), allow_nan=False)
+    told = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert told["ranks"]["value"]["n"] == len(told["random_sizes"]) == 1 and told["ranks"]["answers"]["p"] in (0.5, 1)
+    assert told["random_sizes"][0] == pytest.approx(told["size"]["relative"], rel=0.01)
     assert verify_run(sampled) == []
     with Run.open(sampled) as run:
         chain = run.chains()[0]
@@ -129,6 +173,7 @@ def test_a_report_compares_features_with_all_their_controls(tmp_path, sae):
     }  # fmt: skip
     assert found.rows[0].beyond_random.level == found.rows[1].beyond_vector.level == pytest.approx(0.975)
     assert found.reconstruction.steered_tokens > 0 and len(found.samples) == 3
+    assert all(row.random_sizes == pytest.approx([row.size.relative], rel=0.01) for row in found.rows)
     told = json.loads((tmp_path / "report.json").read_text())
     assert told["verdict"] == found.verdict and "reconstruction" in (tmp_path / "report.md").read_text()
     assert verify_run(tmp_path / "run") == []
@@ -154,7 +199,8 @@ def test_a_verdict_says_what_is_shown_and_what_is_not():
     rebuilt = studied(0.0, [0.0], -0.01, 0.01).arm
     shown = _verdict("checking", [studied(0.09, [0.0, 0.01], 0.05, 0.12)], rebuilt)
     assert shown.startswith("At strength 1 the features move the rate of checking by +0.090 [+0.080, +0.100]")
-    assert "single random features move it by +0.000, +0.010" in shown and "(not shown)" in shown
+    assert "0 of 2 random features move it as far (+0.000 to +0.010, median +0.005; p = 0.33)" in shown
+    assert "(not shown)" in shown
     for row in (
         studied(0.02, [0.0, 0.01], -0.01, 0.03),  # an interval with 0 in it
         studied(0.09, [-0.02, 0.11], 0.01, 0.08),  # more than their mean, less than one of them

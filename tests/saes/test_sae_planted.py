@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cotlab.saes import TrainPlan, feature_drift, finetune_sae, fires_in, transfer_test
+from cotlab.saes import TrainPlan, against_null, feature_drift, finetune_sae, fires_in, own_drift, transfer_test
 
 PLANTED = Path(__file__).parents[2] / "experiments" / "sae-transfer" / "planted.py"
 
@@ -77,6 +77,12 @@ def test_fine_tuning_finds_the_rotated_and_the_new_features(planted, maker, trac
     for feature in rotated:
         assert drift.features[feature].decoder_cosine == pytest.approx(math.cos(maker.ANGLE), abs=0.02)
     assert drift.states["kept"] == 30 and drift.states["new"] == maker.NEW
+
+    null = own_drift(planted.sae, planted.base, planted.chains(300, seed=2), traces, plan, made.training.best)
+    assert null.states["kept"] == 40, "the dictionary of the base is exact: training changes spare features alone"
+    called = against_null(drift, null).drifted
+    assert (called["rotated"], called["new"]) == (maker.ROTATED, maker.NEW)
+    assert sum(called.values()) <= (maker.ROTATED + maker.NEW) / 0.9, "at most one in ten by chance"
 
     rows = torch.nn.functional.normalize(made.sae.W_dec, dim=1) @ planted.directions.T
     assert rows[:40, :40].diagonal().min() > 0.99  # at their places in the dictionary of the fine-tuned model

@@ -10,9 +10,10 @@ from cotlab.errors import DataError, UserError
 from cotlab.interventions import HookPoint, SAECard, SparseAutoencoder
 from cotlab.saes import KINDS, TrainPlan
 from cotlab.saes.activations import ActivationStream
+from cotlab.saes.l0_matching import active_a_token, at_l0, match_l0
 from cotlab.saes.traces import Trace
 from cotlab.saes.trainers import for_training, kind_of, rescaled, trained
-from cotlab.saes.training import active_a_token, match_l0, train
+from cotlab.saes.training import train
 
 POINT = HookPoint("resid_post", 0)
 WIDTH, TRUE = 16, 32
@@ -38,9 +39,9 @@ class Reader:
         self.table, self.reads = table, 0
         self.shape = SimpleNamespace(n_layers=1, d_model=table.shape[1], n_heads=1, head_dim=table.shape[1])
 
-    def read(self, ids, points):
+    def read(self, whole, points):
         self.reads += 1
-        return {point: self.table[list(ids)] for point in points}
+        return {point: self.table[list(whole.token_ids)] for point in points}
 
 
 def stream(seed=0, batch=64, buffer=256, n=60, special=frozenset()):
@@ -157,6 +158,37 @@ def test_l0_is_matched_by_one_factor_on_the_thresholds():
         after = match_l0(before, x, 2.5)
         assert active_a_token(after, x) == pytest.approx(2.5, rel=0.011)
     assert match_l0(sae(), x, 2.5) == sae()
+
+
+def test_every_kind_is_brought_to_an_l0_that_it_can_have():
+    x, threshold = rows(2000, 9), torch.rand(48, generator=torch.Generator().manual_seed(3)) + 0.5
+    for before in (sae("relu", None), sae("jumprelu", None, threshold), sae("batchtopk", 3, threshold)):
+        after = at_l0(before, x, 2.5)
+        assert active_a_token(after, x) == pytest.approx(2.5, rel=0.011)
+        assert at_l0(after, x, 2.5) is after
+    relu = sae("relu", None)
+    assert torch.equal(at_l0(relu, x, 40).W_dec, relu.W_dec)
+    topk = sae("topk", 12)
+    assert at_l0(topk, x, active_a_token(topk, x)) is topk
+    four = at_l0(topk, x, 4.2)
+    assert four.card.k == 4 and active_a_token(four, x) == pytest.approx(4, rel=0.05)
+
+
+def test_exactly_so_many_steps_are_those_of_the_plan_and_resume(tmp_path):
+    """No early stop, no choice of the best; the learning rate is that of the whole plan."""
+    held, card = rows(500, 2), SAECard(POINT, "relu", scale=0.9)
+    plan = TrainPlan("batchtopk", 3, tokens=64 * 60, batch=64, lr=2e-3, check_every=10, patience=50, dead_after=8)
+    seen = train(stream(), held, plan, card, d_sae=40, exactly=30)
+    assert [check.step for check in seen.checks] == [0, 10, 20, 30] and (seen.best, seen.stopped) == (
+        30, "all 30 steps made"
+    )  # fmt: skip
+    assert seen.checks[-1] == train(stream(), held, plan, card, d_sae=40).checks[3]
+    idle = replace(plan, lr=1e-9, patience=2, check_every=5)
+    assert train(stream(), held, idle, card, d_sae=40, exactly=25).best == 25, "it does not stop, nothing being better"
+    path = tmp_path / "checkpoint.safetensors"
+    train(stream(), held, plan, card, d_sae=40, exactly=30, checkpoint=path)
+    with pytest.raises(UserError, match="of another training"):
+        train(stream(), held, plan, card, d_sae=40, exactly=40, checkpoint=path)
 
 
 def test_kinds_that_cannot_be_are_one_line():

@@ -26,7 +26,7 @@ from cotlab.saes import (
     transfer_test,
 )
 from cotlab.saes.demo import _tuned
-from cotlab.saes.drift import _preferred
+from cotlab.saes.firing_categories import _preferred
 from cotlab.saes.redraws import Redraws
 from cotlab.saes.run_transfer import _unseen
 from cotlab.saes.scores import ArmSums
@@ -34,16 +34,20 @@ from cotlab.saes.verdict import Recovery, decide
 from cotlab.sampling.progress import Silent
 from cotlab.stats import Estimate
 from cotlab.stats.bootstrap import cluster_mean
+from tests.saes.largest import Largest
 
 
 def between(low, high):
     return Estimate((low + high) / 2, low, high, n=100)
 
 
-def recovered(ev, ce, random=(0.2, 0.4), pca=(0.1, 0.2), explained=(0.3, 0.4), own=(0.8, 0.9), unit="problems"):
+def recovered(
+    ev, ce, random=(0.2, 0.4), pca=(0.1, 0.2), explained=(0.3, 0.4), own=(0.8, 0.9), unit="problems", here=(12, 13),
+    part="think",
+):  # fmt: skip
     ratios = {"explained_variance": between(*ev), "ce_score": between(*ce)}
-    l0 = between(11, 13), between(13, 15)
-    return Recovery(ratios, *(between(*one) for one in (random, pca, explained, own)), l0, unit)
+    l0 = between(11, 13), between(*here), between(17, 19)
+    return Recovery(ratios, *(between(*one) for one in (random, pca, explained, own)), l0, unit, part)
 
 
 GOOD = (0.95, 0.97), (0.92, 0.99)
@@ -68,6 +72,10 @@ GOOD = (0.95, 0.97), (0.92, 0.99)
         (recovered(*GOOD, explained=(-0.2, -0.1)), None, "does not transfer"),
         (recovered(*GOOD, unit="traces"), None, "undecided"),
         (recovered((0.5, 0.6), (0.5, 0.6), unit="traces"), None, "undecided"),
+        (recovered(*GOOD, part="all"), None, "undecided"),
+        (recovered((0.5, 0.6), (0.5, 0.6), part="all"), recovered(*GOOD, part="all"), "undecided"),
+        (recovered(*GOOD, here=(17, 19)), None, "undecided"),
+        (recovered((0.5, 0.6), (0.5, 0.6), here=(17, 19)), None, "does not transfer"),
     ],
 )
 def test_the_verdict_is_decided_by_whole_intervals(before, after, word):
@@ -78,7 +86,11 @@ def test_the_verdict_is_decided_by_whole_intervals(before, after, word):
 
 def test_the_line_says_l0_and_why_nothing_is_decided():
     line = decide("resid_post:2", "think", 0.9, {"transferred": recovered(*GOOD, unit="traces")}).line
-    assert "L0 14.0, on the own model 12.0" in line and "fewer than five problems" in line
+    assert "L0 12.5 (as it is 18.0), on the own model 12.0" in line and "fewer than five problems" in line
+    line = decide("resid_post:2", "all", 0.9, {"transferred": recovered(*GOOD, part="all")}).line
+    assert "undecided" in line and "the rollouts have no reasoning tokens: nothing is decided" in line
+    line = decide("resid_post:2", "think", 0.9, {"transferred": recovered(*GOOD, here=(17, 19))}).line
+    assert "undecided" in line and "L0 could not be matched (18.0, on the own model 12.0)" in line
     line = decide("resid_post:2", "think", 0.9, {"transferred": recovered(*GOOD, own=(0.08, 0.12))}).line
     assert "explains 0.100 [0.080, 0.120] on its own model, 0.5 are asked" in line
 
@@ -122,22 +134,46 @@ def test_a_feature_that_fires_everywhere_alike_prefers_nothing():
     assert sure.category == "c4" and sure.lift.low > 1 and sure.lift.level == pytest.approx(1 - 0.05 / 9)
 
 
-def test_drift_is_the_same_by_blocks():
-    rng = torch.Generator().manual_seed(0)
-    card = SAECard(HookPoint("resid_post", 0), "relu")
-    b = torch.zeros(2500), torch.zeros(8)
-    before, after = (
-        SparseAutoencoder(card, torch.randn(8, 2500, generator=rng), b[0], torch.randn(2500, 8, generator=rng), b[1])
+def two(width, d_sae, seed=0):
+    """Random autoencoders of one size."""
+    rng = torch.Generator().manual_seed(seed)
+    card, b = SAECard(HookPoint("resid_post", 0), "relu"), (torch.zeros(d_sae), torch.zeros(width))
+    return tuple(
+        SparseAutoencoder(
+            card, torch.randn(width, d_sae, generator=rng), b[0], torch.randn(d_sae, width, generator=rng), b[1]
+        )
         for _ in range(2)
     )
-    rates = np.where(np.arange(2500) % 3 == 0, 0.0, 0.1), np.full(2500, 0.1)
+
+
+def test_drift_is_the_same_by_blocks():
+    before, after = two(8, 2500)
+    rates = np.where(np.arange(2500) % 3 == 0, 0.0, 0.1), np.where(np.arange(2500) % 7 == 0, 0.0, 0.1)
     drift = feature_drift(before, after, rates)
     old, new = (torch.nn.functional.normalize(sae.W_dec.double(), dim=1) for sae in (before, after))
-    nearest = (new @ old[torch.from_numpy(rates[0] > 0)].T).amax(1)
-    assert [one.nearest for one in drift.features] == pytest.approx(nearest.tolist(), abs=1e-5)
-    assert [one.decoder_cosine for one in drift.features] == pytest.approx((old * new).sum(1).tolist(), abs=1e-5)
+    own, nearest = (old * new).sum(1), (new @ old[torch.from_numpy(rates[0] > 0)].T).amax(1)
+    assert [one.decoder_cosine for one in drift.features] == pytest.approx(own.tolist(), abs=1e-5)
+    for one in drift.features:  # looked for where it says something
+        asked = own[one.feature] < 0.7 and rates[1][one.feature] > 0
+        assert one.nearest == (pytest.approx(float(nearest[one.feature]), abs=1e-5) if asked else None)
+    assert {"gone", "moved"} <= set(drift.states)
     encoder = torch.nn.functional.cosine_similarity(before.W_enc, after.W_enc, dim=0)
     assert [one.encoder_cosine for one in drift.features] == pytest.approx(encoder.tolist(), abs=1e-5)
+
+
+def test_drift_of_the_largest_autoencoders_is_found_in_blocks():
+    """131,072 features of width 4,096 (rows that lie in one place, so that the matrices themselves take none)."""
+    n, width = 131_072, 4096
+    before, after = (
+        replace(sae, W_enc=sae.W_enc.expand(width, n), b_enc=sae.b_enc.expand(n), W_dec=sae.W_dec.expand(n, width))
+        for sae in two(width, 1)
+    )
+    fires = np.zeros(n)
+    fires[[0, 70_000, n - 1]] = 0.1
+    with Largest() as largest:
+        drift = feature_drift(before, after, (np.full(n, 0.1), fires))
+    assert drift.states == {"gone": n - 3, "new": 3}
+    assert largest.bytes <= 4 * 1024 * width, f"{largest.bytes:,} bytes at once; all products would be {4 * n * n:,}"
 
 
 def test_a_ratio_that_is_not_known_decides_nothing():
@@ -145,7 +181,7 @@ def test_a_ratio_that_is_not_known_decides_nothing():
         {"explained_variance": Estimate.missing("few"), "ce_score": between(0.95, 0.99)},
         *(between(0.1, 0.2),) * 3,
         between(0.8, 0.9),
-        (between(11, 13), between(11, 13)),
+        (between(11, 13),) * 3,
     )
     assert decide("resid_post:2", "all", 0.9, {"transferred": missing}).word == "undecided"
 
@@ -292,9 +328,15 @@ def test_train_finetune_and_transfer_from_the_command_line(sampled, tmp_path):
     code, out, err = cotlab(*tune, "--out", str(fine), *small)
     assert code == 0, err
     told = json.loads(out)
-    assert {row["condition"] for row in told["rows"]} == {"own", "transferred", "fine-tuned", "random-init", "pca"}
+    known = {"own", "transferred", "fine-tuned", "random-init", "pca"}
+    assert known <= {row["condition"] for row in told["rows"]} <= {*known, "fine-tuned, L0 matched"}
     assert told["training"]["l0_before"] == pytest.approx(told["training"]["l0_after"], rel=0.03)
-    assert sum(told["drift"]["states"].values()) == 64
+    drift = told["drift"]
+    assert sum(drift["states"].values()) == sum(drift["null"]["states"].values()) == 64
+    # On its own model, at the same tokens and steps: the null is the training itself, and nothing drifts beyond it.
+    assert drift["drifted"] == {} and drift["null"]["decoder_cosine"] == drift["decoder_cosine"]
+    own = json.loads((fine / "own" / "training.json").read_text())
+    assert own["checks"][-1]["step"] == told["training"]["best"] > 0
     assert {path.name for path in fine.iterdir()} >= {"results.json", "table.md", "figure.svg", "training.json"}
 
     written = (fine / "training.json").read_bytes()
@@ -401,6 +443,70 @@ def test_the_demonstration_does_not_take_another_request_for_its_own(sampled, sh
         _tuned(sae, inside, tmp_path, rollouts, "float32", seed, Silent())
     assert len(list((tmp_path / "tuned").iterdir())) == len(asked)
     first = _tuned(shipped, inside, tmp_path, traces, "float32", 0, Silent())
-    assert len(list((tmp_path / "tuned").iterdir())) == len(asked) and first.card.model == "tiny"
+    assert len(list((tmp_path / "tuned").iterdir())) == len(asked) and first.sae.card.model == "tiny"
     code, _, err = cotlab("sae", "transfer", "--demo", "--dtype", "float99", "--out", str(tmp_path / "demo"))
     assert code == 2 and "float99" in err
+
+
+def test_what_more_active_features_explain_is_no_transfer(sampled, shipped):
+    """An autoencoder with lower thresholds explains more; at the L0 of the own model it is what it was."""
+    inside = open_reader("tiny")
+    traces = run_traces([sampled], inside.tokenizer, n=24)
+    loose = replace(shipped, threshold=shipped.threshold * 0.8)
+    found = transfer_test([shipped], inside, inside, traces[:16], traces[16:], tuned=[loose])
+    rows = {row.condition: row.scores for row in found.rows if row.part == "think"}
+    ev, l0 = ({name: row[metric].value for name, row in rows.items()} for metric in ("explained_variance", "l0"))
+    assert l0["fine-tuned"] > 1.2 * l0["own"] and ev["fine-tuned"] > ev["own"] + 0.001
+    assert l0["fine-tuned, L0 matched"] == pytest.approx(l0["own"], rel=0.02)
+    assert ev["fine-tuned, L0 matched"] == pytest.approx(ev["own"], abs=0.0005)
+    assert "transferred, L0 matched" not in rows, "it has the own model's L0: it is on the own model"
+    its = found.verdicts[0].recoveries["fine-tuned"]
+    assert its.ratios["explained_variance"].value == pytest.approx(1, abs=0.0005)
+    assert [one.value for one in its.l0] == [l0["own"], l0["fine-tuned, L0 matched"], l0["fine-tuned"]]
+
+
+def test_without_thoughts_nothing_is_decided(sampled, shipped):
+    inside = open_reader("tiny")
+    traces = [replace(trace, n_think=0) for trace in run_traces([sampled], inside.tokenizer, n=12)]
+    (verdict,) = transfer_test([shipped], inside, inside, traces[:8], traces[8:]).verdicts
+    assert (verdict.word, verdict.part) == ("undecided", "all") and "no reasoning tokens" in verdict.line
+
+
+def test_runs_with_too_few_problems_are_told_before_anything_is_loaded(sampled, tmp_path, monkeypatch):
+    asked = {"problems": "tiny", "n_problems": 3, "positions": "0", "base": ("random",), "engine": "transformers"}
+    few = ct.resample(**asked, n=1, run=str(tmp_path / "few")).path
+    monkeypatch.setattr("cotlab.saes.open_reader", lambda *_, **__: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("cotlab.saes.load_sae", lambda *_, **__: pytest.fail("the SAE was loaded"))
+    common = ("--model", "tiny", "--run", str(few), "--out", str(tmp_path / "sae"))
+    code, _, err = cotlab("sae", "finetune", "tiny:honest/resid_post:2", *common)
+    assert code == 2 and "rollouts of 3 problems, and fine-tuning needs 12" in err and "Sample more" in err
+    code, _, err = cotlab("sae", "train", *common, "--hook", "resid_post:1", "--d-sae", "64", "--k", "6")
+    assert code == 2 and "rollouts of 3 problems, and training needs 6" in err
+    asked_of = ("--model", "tiny", "--run", str(sampled), "--out", str(few))
+    code, _, err = cotlab("sae", "finetune", "tiny:honest/resid_post:2", *asked_of)
+    assert code == 2 and "is a run: an SAE needs a folder of its own" in err
+
+
+def test_what_is_read_is_told_with_its_problems(sampled):
+    source = TraceSource((sampled,), n=500)
+    first, *others = source.lines(source.read(open_reader("tiny"), None), "tiny:watched")
+    assert first.startswith("48 rollouts of 24 problems, not 500 as -n asks for: only rollouts from the prompt itself")
+    assert len(others) == 1 and "was written by 'tiny'" in others[0]
+    some = replace(source, n=24)
+    assert some.lines(some.read(open_reader("tiny"), None), "tiny") == ["24 rollouts of 24 problems"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_interrupted_training_says_whether_it_goes_on(sampled, tmp_path, monkeypatch, kept):
+    if kept:
+        (tmp_path / "checkpoint.safetensors").write_bytes(b"")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cotlab.saes.train_sae", interrupted)
+    asked = ("--model", "tiny", "--run", str(sampled), "--hook", "resid_post:1", "--d-sae", "64", "--k", "6")
+    code, _, err = cotlab("sae", "train", *asked, "--out", str(tmp_path))
+    assert code == 130
+    said = "the same command goes on from what is kept there" if kept else "nothing was kept yet"
+    assert said in err and ("goes on" in err) == kept

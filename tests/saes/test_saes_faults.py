@@ -153,6 +153,15 @@ def test_folders_that_are_no_sae(tmp_path):
         load_sae(tmp_path)
     with pytest.raises(UserError, match="is no SAE in a layout that is known"):
         load_sae(tmp_path / "notes.txt")
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "cfg.json").write_text("{}")
+    lacking = "cfg.json of sae_lens lacks sae_weights.safetensors; cfg.json of sparsify lacks sae.safetensors"
+    with pytest.raises(UserError, match=lacking):
+        load_sae(half)
+    (half / "checkpoint.safetensors").write_text("")
+    with pytest.raises(UserError, match="its training was interrupted, and the same command goes on there"):
+        load_sae(half)
     published.llama_scope(tmp_path)
     with pytest.raises(UserError, match="holds several SAEs; name one of them: Llama3_1-8B-Base-L3R-8x"):
         load_sae(tmp_path)

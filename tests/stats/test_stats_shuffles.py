@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from cotlab.stats import clopper_pearson, null_rate, shuffled_within
+from cotlab.stats import block_shuffles, clopper_pearson, null_rate, shuffled_within
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 100), (1, 100), (5, 100), (50, 100), (100, 100), (3, 7)])
@@ -53,3 +53,25 @@ def test_shuffled_within_keeps_groups():
     assert len(orders) == 2 * 6
     for order in orders:
         assert [groups[i] for i in order] == groups
+
+
+def test_labels_along_blocks_are_moved_around_their_end():
+    rng = np.random.default_rng(0)
+    blocks = np.array([0, 1, 0, 1, 1, 0, 0, 1, 1])  # members of two rollouts, one behind the other in each
+    labels = np.array([1, 0, 1, 0, 1, 0, 0, 1, 1], dtype=bool)
+    turns = {b: {tuple(np.roll(labels[blocks == b], k)) for k in range((blocks == b).sum())} for b in (0, 1)}
+    found = list(block_shuffles(labels, ["p"] * 9, blocks, 300, rng))
+    assert len(found) == 300
+    for b in (0, 1):
+        assert {tuple(one[blocks == b]) for one in found} == turns[b]
+
+
+def test_labels_of_whole_blocks_are_exchanged_within_clusters():
+    rng = np.random.default_rng(0)
+    blocks, clusters = np.repeat(np.arange(6), 3), np.repeat(["a", "b"], 9)
+    labels = np.repeat([True, False, False, True, True, True], 3)
+    found = np.array(list(block_shuffles(labels, clusters, blocks, 200, rng))).reshape(200, 6, 3)
+    assert (found == found[:, :, :1]).all(), "all along a block"
+    assert (found[:, :3, 0].sum(axis=1) == 1).all() and len(np.unique(found[:, :3, 0], axis=0)) == 3
+    assert found[:, 3:].all()
+    assert list(block_shuffles(labels[9:], clusters[9:], blocks[9:], 5, rng)) == [], "nothing can be exchanged"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from vision_small import FAMILIES, picture, prompt, their_inputs, their_model, tokenizer, vlm_folder
 
 from cotlab.chains.prefix import Prefix
 from cotlab.engines.base import Passage
@@ -13,7 +14,6 @@ from cotlab.engines.hf_options import TransformersOptions
 from cotlab.errors import DataError, ModelError, UserError
 from cotlab.interventions import HookPoint
 from cotlab.whitebox import Inside, read_lens
-from tests.vision_small import FAMILIES, picture, prompt, their_inputs, their_model, tokenizer, vlm_folder
 
 A, B, C = picture(40, 30, 1), picture(33, 70, 2), picture(40, 30, 3)
 NEW = tuple(b"It is so.")

@@ -60,6 +60,20 @@ def test_a_report_finds_nothing_where_there_is_nothing():
     assert 0.0 < np.mean(np.array(p) <= 0.1) <= 0.22
 
 
+def test_labels_of_whole_rollouts_are_shuffled_with_them():
+    """Twenty rollouts are twenty units, however many steps they have: the null is as wide as that."""
+    spread = {"rollouts": [], "steps": []}
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        problems, rollouts = np.repeat([f"p{i}" for i in range(10)], 40).tolist(), np.repeat(np.arange(20), 20)
+        x = rng.normal(size=(20, D)).repeat(20, axis=0) * 3 + rng.normal(size=(400, D))
+        y = np.repeat(np.arange(20) % 2 == 0, 20)
+        for name, of in (("rollouts", rollouts), ("steps", None)):
+            report = evaluate_probe(Examples.of(x, y, problems, rollouts=of), "mass-mean", n_shuffles=12, seed=seed)
+            spread[name].append(report.auc.null_q95 - report.auc.null_mean)
+    assert np.mean(spread["rollouts"]) > 2 * np.mean(spread["steps"])
+
+
 def test_what_the_words_tell_is_told_apart():
     def said(y, rng):
         return ["Wait, no." if label else "So x = 3." for label in y]

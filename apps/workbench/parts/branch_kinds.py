@@ -323,7 +323,7 @@ def _feature(chosen: Chosen, step: int) -> Any | None:
     five, six, seven = st.columns(3)
     part = five.selectbox("Where", [p for p in PARTS if p != "last"], index=4, key=f"where-feature-{at}")
     n = int(six.number_input("Rollouts of each arm", 5, 100_000, 40, key=f"n-feature-{at}"))
-    random = int(seven.number_input("Random features", 0, 200, 1, key=f"random-feature-{at}", help=_RANDOM))
+    random = int(seven.number_input("Random features", 0, 200, 5, key=f"random-feature-{at}", help=_RANDOM))
     if not _go():
         return None
     with Run.open(chosen.path) as run:
@@ -347,7 +347,7 @@ _SHIPPED = "tiny:honest/resid_post:2"
 _SHIPPED_VLM = "tiny-vlm:honest/resid_post:2"
 _SAE = "of the run's model: a folder or file, or RELEASE/ID of SAELens's registry; type another name"
 _ACTIONS = "clamp: the feature has this activation everywhere; add: this much more; scale: times; ablate: 0"
-_RANDOM = "controls: features that fire as often, changed alike; as many random directions beside the decoder row"
+_RANDOM = "controls: features that fire as often, changed as much; up to two random directions beside the decoder row"
 
 KINDS: Mapping[str, BranchKind] = {
     "resample": BranchKind("resample", "The step is drawn anew.", "branch", _resample),

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cotlab.chains.chain import Chain, ChainRole
     from cotlab.chains.cutting import CUTTERS, Cutter, get_cutter
     from cotlab.chains.extract import EXTRACTORS, extract_answer
+    from cotlab.chains.image import Image
+    from cotlab.chains.image_reader import ImageReader, ImageSpan
     from cotlab.chains.own_scorer import OwnScorer, load_scorer
     from cotlab.chains.prefix import Prefix
     from cotlab.chains.problem import Problem
@@ -52,6 +54,9 @@ __all__ = [
     "EXTRACTORS",
     "FinishReason",
     "HFTokenizer",
+    "Image",
+    "ImageReader",
+    "ImageSpan",
     "Judge",
     "Judgement",
     "MATH_INSTRUCTION",
@@ -91,6 +96,8 @@ _MODULES = {
     "chain": ("Chain", "ChainRole"),
     "cutting": ("CUTTERS", "Cutter", "get_cutter"),
     "extract": ("EXTRACTORS", "extract_answer"),
+    "image": ("Image",),
+    "image_reader": ("ImageReader", "ImageSpan"),
     "own_scorer": ("OwnScorer", "load_scorer"),
     "prefix": ("Prefix",),
     "problem": ("Problem",),

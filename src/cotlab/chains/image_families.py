@@ -143,7 +143,7 @@ class Qwen25VL:
 
 
 FAMILIES: dict[str, type[ImageFamily]] = {"llava": Llava, "llava_next": LlavaNext, "qwen2_5_vl": Qwen25VL}
-"""By `model_type` of the model's configuration."""
+"""By `model_type` of the model's configuration: those of `cotlab.chains.image_models`."""
 
 
 def _resized(size: Any, width: int, height: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ One path for all families (`cotlab.chains.image_families`): transformers' own im
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 from cotlab.chains.image import Image
 from cotlab.chains.image_families import FAMILIES, ImageFamily
 from cotlab.chains.image_layout import ImageLayout
+from cotlab.chains.image_models import sees_images
 from cotlab.chains.prefix import Prefix
 from cotlab.errors import DataError, ModelError
 from cotlab.identity import content_id
@@ -66,7 +68,7 @@ class ImageReader:
     @classmethod
     def of(cls, folder: Path, text_of: Callable[[int], str | None]) -> ImageReader | None:
         """The reader of a model; None where its family reads no images, or in a way that is not known here."""
-        return cls(folder, text_of) if _json(folder / "config.json").get("model_type") in FAMILIES else None
+        return cls(folder, text_of) if sees_images(folder) else None
 
     @cached_property
     def id(self) -> str:
@@ -157,6 +159,8 @@ class ImageReader:
         Raises:
             DataError: It has marks, but not one for each image.
         """
+        if MARK not in question and not n_images:
+            return question
         holder = self._family.placeholder(self.token)
         if MARK not in question:
             return holder * n_images + question
@@ -166,6 +170,16 @@ class ImageReader:
                 f"to show them before it ({question[:60]!r})"
             )
         return question.replace(MARK, holder.strip())
+
+    def parts(self, question: str, n_images: int) -> list[dict[str, str]]:
+        """A question as chat templates of image processors take it: text and images, which the template then writes.
+
+        Raises:
+            DataError: As `marked`.
+        """
+        self.marked(question, n_images)
+        said = re.split(f"({re.escape(MARK)})", question) if MARK in question else [MARK] * n_images + [question]
+        return [{"type": "image"} if part == MARK else {"type": "text", "text": part} for part in said if part]
 
     def expanded(self, ids: Sequence[int], images: Sequence[Image]) -> tuple[int, ...]:
         """Token ids of a prompt with as many image tokens for each image as the model gives it.
@@ -177,8 +191,8 @@ class ImageReader:
         found = sum(one == token for one in ids)
         if found != len(images):
             raise DataError(
-                f"the prompt has {found} image tokens ({self.token}) and shows {len(images)} images: a template puts "
-                "one in for each image, and a question may not say it otherwise"
+                f"the prompt has {found} image tokens ({self.token}) and shows {len(images)} images: the template puts "
+                "one in for each image, and a question may say it only where it shows as many"
             )
         counts = iter([self.layout(image).n_tokens for image in images])
         return tuple(one for each in ids for one in ([each] * next(counts) if each == token else [each]))
@@ -189,7 +203,7 @@ class ImageReader:
         Raises:
             DataError: The prompt has more or fewer image tokens than its images take.
         """
-        if not prefix.images:
+        if not prefix.images and self.token_id not in prefix.prompt_ids:
             return ()
         places = [place for place, one in enumerate(prefix.prompt_ids) if one == self.token_id]
         layouts = [self.layout(image) for image in prefix.images]
@@ -197,7 +211,7 @@ class ImageReader:
         if len(places) != wanted:
             raise DataError(
                 f"prefix {prefix.id} has {len(places)} image tokens in its prompt, its {len(layouts)} images take "
-                f"{wanted} with this model: it was made with another image processor, or its images were exchanged"
+                f"{wanted} with this model: it lost its images, they were exchanged, or another image processor made it"
             )
         spans, first = [], 0
         for image, layout in zip(prefix.images, layouts, strict=True):
@@ -213,5 +227,5 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}  # `check_folder` says what is wrong with a model folder
+        return {}  # whoever loads the image processor is told
     return found if isinstance(found, dict) else {}

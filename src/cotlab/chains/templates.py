@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from cotlab.chains.image_models import IMAGE_MODELS
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.problem import Problem
 from cotlab.chains.think import DEFAULT_TAGS, ThinkTags
@@ -138,23 +139,25 @@ class Template:
             DataError: The user's template fails, there are more options than letters, or an image cannot be shown.
         """
         question = self.question(problem)
-        if problem.images:
-            question = reader_for(problem, tokenizer).marked(question, len(problem.images))
+        reader = reader_for(problem, tokenizer) if problem.images else image_reader(tokenizer)
         if self.system and not self.system_role:
             question = f"{self.system}\n\n{question}"
         system = self.system if self.system_role else ""
+        said = question if reader is None else reader.marked(question, len(problem.images))
         if self.kind == "file":
-            text = self._render_file(problem, question, system, tokenizer)
+            text = self._render_file(problem, said, system, tokenizer)
         elif self.kind == "tokenizer":
-            text = self._render_chat(question, system, tokenizer)
+            parts = None if reader is None else reader.parts(question, len(problem.images))
+            text = self._render_chat(said, parts, system, tokenizer)
         else:
-            text = self._render_fixed(question, system, tokenizer)
+            text = self._render_fixed(said, system, tokenizer)
         return self._with_think_tag(text)
 
     def encode(self, problem: Problem, tokenizer: Tokenizer) -> tuple[int, ...]:
         """The prompt as token ids, with the image tokens that its images take; raises what `render` does."""
         ids = tuple(tokenizer.encode(self.render(problem, tokenizer)))
-        return reader_for(problem, tokenizer).expanded(ids, problem.images) if problem.images else ids
+        reader = image_reader(tokenizer)
+        return ids if reader is None else reader.expanded(ids, problem.images)
 
     def prompt(self, problem: Problem, tokenizer: Tokenizer) -> Prefix:
         """The prompt as a prefix that keeps nothing of a response; raises what `render` does."""
@@ -172,7 +175,8 @@ class Template:
         head = f"{system}\n\n" if system else ""
         return f"{bos}{head}{question}\n{self.stub}"
 
-    def _render_chat(self, question: str, system: str, tokenizer: Tokenizer) -> str:
+    def _render_chat(self, question: str, parts: list[dict[str, str]] | None, system: str, tokenizer: Tokenizer) -> str:
+        """The question as text, or as parts where the model sees images and its template takes them so."""
         from jinja2 import TemplateError
 
         source = self.bound(tokenizer).source
@@ -182,13 +186,17 @@ class Template:
             )
         try:
             messages = _messages(question, system)
-            if image_reader(tokenizer) is not None and _takes_parts(source, tokenizer):
+            if parts is not None and _takes_parts(source, tokenizer):
                 messages = [{**one, "content": [{"type": "text", "text": one["content"]}]} for one in messages]
-            return tokenizer.render_chat(source, messages, enable_thinking=True)
+                messages[-1]["content"] = parts
+            text = tokenizer.render_chat(source, messages, enable_thinking=True)
         except TemplateError as error:
             raise ModelError(
                 f"the tokenizer's chat template fails: {error}. Choose a template: r1, qwen3, plain"
             ) from error
+        # Templates of image processors leave the first token to the tokenizer.
+        bos = tokenizer.bos_token if image_reader(tokenizer) is not None and tokenizer.starts_with_bos else ""
+        return text if text.startswith(bos) else bos + text
 
     def _render_file(self, problem: Problem, question: str, system: str, tokenizer: Tokenizer) -> str:
         named = tokenizer if isinstance(tokenizer, ChatTokenizer) else None
@@ -248,11 +256,9 @@ def reader_for(problem: Problem, tokenizer: Tokenizer) -> ImageReader:
     """
     reader = image_reader(tokenizer)
     if reader is None:
-        from cotlab.chains.image_families import FAMILIES
-
         raise ModelError(
             f"problem {problem.name or problem.question[:40]!r} shows {len(problem.images)} images; this model sees "
-            f"none: take one of the families {', '.join(FAMILIES)}, or leave the images out"
+            f"none: take one of the families {', '.join(IMAGE_MODELS)}, or leave the images out"
         )
     return reader
 

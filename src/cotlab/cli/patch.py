@@ -37,10 +37,11 @@ def patch(
     """Find the activations that carry a step. Put into the chain with another step, which bring its answer back?"""
     from cotlab.cli.output import print_json
     from cotlab.errors import UserError
-    from cotlab.interventions.hook_points import KINDS
+    from cotlab.interventions.hook_points import KINDS, VISION_KINDS
 
-    if site not in (*KINDS, "heads"):
-        raise UserError(f"unknown site '{site}'; there are: heads, {', '.join(KINDS)}")
+    known = [kind for kind in KINDS if kind not in VISION_KINDS]
+    if site not in (*known, "heads"):
+        raise UserError(f"unknown site '{site}'; there are: heads, {', '.join(known)}")
     with looking.looking(run, chain, model, quiet=json) as (inside, found, bar):
         pair = looking.pairs_of(run, inside, found, step, other, 1)[0]
         patched = _patched(inside, found, pair, (step, site, direction), looking.told(bar, "patching"))

@@ -61,12 +61,11 @@ def _capturing(asked: dict[str, Any], hooks: list[str] | None, at: str) -> Any:
     """What captures while a study samples; vLLM then goes without CUDA graphs, which call no hooks."""
     if not hooks:
         return None
-    from cotlab.engines import engine_choice
+    from cotlab.engines import engine_for
     from cotlab.whitebox import CapturePlan, capture_live
 
     plan = CapturePlan(tuple(hooks), at, cutter=asked["cutter"])  # type: ignore[arg-type]  # the plan checks it
-    chosen = engine_choice().name if asked["engine"] == "auto" else asked["engine"]
-    if chosen == "vllm":
+    if engine_for(asked["model"], asked["engine"]) == "vllm":
         asked["engine_options"] = {"enforce_eager": True, **asked["engine_options"]}
     return capture_live(plan)
 

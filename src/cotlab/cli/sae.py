@@ -53,6 +53,9 @@ def show(
     if json:
         print_json({"sae": sae, **told, "fits": model})
         return
+    if model is not None:
+        moved = f", as a transfer from '{found.card.transferred_from}'" if found.card.transferred_from else ""
+        told["fits"] = f"yes, '{model}'{moved}"
     print_table(f"SAE {found.card.label}", ["what", "value"], [(name, _text(value)) for name, value in told.items()])
 
 

@@ -11,42 +11,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cotlab.cli import options
-from cotlab.cli.sae import K, Point, Scale, Transfer, commands
+from cotlab.cli.sae import commands
+from cotlab.cli.sae_options import Which, takes_sae
 from cotlab.cli.steer_options import going_on
 
 if TYPE_CHECKING:
     from cotlab.interventions import SparseAutoencoder
 
-__all__ = ["SAE", "SHIPPED", "attribute", "feature", "features", "opened", "predict"]
+__all__ = ["attribute", "feature", "features", "predict"]
 
-SAE = Annotated[
-    str,
-    typer.Option("--sae", help="A folder or file, RELEASE/ID of SAELens's registry, or one that ships (the default)."),
-]
-SHIPPED = "tiny:honest/resid_post:2"
 ReadN = Annotated[int, typer.Option("--rollouts", "-n", help="Rollouts that are read, of all problems.", min=1)]
 Top = Annotated[int, typer.Option(help="How many are listed.", min=1)]
 Where = Annotated[str | None, typer.Option("--model", help="Where the run's model is, if it is a folder.")]
 
 
-def opened(
-    sae: str, model: str, *, transfer: bool = False, point: str | None = None, scale: float | None = None,
-    k: int | None = None,
-) -> SparseAutoencoder:  # fmt: skip
-    """An autoencoder that fits a model.
-
-    Raises:
-        UserError: There is none, or it does not fit; one line.
-    """
-    from cotlab.saes import fit_sae, open_sae
-
-    return fit_sae(open_sae(sae, point=point, scale=scale, k=k), model, transfer=transfer).load()
-
-
 @commands.command()
+@takes_sae()
 def features(
     run: options.RunFolder,
-    sae: SAE = SHIPPED,
+    which: Any = None,
     top: Top = 20,
     words: Annotated[
         list[str] | None, typer.Option("--words", help="Reasoning words of your own, one group each; repeatable.")
@@ -55,10 +38,6 @@ def features(
     cutter: options.Cutter = "sentences",
     out: Annotated[Path | None, typer.Option(help="Folder for features.json and features.html: dashboards.")] = None,
     model: Where = None,
-    transfer: Transfer = False,
-    point: Point = None,
-    scale: Scale = None,
-    k: K = None,
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
@@ -68,7 +47,7 @@ def features(
     from cotlab.saes.overview import feature_overview
     from cotlab.saes.reason_score import REASONING_WORDS
 
-    found, loaded, inside = _read(run, sae, rollouts, cutter, seed, model, transfer, point, scale, k, quiet=json)
+    found, loaded, inside = _read(run, which, rollouts, cutter, seed, model, quiet=json)
     groups = {word: tuple(_spellings(word)) for word in words} if words else REASONING_WORDS
     overview = feature_overview(found, loaded, inside.tokenizer, top=top, words=groups, seed=seed)
     files = _dashboards(found, inside, loaded, [row.feature for row in overview.rows], out) if out else {}
@@ -80,20 +59,17 @@ def features(
 
 
 @commands.command()
+@takes_sae()
 def feature(
     run: options.RunFolder,
     numbers: Annotated[list[int], typer.Argument(metavar="FEATURE", help="Numbers of features.")],
-    sae: SAE = SHIPPED,
+    which: Any = None,
     out: Annotated[Path | None, typer.Option(help="Folder for features.json and features.html.")] = None,
     judge: options.JudgeUrl = None,
     judge_model: options.JudgeModel = "judge",
     rollouts: ReadN = 200,
     cutter: options.Cutter = "sentences",
     model: Where = None,
-    transfer: Transfer = False,
-    point: Point = None,
-    scale: Scale = None,
-    k: K = None,
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
@@ -105,9 +81,7 @@ def feature(
     from cotlab.saes.interpretation import interpret_feature
 
     server = ChatServer(judge, judge_model) if judge else None
-    found, loaded, inside = _read(
-        run, sae, rollouts, cutter, seed, model, transfer, point, scale, k, quiet=json, numbers=numbers
-    )
+    found, loaded, inside = _read(run, which, rollouts, cutter, seed, model, quiet=json, numbers=numbers)
     made = feature_dashboards(found, inside, loaded, numbers)
     if server is not None:
         made = made.with_interpretations({f: interpret_feature(found, f, server, seed=seed) for f in numbers})
@@ -122,9 +96,10 @@ def feature(
 
 
 @commands.command()
+@takes_sae()
 def predict(  # one parameter an option: that is what typer reads
     run: options.RunFolder,
-    sae: SAE = SHIPPED,
+    which: Any = None,
     label: Annotated[
         str, typer.Option(help="backtracks-next, slips, ready, reachable, correct, truncated, category:NAME.")
     ] = "backtracks-next",
@@ -132,10 +107,6 @@ def predict(  # one parameter an option: that is what typer reads
     rollouts: ReadN = 300,
     cutter: options.Cutter = "sentences",
     model: Where = None,
-    transfer: Transfer = False,
-    point: Point = None,
-    scale: Scale = None,
-    k: K = None,
     engine: options.EngineName = "auto",
     engine_option: options.EngineOption = None,
     seed: options.Seed = 0,
@@ -156,7 +127,7 @@ def predict(  # one parameter an option: that is what typer reads
 
     with Run.open(run) as store:
         name = model or store.identity.model
-    loaded = opened(sae, name, transfer=transfer, point=point, scale=scale, k=k)
+    loaded = which.loaded(name)
     asked: dict[str, Any] = {"n": rollouts, "top": top, "cutter": cutter, "seed": seed}
     with going_on(f"cotlab sae predict {run}"), Bar(quiet=json) as bar, contextlib.redirect_stdout(sys.stderr):
         if label == "ready":
@@ -177,19 +148,16 @@ def predict(  # one parameter an option: that is what typer reads
 
 
 @commands.command()
+@takes_sae()
 def attribute(
     run: options.RunFolder,
     step: Annotated[int, typer.Option(help="Step whose features are asked about.", min=0)],
-    sae: SAE = SHIPPED,
+    which: Any = None,
     target: Annotated[int | None, typer.Option(help="Later step that they act on; default: the next.", min=1)] = None,
     chain: Annotated[str | None, typer.Option(help="Id of a chain (or its start); default: the first.")] = None,
     exact: Annotated[int, typer.Option(help="Features that are also ablated, a forward pass each.", min=5)] = 40,
     top: Top = 15,
     model: Where = None,
-    transfer: Transfer = False,
-    point: Point = None,
-    scale: Scale = None,
-    k: K = None,
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
@@ -204,7 +172,7 @@ def attribute(
 
     with Run.open(run) as store, Bar(quiet=json) as bar:
         name, its = model or store.identity.model, chain_of(store, chain)
-        loaded = opened(sae, name, transfer=transfer, point=point, scale=scale, k=k)
+        loaded = which.loaded(name)
         found = attribute_step(
             Inside.open(name), loaded, its, step, target=target, n_exact=exact, seed=seed, progress=bar
         )
@@ -215,9 +183,16 @@ def attribute(
 
 
 def _read(
-    run: Path, sae: str, n: int, cutter: str, seed: int, model: str | None, transfer: bool, point: str | None,
-    scale: float | None, k: int | None, *, quiet: bool, numbers: Sequence[int] = (),
-) -> tuple[Any, SparseAutoencoder, Any]:  # fmt: skip
+    run: Path,
+    which: Which,
+    n: int,
+    cutter: str,
+    seed: int,
+    model: str | None,
+    *,
+    quiet: bool,
+    numbers: Sequence[int] = (),
+) -> tuple[Any, SparseAutoencoder, Any]:
     from cotlab.cli.progress import Bar
     from cotlab.runs import Run
     from cotlab.saes.firings import check_features, read_firings
@@ -225,7 +200,7 @@ def _read(
 
     with Run.open(run) as store, Bar(quiet=quiet) as bar:
         name = model or store.identity.model
-        loaded = opened(sae, name, transfer=transfer, point=point, scale=scale, k=k)
+        loaded = which.loaded(name)
         check_features(loaded, numbers)
         inside = Inside.open(name)
         return read_firings(store, inside, loaded, n=n, cutter=cutter, seed=seed, progress=bar), loaded, inside

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cotlab.cli import options
-from cotlab.cli.sae import K, Point, Scale, Transfer, commands
-from cotlab.cli.sae_features import SAE, SHIPPED, opened
-from cotlab.cli.steer_options import BehaviourName, Hold, Part, StepEnds, Trigger, going_on, model_of, numbers, place
+from cotlab.cli.sae import commands
+from cotlab.cli.sae_options import takes_sae
+from cotlab.cli.steer_options import BehaviourName, going_on, model_of, numbers, print_arms, takes_place
 
 if TYPE_CHECKING:
-    from cotlab.interventions import FeatureChange, SparseAutoencoder
+    from cotlab.interventions import FeatureChange
+    from cotlab.interventions.feature_value import Units
     from cotlab.saes.feature_study import FeatureStudy
 
 __all__ = ["report", "steer"]
@@ -32,48 +33,48 @@ UnitsOf = Annotated[
 
 
 @commands.command()
+@takes_sae()
+@takes_place("new")
 def steer(  # one parameter an option: that is what typer reads
     run: options.RunFolder,
     change: Change,
     from_step: Annotated[int, typer.Option("--from-step", help="Steps of the chain that are kept.", min=0)],
-    sae: SAE = SHIPPED,
+    which: Any = None,
     units: UnitsOf = None,
     chain: Annotated[str | None, typer.Option(help="Id of a chain (or its start); default: the first.")] = None,
-    where: Part = "new",
-    step_ends: StepEnds = None,
-    trigger: Trigger = None,
-    hold: Hold = 1,
+    place: Any = None,
     rollouts: Annotated[int, typer.Option("--rollouts", "-n", help="Rollouts of each arm.", min=5)] = 50,
-    random: Annotated[int, typer.Option("--random", help="Random features, and random directions.", min=0)] = 2,
+    random: Annotated[
+        int, typer.Option("--random", help="Random features that fire as often, changed as much.", min=0)
+    ] = 5,
+    reconstruction: Annotated[
+        bool, typer.Option(help="With the SAE's reconstruction alone as a control: that needs all of it in memory.")
+    ] = True,
     model: Annotated[str | None, typer.Option(help="Where the run's model is, if it is a folder.")] = None,
-    transfer: Transfer = False,
-    point: Point = None,
-    scale: Scale = None,
-    k: K = None,
     engine: options.EngineName = "auto",
     engine_option: options.EngineOption = None,
     budget: options.BudgetText = None,
     json: options.Json = False,
 ) -> None:
     """Branch a chain with features set. The error term is kept; beside baseline and controls of equal seeds."""
-    from cotlab.cli.output import out, print_json, print_table
+    from cotlab.cli.output import out, print_json
     from cotlab.cli.progress import Bar
     from cotlab.saes.feature_branch import branch_features
     from cotlab.sampling import Budget
-    from cotlab.whitebox.steering_study import cell
 
-    loaded = opened(sae, model or model_of(run, ""), transfer=transfer, point=point, scale=scale, k=k)
-    asked = changes(change, units, loaded)
+    stored = which.stored(model or model_of(run, ""))
+    asked = changes(change, units, stored.card.units)
     with going_on(f"cotlab sae steer {run}"), Bar(quiet=json) as bar, contextlib.redirect_stdout(sys.stderr):
         found = branch_features(
             run,
-            loaded,
+            stored,
             asked,
             step=from_step,
             chain=chain,
-            where=place(where, step_ends, trigger, hold),
+            where=place,
             n=rollouts,
             n_random=random,
+            reconstruction=reconstruction,
             model=model,
             engine=engine,
             engine_options=options.engine_options(engine_option),
@@ -84,39 +85,34 @@ def steer(  # one parameter an option: that is what typer reads
         print_json({"run": str(run), **found.to_json()})
         return
     result = found.result
-    rows = [["nothing changed", f"{result.baseline:.3f}", "", "", ""]]
-    for arm in result.arms:
-        floor = f"{arm.answers.null_q95:.3f}" if arm.answers.null_q95 is not None else ""
-        rows.append([arm.name, f"{arm.value:.3f}", cell(arm.shift), cell(arm.answers), floor])
-    title = f"Step {result.step} of chain {result.chain_id[:12]}, {result.n} rollouts an arm: "
-    print_table(
-        title + "; ".join(map(str, found.changes)), ["arm", ">value", ">shift", ">answers moved", ">floor (95%)"], rows
-    )
+    print_arms(result, "nothing changed", "; ".join(map(str, found.changes)))
     rates = ", ".join(f"feature {f} is active at {rate:.2%} of tokens" for f, rate in found.size.rates.items())
-    out().print(f"the change is {found.size.relative:.2f} of the activations' norm; {rates}", markup=False)
+    sizes = [f"{size:.2f}" for size in found.random_sizes]
+    told = f"; those of the random features: {', '.join(sizes)}" if sizes else ""
+    out().print(f"the change is {found.size.relative:.2f} of the activations' norm{told}; {rates}", markup=False)
+    for name, what in (("value", "the value"), ("answers", "the answers")):
+        if name in found.ranks:
+            out().print(f"{what}: {found.ranks[name]}", markup=False)
 
 
 @commands.command()
+@takes_sae()
+@takes_place("all")
 def report(  # one parameter an option: that is what typer reads
     change: Change,
-    sae: SAE = SHIPPED,
+    which: Any = None,
     units: UnitsOf = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("runs/feature-report"),
     behaviour: BehaviourName = "backtracking",
     strength: Annotated[str, typer.Option(help="Clamp and add values are multiplied by these, with commas.")] = "1",
-    where: Part = "all",
-    step_ends: StepEnds = None,
-    trigger: Trigger = None,
-    hold: Hold = 1,
+    place: Any = None,
     model: options.Model = "tiny",
-    transfer: Transfer = False,
-    point: Point = None,
-    scale: Scale = None,
-    k: K = None,
     problems: options.Problems = "countdown",
     n_problems: Annotated[int, typer.Option(help="Problems that arms are compared on.", min=5)] = 50,
     rollouts: Annotated[int, typer.Option("--rollouts", "-n", help="Rollouts of each.", min=1)] = 5,
-    random: Annotated[int, typer.Option("--random", help="Random features, and random directions.", min=1)] = 3,
+    random: Annotated[
+        int, typer.Option("--random", help="Random features that fire as often, changed as much.", min=1)
+    ] = 5,
     max_tokens: options.MaxTokens = None,
     engine: options.EngineName = "auto",
     engine_option: options.EngineOption = None,
@@ -130,12 +126,12 @@ def report(  # one parameter an option: that is what typer reads
     from cotlab.saes.feature_study import FeaturePlan, feature_report
     from cotlab.sampling import Budget
 
-    loaded = opened(sae, model, transfer=transfer, point=point, scale=scale, k=k)
+    loaded = which.loaded(model)
     plan = FeaturePlan(
-        tuple(changes(change, units, loaded)),
+        tuple(changes(change, units, loaded.card.units)),
         behaviour,
         numbers(strength, "strengths"),
-        place(where, step_ends, trigger, hold),
+        place,
         n_problems,
         rollouts,
         random,
@@ -160,7 +156,7 @@ def report(  # one parameter an option: that is what typer reads
         _show(found, out)
 
 
-def changes(texts: list[str], units: str | None, sae: SparseAutoencoder) -> list[FeatureChange]:
+def changes(texts: list[str], units: str | None, own: Units) -> list[FeatureChange]:
     """What `--set` and `--units` say.
 
     Raises:
@@ -171,7 +167,7 @@ def changes(texts: list[str], units: str | None, sae: SparseAutoencoder) -> list
 
     if units not in (None, "raw", "normalised"):
         raise UserError(f"units '{units}' not understood. Use raw or normalised")
-    return [FeatureChange.parse(text, units or sae.card.units) for text in texts]  # type: ignore[arg-type]
+    return [FeatureChange.parse(text, units or own) for text in texts]  # type: ignore[arg-type]
 
 
 def _show(found: FeatureStudy, out: Path) -> None:

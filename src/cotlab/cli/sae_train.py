@@ -53,14 +53,18 @@ def train(
     """Train an SAE from scratch on the rollouts of runs. Through SAELens's trainers."""
     from cotlab.interventions.hook_points import HookPoint
     from cotlab.saes import TraceSource, TrainPlan, open_reader, think_tags, train_sae
+    from cotlab.saes.source import check_problems
 
     plan = TrainPlan(
         _kind(kind), k, tokens, batch, lr, check_every=check_every, patience=patience, widths=_widths(widths), seed=seed
     )
     source = TraceSource(tuple(runs or ()), data, rollouts, longest, seed)
-    with _going_on(json) as bar:
+    check_problems(source, 6, "training needs 6: a tenth of them says when to stop")
+    with _going_on(out, json=json) as bar:
         inside = open_reader(model, device=device, dtype=dtype)
         traces = source.read(inside, think_tags(model))
+        for line in source.lines(traces, inside.name):
+            bar.say(line)
         point = HookPoint.parse(hook)
         made = train_sae(inside, traces, point, plan, d_sae, out=out, told=source.told, progress=bar)
     _print(made, out, json=json)
@@ -93,6 +97,9 @@ def finetune(
     threshold: Annotated[
         float, typer.Option(help="Share of the own model's score above which it transfers.", min=0, max=1)
     ] = 0.9,
+    null: Annotated[
+        bool, typer.Option("--null/--no-null", help="Hold drift against that of as many steps on its own model.")
+    ] = True,
     longest: Longest = 4096,
     device: Device = "cpu",
     dtype: Dtype = "float32",
@@ -108,13 +115,18 @@ def finetune(
         kind_of,
         load_sae,
     )
+    from cotlab.saes.fine_tuning import LEAST_PROBLEMS, TOO_FEW
+    from cotlab.saes.saving import check_folder
+    from cotlab.saes.source import check_problems
 
-    before = load_sae(sae)
     source = TraceSource(tuple(runs or ()), data, rollouts, longest, seed)
+    check_problems(source, LEAST_PROBLEMS, TOO_FEW)
+    check_folder(out)
+    before = load_sae(sae)
     asked = {"batch": batch, "lr": lr, "check_every": check_every, "patience": patience, "seed": seed}
     how = _kind(kind) if kind else kind_of(before)
     plan = TrainPlan(how, k or 1.0, tokens, widths=_widths(widths), **asked)  # type: ignore[arg-type]  # of these types
-    with _going_on(json) as bar:
+    with _going_on(out, json=json) as bar:
         found = finetune_study(
             before,
             model,
@@ -125,6 +137,7 @@ def finetune(
             own=own_model,
             evaluate=evaluate,
             threshold=threshold,
+            null=null,
             device=device,
             dtype=dtype,
             progress=bar,
@@ -138,14 +151,17 @@ def finetune(
 
 
 @contextlib.contextmanager
-def _going_on(json: bool) -> Iterator[Any]:
+def _going_on(out: Path, *, json: bool) -> Iterator[Any]:
+    """A progress bar; after a Ctrl-C what was kept is said."""
     from cotlab.cli.progress import Bar
+    from cotlab.saes.making import kept_in
 
     try:
         with Bar(quiet=json) as bar:
             yield bar
     except KeyboardInterrupt:
-        typer.echo("interrupted: the same command goes on from its last check", err=True)
+        goes_on = kept_in(out) and "the same command goes on from what is kept there"
+        typer.echo(f"interrupted: {goes_on or 'nothing was kept yet, the same command begins anew'}", err=True)
         raise typer.Exit(130) from None
 
 

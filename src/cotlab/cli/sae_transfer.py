@@ -40,7 +40,8 @@ def transfer(
         list[str] | None, typer.Option("--tuned", help="The same SAE fine-tuned on the model; repeatable.")
     ] = None,
     demo: Annotated[
-        bool, typer.Option("--demo", help="Sample the organisms, fine-tune on each, and test all.")
+        bool,
+        typer.Option("--demo", help="Sample the organisms, fine-tune on each, and test all: some minutes on a CPU."),
     ] = False,
     rollouts: Annotated[
         int,
@@ -60,6 +61,7 @@ def transfer(
     from cotlab.cli.progress import Bar
     from cotlab.errors import UserError
     from cotlab.saes import SHIPPED, TraceSource, demo_transfer, load_sae, trained_problems, transfer_study
+    from cotlab.saes.demo import DEMO_MINUTES, organisms_shipped
 
     if out is not None and out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file: name a folder")
@@ -72,7 +74,12 @@ def transfer(
             if demo:
                 saes = [load_sae(name) for name in sae or [SHIPPED]]
                 work = out or Path("runs/sae-transfer")
-                organisms = demo_transfer(saes, work, [model] if model else None, n=rollouts, progress=bar, **asked)  # type: ignore[arg-type]  # of these types
+                names = [model] if model else organisms_shipped()
+                bar.say(
+                    f"{len(names)} organisms: each is sampled, fine-tuned on, and tested; about {DEMO_MINUTES:g} "
+                    f"minutes of one CPU core each, less where {work} holds it already"
+                )
+                organisms = demo_transfer(saes, work, names, n=rollouts, progress=bar, **asked)  # type: ignore[arg-type]  # of these types
                 found = [one.transfer for one in organisms]
             elif not sae or model is None:
                 raise UserError("name an SAE and the model that it is tried on (--model), or try --demo")
@@ -83,7 +90,8 @@ def transfer(
                 tried = {"own": own_model, "tuned": fine, "trained": trained, "progress": bar}
                 found = [transfer_study(saes, model, source, **tried, **asked)]  # type: ignore[arg-type]  # of these types
     except KeyboardInterrupt:
-        typer.echo("interrupted: what was sampled and trained is kept; the same command goes on", err=True)
+        kept = "what was sampled and trained is kept; the same command goes on" if demo else "nothing is kept of a test"
+        typer.echo(f"interrupted: {kept}", err=True)
         raise typer.Exit(130) from None
     drifts = {one.transfer.model: [its.to_json() for its in one.changes] for one in organisms}
     write_reports(found, out, json=json, extra={"drift": drifts} if drifts else None)
@@ -132,13 +140,19 @@ def joined(found: list[Transfer]) -> dict[str, Any]:
 def print_changes(changes: Changes) -> None:
     """What fine-tuning did to the features."""
     from cotlab.cli.output import out, print_table
+    from cotlab.saes.drift import FALSE_SHARE
 
-    drift = changes.drift
-    counts = ", ".join(f"{n} {state}" for state, n in drift.states.items())
-    out().print(f"{drift.hook}, features: {counts}", markup=False)
+    drift, null = changes.drift, changes.drift.null
+    held = (drift.drifted, null.states) if null else ()
+    counts = [(state, str(n), *(str(one.get(state, 0)) for one in held)) for state, n in drift.states.items()]
+    heads = ["is", ">features", *([">drifted", ">by training alone"] if null else [])]
+    print_table(f"{drift.hook}: features after fine-tuning", heads, counts)
+    told = f"drifted: beyond what as many steps on the own model do, at most {FALSE_SHARE:.0%} of them by chance"
+    out().print(told if null else "how much of this training alone does is not known: no null", markup=False)
     where = {one.feature: one for one in changes.fires}
     rows = []
-    for one in (*drift.of("new")[:6], *drift.of("woken")[:6], *drift.of("rotated")[:4]):
+    shown = (*drift.of("new")[:6], *drift.of("woken")[:6], *drift.of("rotated")[:4])
+    for one in (one for one in shown if one.drifted or null is None):
         its = where.get(one.feature)
         lift = "" if its is None else f"{its.lift.value:.1f} [{its.lift.low:.1f}, {its.lift.high:.1f}]"
         rates = (f"{one.rate_before:.2%}", f"{one.rate_after:.2%}")
@@ -146,4 +160,5 @@ def print_changes(changes: Changes) -> None:
             (str(one.feature), one.state, f"{one.decoder_cosine:.2f}", *rates, its.category if its else "", lift)
         )
     columns = [">feature", "is", ">decoder cosine", ">fires before", ">after", "most in", ">lift"]
-    print_table("Features that changed", columns, rows)
+    if rows:
+        print_table("Features that drifted" if null else "Features that changed", columns, rows)

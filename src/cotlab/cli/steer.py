@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,16 +13,13 @@ from cotlab.cli import options
 from cotlab.cli.steer_options import (
     BehaviourName,
     Doses,
-    Hold,
     KeepNorm,
     Method,
-    Part,
-    StepEnds,
-    Trigger,
     going_on,
     numbers,
-    place,
+    print_arms,
     steer,
+    takes_place,
 )
 
 __all__ = ["branch", "norms", "vector"]
@@ -105,16 +102,14 @@ def norms(
 
 
 @steer.command()
+@takes_place("new")
 def branch(  # one parameter an option: that is what typer reads
     run: options.RunFolder,
     vector: Annotated[Path, typer.Option(help="A steering vector.")],
     from_step: Annotated[int, typer.Option("--from-step", help="Steps of the chain that are kept.", min=0)],
     dose: Doses = "0.2",
     chain: Annotated[str | None, typer.Option(help="Id of a chain (or its start); default: the first.")] = None,
-    where: Part = "new",
-    step_ends: StepEnds = None,
-    trigger: Trigger = None,
-    hold: Hold = 1,
+    place: Any = None,
     keep_norm: KeepNorm = False,
     rollouts: Annotated[int, typer.Option("--rollouts", "-n", help="Rollouts of each arm.", min=5)] = 50,
     random: Annotated[int, typer.Option("--random", help="Norm-matched random vectors.", min=0)] = 2,
@@ -125,11 +120,11 @@ def branch(  # one parameter an option: that is what typer reads
     json: options.Json = False,
 ) -> None:
     """Steer a chain of a run from a step on. Beside the baseline at the same prefix with the same seeds."""
-    from cotlab.cli.output import print_json, print_table
+    from cotlab.cli.output import print_json
     from cotlab.cli.progress import Bar
     from cotlab.interventions import load_vector
     from cotlab.sampling import Budget
-    from cotlab.whitebox.steering_study import cell, steer_branch
+    from cotlab.whitebox.steering_study import steer_branch
 
     with going_on(f"cotlab steer {run}"), Bar() as bar, contextlib.redirect_stdout(sys.stderr):
         result = steer_branch(
@@ -138,7 +133,7 @@ def branch(  # one parameter an option: that is what typer reads
             step=from_step,
             doses=numbers(dose),
             chain=chain,
-            where=place(where, step_ends, trigger, hold),
+            where=place,
             keep_norm=keep_norm,
             n=rollouts,
             n_random=random,
@@ -151,9 +146,4 @@ def branch(  # one parameter an option: that is what typer reads
     if json:
         print_json(result.to_json())
         return
-    rows = [["no steering", f"{result.baseline:.3f}", "", "", ""]]
-    for arm in result.arms:
-        floor = f"{arm.answers.null_q95:.3f}" if arm.answers.null_q95 is not None else ""
-        rows.append([arm.name, f"{arm.value:.3f}", cell(arm.shift), cell(arm.answers), floor])
-    title = f"Step {result.step} of chain {result.chain_id[:12]}, {result.n} rollouts an arm"
-    print_table(title, ["arm", ">value", ">shift", ">answers moved", ">floor (95%)"], rows)
+    print_arms(result, "no steering")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,13 +11,14 @@ import typer
 
 from cotlab.cli.app import app
 from cotlab.cli.groups import group_with_default
+from cotlab.cli.taking import taking
 
 if TYPE_CHECKING:
-    from cotlab.interventions import Where
+    from cotlab.whitebox.branching import BranchResult
 
 __all__ = [
     "BehaviourName", "Doses", "Hold", "Hook", "KeepNorm", "Method", "Part", "Random", "StepEnds", "Trigger", "going_on",
-    "model_of", "numbers", "place", "steer",
+    "model_of", "numbers", "place", "print_arms", "steer", "takes_place",
 ]  # fmt: skip
 
 
@@ -53,10 +55,8 @@ def numbers(text: str, name: str = "doses") -> tuple[float, ...]:
         raise UserError(f"{name} '{text}' not understood. Use numbers with commas, such as 0.1,0.2") from None
 
 
-def place(
-    part: str, step_ends: list[str] | None, trigger: list[str] | None, hold: int, after: int | None = None
-) -> Where:
-    """What `--where` and its companions say.
+def place(where: Part = "all", step_ends: StepEnds = None, trigger: Trigger = None, hold: Hold = 1) -> Any:
+    """What `--where` and its companions say: a `Where`.
 
     Raises:
         UserError: It cannot be.
@@ -64,12 +64,17 @@ def place(
     from cotlab.errors import UserError
     from cotlab.interventions import Where
 
-    name, _, count = part.partition(":")
+    name, _, count = where.partition(":")
     if count and not count.isdecimal():
-        raise UserError(f"where '{part}' not understood. Use all, prompt, response, think, new or last:N")
+        raise UserError(f"where '{where}' not understood. Use all, prompt, response, think, new or last:N")
     ends = tuple(text.replace("\\n", "\n") for text in step_ends or ())
     n = int(count) if count else None
-    return Where(name, after, n, ends, tuple(trigger or ()), hold)  # type: ignore[arg-type]  # `Where` checks it
+    return Where(name, None, n, ends, tuple(trigger or ()), hold)  # type: ignore[arg-type]  # `Where` checks it
+
+
+def takes_place(default: str = "all") -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of where something holds, in the place of its parameter `place`."""
+    return taking(place, "place", where=default)
 
 
 def model_of(run: Path | None, model: str) -> str:
@@ -90,3 +95,23 @@ def going_on(command: str) -> Any:
     except KeyboardInterrupt:
         typer.echo(f"interrupted: what was sampled is stored; `{command}` goes on there", err=True)
         raise typer.Exit(130) from None
+
+
+def print_arms(result: BranchResult, nothing: str, told: str = "") -> None:
+    """Arms of a branch beside the baseline.
+
+    Args:
+        result: What was found.
+        nothing: What the baseline is called.
+        told: What was changed.
+    """
+    from cotlab.cli.output import print_table
+    from cotlab.whitebox.steering_study import cell
+
+    rows = [[nothing, f"{result.baseline:.3f}", "", "", ""]]
+    for arm in result.arms:
+        floor = f"{arm.answers.null_q95:.3f}" if arm.answers.null_q95 is not None else ""
+        rows.append([arm.name, f"{arm.value:.3f}", cell(arm.shift), cell(arm.answers), floor])
+    title = f"Step {result.step} of chain {result.chain_id[:12]}, {result.n} rollouts an arm"
+    heads = ["arm", ">value", ">shift", ">answers moved", ">floor (95%)"]
+    print_table(f"{title}: {told}" if told else title, heads, rows)

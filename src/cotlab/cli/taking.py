@@ -10,11 +10,14 @@ from typing import Any
 __all__ = ["taking"]
 
 
-def taking(shared: Callable[..., Any], **defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of a function in the place of its parameter `asked`, which gets what that returns.
+def taking(
+    shared: Callable[..., Any], into: str = "asked", **defaults: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a function in the place of one of its parameters, which gets what that returns.
 
     Args:
         shared: Its parameters are options, as typer reads them.
+        into: The parameter of the command.
         defaults: Values of options that are not given, where the command has others.
     """
     options = [
@@ -27,10 +30,10 @@ def taking(shared: Callable[..., Any], **defaults: Any) -> Callable[[Callable[..
 
         @wraps(command)
         def called(**given: Any) -> None:
-            asked = shared(**{one.name: given.pop(one.name) for one in options})
-            command(asked=asked, **given)
+            made = shared(**{one.name: given.pop(one.name) for one in options})
+            command(**{into: made}, **given)
 
-        parameters = [new for one in own.parameters.values() for new in (options if one.name == "asked" else [one])]
+        parameters = [new for one in own.parameters.values() for new in (options if one.name == into else [one])]
         # Typer reads both; keyword-only, as what has a default may stand before what has none.
         keywords = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
         called.__signature__ = own.replace(parameters=keywords)  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cotlab.engines.gguf import convert_gguf
     from cotlab.engines.hf import TransformersEngine
     from cotlab.engines.hf_options import TransformersOptions
-    from cotlab.engines.load import ENGINES, MarkovOptions, OpenedEngine, check_model, open_engine
+    from cotlab.engines.load import ENGINES, MarkovOptions, OpenedEngine, check_model, engine_for, open_engine
     from cotlab.engines.markov import MarkovEngine
     from cotlab.engines.markov_spec import Edge, MarkovSpec
     from cotlab.engines.markov_specs import MARKOV_SPECS, branching, lucky, markov_spec, null, staircase
@@ -44,6 +44,7 @@ __all__ = [
     "check_model",
     "convert_gguf",
     "engine_choice",
+    "engine_for",
     "lucky",
     "markov_spec",
     "null",
@@ -55,7 +56,7 @@ _HOME = {
     "convert_gguf": "gguf",
     "TransformersEngine": "hf",
     "TransformersOptions": "hf_options",
-    **dict.fromkeys(("ENGINES", "MarkovOptions", "OpenedEngine", "check_model", "open_engine"), "load"),
+    **dict.fromkeys(("ENGINES", "MarkovOptions", "OpenedEngine", "check_model", "engine_for", "open_engine"), "load"),
     "MarkovEngine": "markov",
     **dict.fromkeys(("Edge", "MarkovSpec"), "markov_spec"),
     **dict.fromkeys(("MARKOV_SPECS", "branching", "lucky", "markov_spec", "null", "staircase"), "markov_specs"),

@@ -37,7 +37,6 @@ from cotlab.engines.requests import (
     no_room,
     placement,
     refuse_images,
-    refuse_intervention,
     refuse_unsupported,
 )
 from cotlab.errors import EngineError, ModelError
@@ -118,7 +117,7 @@ class TransformersEngine(Engine):
         source = Lookahead(requests)
         while True:
             while (request := source.peek()) is not None and batch.room(request, 0):
-                refuse_unsupported(request, "transformers", self.capabilities)
+                refuse_unsupported(request.condition, "transformers", self.capabilities)
                 if new_token_limit(request, self.max_model_len) < 1:
                     yield no_room(source.take(), self.max_model_len)
                 else:
@@ -141,8 +140,7 @@ class TransformersEngine(Engine):
             passage = Passage.of(item)
             sequence = passage.token_ids
             self._check(sequence)
-            refuse_images(passage.prefix, "transformers", self.capabilities)
-            refuse_intervention(passage.intervention, "transformers", self.capabilities)
+            refuse_unsupported(passage, "transformers", self.capabilities)
             longest = max(longest, len(sequence))
             if group and (len(group) + 1) * longest * self._model.vocab_size > LOGIT_BUDGET:
                 yield from self._score(group)
@@ -189,8 +187,7 @@ class TransformersEngine(Engine):
         for item in sequences:
             passage = Passage.of(item)
             self._check(passage.token_ids, least=1)
-            refuse_images(passage.prefix, "transformers", self.capabilities)
-            refuse_intervention(passage.intervention, "transformers", self.capabilities)
+            refuse_unsupported(passage, "transformers", self.capabilities)
             here = None if wanted is None else next(wanted)
             inner = [point for point in points if not point.is_vision]
             read = self._read(passage, inner, here) if inner else {}

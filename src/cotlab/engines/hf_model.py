@@ -105,7 +105,8 @@ class LoadedModel:
             ids: Token ids, shape (rows, tokens); on the right, rows may be padded with anything.
             cache: Keys and values of the tokens before.
             edits: What is changed in each row; the states are told what is read.
-            positions: Places of the tokens, shape (rows, tokens); default: behind the cache.
+            positions: Places of the tokens, shape (rows, tokens), where they differ from row to row: these stand behind
+                the images of their rows. Default: behind the cache.
             mask: Shape (rows, 1, tokens, places), True where a token may look; default: causal.
             keep: Logits of that many last tokens; 0 keeps all.
             sights: What each row shows; default: nothing.
@@ -142,9 +143,9 @@ class LoadedModel:
             ModelError: It has images, and the model sees none.
             DataError: An image cannot be read, or has not as many tokens in the prefix as it takes.
         """
-        if not prefix.images:
-            return None
         if self.vision is None:
+            if not prefix.images:
+                return None
             raise ModelError(f"prefix {prefix.id} shows {len(prefix.images)} images, and this model sees none")
         with engine_faults():
             return self.vision.sight(prefix)
@@ -167,11 +168,10 @@ class LoadedModel:
         """Tokens and positions, as the model takes them."""
         if self.vision is None:
             return {"input_ids": ids, "position_ids": positions}
-        rows, n = ids.shape
+        sights = sights or [None] * len(ids)
         if positions is None:
-            past = cache.get_seq_length()
-            positions = torch.arange(past, past + n, device=self.device).expand(rows, n)
-        return dict(self.vision.inputs(ids, positions, sights or [None] * rows))
+            return dict(self.vision.inputs(ids, cache.get_seq_length(), sights))
+        return {"input_ids": ids, "position_ids": self.vision.next_positions(positions, sights)}
 
     def _masks(
         self,

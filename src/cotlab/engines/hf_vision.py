@@ -27,17 +27,17 @@ from cotlab.interventions.hook_points import HookPoint
 __all__ = ["Sight", "Vision"]
 
 FEATURE_BYTES = 2**28
-"""Most that kept features take: 55 images of LLaVA-1.5 in float32."""
+"""Most that kept features take: 28 images of LLaVA-1.5 in float32."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sight:
     """What a sequence shows: that of its prompt, whatever follows."""
 
-    places: Tensor
-    """Places of the image tokens, ascending, shape (image tokens,)."""
+    spans: tuple[tuple[int, int], ...]
+    """Places of the tokens of each image: first, one past the last."""
     features: Tensor
-    """What stands there, shape (image tokens, d_model)."""
+    """What stands there, one image after the other, shape (image tokens, d_model)."""
     keys: tuple[int, ...]
     """The prompt's token ids, with a number below 0 for each image in place of its tokens: prompts whose keys begin
     alike have the same keys and values there."""
@@ -56,6 +56,20 @@ class Sight:
             return places.expand(3, -1)
         n = self.positions.shape[1]
         return torch.where(places < n, self.positions[:, places.clamp(max=n - 1)], places + self.shift)
+
+    def put(self, embeds: Tensor, start: int) -> None:
+        """Write features into the embeddings of tokens from a place on, shape (tokens, d_model)."""
+        stop, behind = start + len(embeds), 0
+        for first, end in self.spans:
+            here, until = max(first, start), min(end, stop)
+            if here < until:
+                its = self.features[behind + here - first : behind + until - first]
+                embeds[here - start : until - start] = its.to(embeds.dtype)
+            behind += end - first
+
+    def shows(self, start: int, stop: int) -> bool:
+        """Whether image tokens are among the places start … stop − 1."""
+        return any(first < stop and start < end for first, end in self.spans)
 
 
 class Vision:
@@ -82,6 +96,7 @@ class Vision:
             DataError: An image cannot be read, or the prompt has more or fewer image tokens than its images take.
         """
         if not prefix.images:
+            self._reader.spans(prefix)  # says so where it lost them
             return None
         prompt = prefix.prompt_ids
         if self._last is None or self._last[:2] != (prompt, prefix.images):
@@ -102,8 +117,7 @@ class Vision:
         for span in spans:
             number = self._numbers.setdefault(span.image.id, -1 - len(self._numbers))
             keys[span.start : span.end] = [number] * (span.end - span.start)
-        device = self._model.device
-        places = torch.cat([torch.arange(span.start, span.end, device=device) for span in spans])
+        places = tuple((span.start, span.end) for span in spans)
         positions = self._positions(prefix.prompt_ids, spans) if self._grids else None
         shift = 0 if positions is None else int(positions.max()) + 1 - len(prefix.prompt_ids)
         return Sight(places, features, tuple(keys), positions, shift)
@@ -131,34 +145,37 @@ class Vision:
         }
         return image_features(self._model, moved, points, handler)
 
-    def inputs(self, ids: Tensor, places: Tensor, sights: Sequence[Sight | None]) -> dict[str, Tensor]:
-        """What the model is called with.
+    def inputs(self, ids: Tensor, start: int, sights: Sequence[Sight | None]) -> dict[str, Tensor]:
+        """What the model is called with, for tokens that stand at the same places in all rows.
 
         Args:
             ids: Token ids, shape (rows, tokens).
-            places: Of these tokens in their sequences, shape (rows, tokens); those of a row follow each other.
+            start: Place of the first of them.
             sights: Of each row.
         """
-        position_ids = places
+        rows, n = ids.shape
+        places = torch.arange(start, start + n, device=ids.device).expand(rows, n)
         if self._grids:
-            rows = [
-                row.expand(3, -1) if sight is None else sight.positions_at(row)
-                for row, sight in zip(places, sights, strict=True)
-            ]
-            position_ids = torch.stack(rows, dim=1)
+            here = [None if sight is None else sight.positions_at(places[0]) for sight in sights]
+            position_ids = torch.stack([places[0].expand(3, -1) if one is None else one for one in here], dim=1)
+        else:
+            position_ids = places
         shown = [
-            (row, sight, here)
-            for row, sight in enumerate(sights)
-            if sight is not None
-            for here in [(sight.places >= places[row, 0]) & (sight.places <= places[row, -1])]
-            if bool(here.any())
+            (row, sight) for row, sight in enumerate(sights) if sight is not None and sight.shows(start, start + n)
         ]
         if not shown:
             return {"input_ids": ids, "position_ids": position_ids}
-        embeds = self._model.get_input_embeddings()(ids)
-        for row, sight, here in shown:
-            embeds[row, sight.places[here] - places[row, 0]] = sight.features[here].to(embeds.dtype)
+        embeds: Tensor = self._model.get_input_embeddings()(ids)
+        for row, sight in shown:
+            sight.put(embeds[row], start)
         return {"inputs_embeds": embeds, "position_ids": position_ids}
+
+    def next_positions(self, places: Tensor, sights: Sequence[Sight | None]) -> Tensor:
+        """Positions of tokens behind the prompts, shape (rows, tokens); with three directions (3, rows, tokens)."""
+        if not self._grids:
+            return places
+        shifts = torch.tensor([0 if sight is None else sight.shift for sight in sights], device=places.device)
+        return (places + shifts[:, None]).expand(3, -1, -1)
 
     def _positions(self, ids: tuple[int, ...], spans: Sequence[ImageSpan]) -> Tensor:
         """The model's own positions of a prompt, shape (3, tokens)."""

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from cotlab.chains.image_models import sees_images
 from cotlab.chains.settings import SamplingSettings
 from cotlab.chains.templates import Template
 from cotlab.chains.tokens import HFTokenizer, Tokenizer
 from cotlab.engines.base import Engine
 from cotlab.engines.choice import engine_choice
 from cotlab.engines.hf_options import TransformersOptions
-from cotlab.errors import UserError
+from cotlab.errors import ModelError, UserError
 from cotlab.models.card import ModelCard
 from cotlab.models.folder import weight_files
 
 if TYPE_CHECKING:
     from cotlab.models.resolving import ResolvedModel
 
-__all__ = ["ENGINES", "MarkovOptions", "OpenedEngine", "TemplateMaker", "check_model", "open_engine"]
+__all__ = ["ENGINES", "MarkovOptions", "OpenedEngine", "TemplateMaker", "check_model", "engine_for", "open_engine"]
 
 ENGINES = ("auto", "vllm", "transformers", "markov")
 MARKOV = "markov:"
@@ -66,7 +67,7 @@ def open_engine(
 
     Args:
         model: `tiny`, a folder, a hub name or alias, or `markov:<spec>` for a ready-made Markov spec.
-        engine: One of `ENGINES`; auto is vllm where it can run, else transformers (`engine_choice`).
+        engine: One of `ENGINES`; auto is vllm where it can run this model, else transformers (`engine_for`).
         options: Fields of `VllmOptions`, `TransformersOptions` or `MarkovOptions`.
         template: Makes the template from the model's card and its tokenizer; by default the card's own.
 
@@ -75,8 +76,41 @@ def open_engine(
     """
     if _is_markov(model, engine):
         return _open_markov(model, engine, options or {}, template or card_template)
-    name = engine_choice().name if engine == "auto" else engine
-    return _open_model(model, name, options or {}, template or card_template)
+    return _open_model(model, engine, options or {}, template or card_template)
+
+
+def engine_for(model: str, engine: str = "auto") -> str:
+    """The engine that `open_engine` takes: what is asked for, or where that is auto, what runs the model best here.
+
+    Raises:
+        ModelError: The model is not there.
+    """
+    if engine != "auto":
+        return engine
+    if model.startswith(MARKOV):
+        return "markov"
+    chosen = engine_choice().name
+    if chosen == "vllm":
+        from cotlab.models.resolving import resolve_model
+
+        chosen = _chosen(resolve_model(model).path, engine, model)
+    return chosen
+
+
+def _chosen(folder: Path, engine: str, model: str) -> str:
+    """The engine for the model in a folder.
+
+    Raises:
+        ModelError: vLLM is asked for and cannot run it.
+    """
+    if not sees_images(folder):
+        return engine_choice().name if engine == "auto" else engine
+    if engine == "vllm":
+        raise ModelError(
+            f"model '{model}' sees images, and vLLM opens such models with torchvision only, which cotlab does not "
+            "install: use --engine transformers"
+        )
+    return "transformers"
 
 
 def check_model(model: str, engine: str = "auto") -> None:
@@ -92,7 +126,7 @@ def check_model(model: str, engine: str = "auto") -> None:
     else:
         from cotlab.models.resolving import resolve_model
 
-        resolve_model(model)
+        _chosen(resolve_model(model).path, engine, model)
 
 
 def _is_markov(model: str, engine: str) -> bool:
@@ -142,8 +176,8 @@ def _open_markov(model: str, engine: str, options: Mapping[str, Any], template: 
 def _open_model(model: str, engine: str, options: Mapping[str, Any], template: TemplateMaker) -> OpenedEngine:
     from cotlab.models.resolving import resolve_model
 
-    opener = _open_vllm if engine == "vllm" else _open_transformers
     found = resolve_model(model)
+    opener = _open_vllm if _chosen(found.path, engine, model) == "vllm" else _open_transformers
     tokenizer = HFTokenizer.load(found.path)
     written = template(found.card, tokenizer)
     _fit_threads(found.path)

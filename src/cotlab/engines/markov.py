@@ -21,7 +21,7 @@ from cotlab.engines.markov_law import MarkovLaw, law_key
 from cotlab.engines.markov_spec import EOS, MarkovSpec
 from cotlab.engines.markov_tokens import MarkovTokenizer
 from cotlab.engines.noise import uniforms
-from cotlab.engines.requests import new_token_limit, no_room, refuse_intervention, refuse_unsupported
+from cotlab.engines.requests import new_token_limit, no_room, refuse_unsupported
 from cotlab.errors import EngineError
 from cotlab.models.engine_card import EngineCard
 
@@ -61,7 +61,7 @@ class MarkovEngine(Engine):
         for request in requests:
             if self._closed:
                 raise EngineError("the markov engine is closed; open it again")
-            refuse_unsupported(request, "markov", self.capabilities)
+            refuse_unsupported(request.condition, "markov", self.capabilities)
             self._asked += 1
             if self.spec.delay:
                 time.sleep(self.spec.delay)
@@ -82,7 +82,7 @@ class MarkovEngine(Engine):
         """
         choices = self._law.choices((1.0, 1.0, 0))
         for passage in map(Passage.of, sequences):
-            refuse_intervention(passage.intervention, "markov", self.capabilities)
+            refuse_unsupported(passage, "markov", self.capabilities)
             sequence = passage.token_ids
             state, row = self._follow(self.spec.start, sequence[0]), []
             for token in sequence[1:]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from cotlab.chains.prefix import Prefix
-from cotlab.engines.base import Capabilities, Failure, Request
+from cotlab.engines.base import Capabilities, Failure, Passage, Request
 from cotlab.errors import EngineError, ModelError
 from cotlab.identity import content_id
 from cotlab.interventions.base import ActivationChange, Baseline, Intervention
+from cotlab.interventions.condition import Condition
 from cotlab.interventions.suppression import AttentionSuppression
 from cotlab.interventions.where import Placement
 
@@ -40,14 +41,14 @@ def no_room(request: Request, max_model_len: int) -> Failure:
     )
 
 
-def refuse_unsupported(request: Request, engine: str, capabilities: Capabilities) -> None:
-    """Stop before anything is sampled under an intervention that the engine cannot apply, or from images unseen.
+def refuse_unsupported(asked: Condition | Passage, engine: str, capabilities: Capabilities) -> None:
+    """Stop before anything is sampled or read without its images, or under an intervention that cannot be applied.
 
     Raises:
         ModelError: The engine does not have this kind of intervention, or shows the model no images.
     """
-    refuse_images(request.condition.prefix, engine, capabilities)
-    refuse_intervention(request.condition.intervention, engine, capabilities)
+    refuse_images(asked.prefix, engine, capabilities)
+    refuse_intervention(asked.intervention, engine, capabilities)
 
 
 def refuse_images(prefix: Prefix, engine: str, capabilities: Capabilities) -> None:
@@ -64,7 +65,7 @@ def refuse_images(prefix: Prefix, engine: str, capabilities: Capabilities) -> No
 
 
 def refuse_intervention(intervention: Intervention, engine: str, capabilities: Capabilities) -> None:
-    """The same for an intervention by itself.
+    """The second half of `refuse_unsupported`, for an intervention by itself.
 
     Raises:
         ModelError: The engine does not have this kind of intervention.

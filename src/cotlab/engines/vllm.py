@@ -34,7 +34,7 @@ from cotlab.engines.requests import (
     new_token_limit,
     no_room,
     placement,
-    refuse_intervention,
+    refuse_images,
     refuse_unsupported,
 )
 from cotlab.engines.vllm_calls import Call, Steps
@@ -164,6 +164,7 @@ class VllmEngine(Engine):
         """
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
+        refuse_images(prefix, "vllm", self.capabilities)
         params = SamplingParams(
             temperature=0,
             max_tokens=1,
@@ -283,7 +284,7 @@ class VllmEngine(Engine):
     ) -> Iterator[Failure]:
         """Read requests until the window is full; those that cannot start are failures."""
         while len(call) < self._window and (request := next(source, None)) is not None:
-            refuse_unsupported(request, "vllm", self.capabilities)
+            refuse_unsupported(request.condition, "vllm", self.capabilities)
             # Reading the last token takes room for one more.
             limit = new_token_limit(request, self.max_model_len - bool(points))
             if limit < 1:
@@ -382,7 +383,7 @@ class VllmEngine(Engine):
                 f"sequence {place} has {len(token_ids)} tokens, the engine holds {self.max_model_len}; "
                 "raise max_model_len or cut the sequence"
             )
-        refuse_intervention(passage.intervention, "vllm", self.capabilities)
+        refuse_unsupported(passage, "vllm", self.capabilities)
         where = placement(passage.intervention, passage.prefix.n_prompt, len(passage.prefix.token_ids))
         marks = session.begin(passage.intervention, where)
         params = SamplingParams(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cotlab.chains.rollout import Rollout
 from cotlab.engines.base import Activations, Capabilities, Passage
-from cotlab.engines.requests import cache_salt, check_counted, placement, refuse_intervention
+from cotlab.engines.requests import cache_salt, check_counted, placement, refuse_unsupported
 from cotlab.engines.vllm_hooks import Session, WorkerHooks
 from cotlab.engines.vllm_worker import Marks
 from cotlab.errors import ModelError
@@ -104,7 +104,7 @@ class Reads:
                 f"a sequence has {len(ids)} tokens, the engine reads fewer than {self._longest}; raise max_model_len "
                 "or cut the sequence"
             )
-        refuse_intervention(passage.intervention, "vllm", self._capabilities)
+        refuse_unsupported(passage, "vllm", self._capabilities)
         where = placement(passage.intervention, passage.prefix.n_prompt, len(passage.prefix.token_ids))
         distinct = np.unique(wanted)
         marks = session.begin(passage.intervention, where, points, distinct.tolist())

@@ -8,7 +8,7 @@ Readers of published formats are in `cotlab.saes`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -23,7 +23,7 @@ from cotlab.interventions.sae_card import Activation, SAECard
 from cotlab.interventions.sae_kernel import Block, activate, encode_blocks, enter
 from cotlab.interventions.sparse_features import SparseFeatures
 
-__all__ = ["Activation", "FeatureValue", "SAECard", "SparseAutoencoder", "SparseFeatures", "Units"]
+__all__ = ["Activation", "FeatureValue", "SAECard", "SparseAutoencoder", "SparseFeatures", "Units", "sae_id"]
 
 BLOCK = 16_384
 """Features that `encode_sparse` takes at a time."""
@@ -79,15 +79,8 @@ class SparseAutoencoder:
     @cached_property
     def id(self) -> str:
         """Tagged hash of the numbers and what decides how they are used."""
-        digest = hashlib.blake2b(digest_size=16)
-        for tensor in (self.W_enc, self.b_enc, self.W_dec, self.b_dec, self.threshold):
-            if tensor is not None:
-                digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-        card = self.card
-        spec = [str(card.point), card.activation, card.k, card.scale, card.centre, card.layer_norm]
-        if card.norm_rescale:
-            spec.append("norm_rescale")
-        return content_id("sae", [*spec, self.d_model, self.d_sae, str(self.W_enc.dtype), digest.hexdigest()])
+        matrices = (self.W_enc, self.b_enc, self.W_dec, self.b_dec, self.threshold)
+        return sae_id(self.card, self.d_model, self.d_sae, (one for one in matrices if one is not None))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SparseAutoencoder) and self.id == other.id
@@ -207,6 +200,23 @@ class SparseAutoencoder:
         """The same numbers on another model, recorded as a transfer."""
         return replace(self, card=self.card.for_model(model, revision))
 
+    def load(self) -> SparseAutoencoder:
+        """Itself: it is in memory."""
+        return self
+
+    def some(self, features: Sequence[int]) -> SparseAutoencoder:
+        """An autoencoder of some of its features alone, in their order."""
+        index = torch.tensor(list(features), device=self.W_enc.device)
+        threshold = None if self.threshold is None else self.threshold[index]
+        return replace(
+            self, W_enc=self.W_enc[:, index], b_enc=self.b_enc[index], W_dec=self.W_dec[index], threshold=threshold
+        )
+
+    def norms(self) -> Tensor:
+        """Norm of each feature's row of the decoder, shape (d_sae,), float32."""
+        found: Tensor = self.W_dec.float().norm(dim=1)
+        return found
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SparseAutoencoder:
         """The same on a device, in a number format (another format is another id)."""
         names = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
@@ -219,3 +229,23 @@ class SparseAutoencoder:
             yield Block(
                 start, self.W_enc[:, part], self.b_enc[part], None if self.threshold is None else self.threshold[part]
             )
+
+
+def sae_id(card: SAECard, d_model: int, d_sae: int, tensors: Iterable[Tensor]) -> str:
+    """Tagged hash of an autoencoder's numbers and what decides how they are used.
+
+    Args:
+        card: Of the autoencoder.
+        d_model: Width.
+        d_sae: Number of features.
+        tensors: W_enc, b_enc, W_dec, b_dec, and the thresholds where there are any, all of one number format; a matrix
+            may come in several parts, along its first dimension.
+    """
+    digest, dtype = hashlib.blake2b(digest_size=16), ""
+    for tensor in tensors:
+        dtype = str(tensor.dtype)
+        digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
+    spec = [str(card.point), card.activation, card.k, card.scale, card.centre, card.layer_norm]
+    if card.norm_rescale:
+        spec.append("norm_rescale")
+    return content_id("sae", [*spec, d_model, d_sae, dtype, digest.hexdigest()])

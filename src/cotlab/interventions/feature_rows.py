@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,10 +14,36 @@ from torch import Tensor
 from cotlab.errors import UserError
 from cotlab.identity import content_id
 from cotlab.interventions.autoencoder import SAECard, SparseAutoencoder
-from cotlab.interventions.sae_files import sae_bytes, sae_from_bytes, sae_from_file, sae_to_file
+from cotlab.interventions.sae_files import sae_from_file, sae_to_file
 from cotlab.interventions.sae_kernel import enter
 
-__all__ = ["FeatureRows", "token_by_token"]
+__all__ = ["FeatureRows", "HasFeatures", "token_by_token"]
+
+
+class HasFeatures(Protocol):
+    """An autoencoder in memory, or one on disk of which only what is needed is read."""
+
+    @property
+    def card(self) -> SAECard:
+        """What it is of."""
+
+    @property
+    def d_sae(self) -> int:
+        """Number of features."""
+
+    @property
+    def id(self) -> str:
+        """Tagged hash of its numbers."""
+
+    @property
+    def threshold(self) -> Tensor | None:
+        """Shape (d_sae,)."""
+
+    def some(self, features: Sequence[int]) -> SparseAutoencoder:
+        """One of some of its features alone, in their order."""
+
+    def load(self) -> SparseAutoencoder:
+        """All of it in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +58,7 @@ class FeatureRows:
     """Id of the whole autoencoder."""
 
     @classmethod
-    def of(cls, sae: SparseAutoencoder, features: Iterable[int]) -> FeatureRows:
+    def of(cls, sae: HasFeatures, features: Iterable[int]) -> FeatureRows:
         """Take what is needed.
 
         Raises:
@@ -45,17 +71,7 @@ class FeatureRows:
         for feature in wanted:
             if not 0 <= feature < sae.d_sae:
                 raise UserError(f"SAE {sae.card.label} has no feature {feature}; it has 0..{sae.d_sae - 1}")
-        if sae.card.activation == "topk":
-            return cls(sae, wanted, sae.id)
-        index = torch.tensor(wanted, device=sae.W_enc.device)
-        rows = replace(
-            sae,
-            W_enc=sae.W_enc[:, index],
-            b_enc=sae.b_enc[index],
-            W_dec=sae.W_dec[index],
-            threshold=None if sae.threshold is None else sae.threshold[index],
-        )
-        return cls(rows, wanted, sae.id)
+        return cls(sae.load() if sae.card.activation == "topk" else sae.some(wanted), wanted, sae.id)
 
     @property
     def card(self) -> SAECard:
@@ -98,43 +114,42 @@ class FeatureRows:
 
     @property
     def _columns(self) -> Tensor | slice:
-        whole = self.sae.d_sae != len(self.features)
-        return torch.tensor(self.features, device=self.sae.W_enc.device) if whole else slice(None)
+        return torch.tensor(self.features, device=self.sae.W_enc.device) if self.whole else slice(None)
 
-    def to_bytes(self) -> bytes:
-        """As bytes, for another process."""
-        return sae_bytes(self.sae, self._told())
+    @property
+    def whole(self) -> bool:
+        """Whether all of the autoencoder is here."""
+        return self.card.activation == "topk"
 
-    @classmethod
-    def from_bytes(cls, data: bytes) -> FeatureRows:
-        """Inverse of `to_bytes`."""
-        return cls._made(*sae_from_bytes(data))
+    @property
+    def file(self) -> str:
+        """Name of the file that holds what is needed: all sets of features of one whole autoencoder share one."""
+        return f"{self.sae_id if self.whole else self.id}.safetensors"
 
     def save(self, path: Path) -> None:
         """As a file."""
-        sae_to_file(self.sae, path, self._told())
+        sae_to_file(self.sae, path, None if self.whole else {"features": list(self.features), "sae": self.sae_id})
 
     @classmethod
-    def load(cls, path: Path) -> FeatureRows:
+    def load(cls, path: Path, features: tuple[int, ...]) -> FeatureRows:
         """Inverse of `save`.
+
+        Args:
+            path: The file.
+            features: The numbers of the rows; a whole autoencoder's file does not tell which of its features are meant.
 
         Raises:
             UserError: There is no such file, or it holds something else; one line.
         """
         sae, told = sae_from_file(path)
-        if "features" not in told:
+        if "features" in told:
+            return cls(sae, tuple(told["features"]), told["sae"])
+        if sae.card.activation != "topk":
             raise UserError(f"{path} holds a whole autoencoder, not the rows of some features")
-        return cls._made(sae, told)
-
-    @classmethod
-    def _made(cls, sae: SparseAutoencoder, told: dict[str, Any]) -> FeatureRows:
-        return cls(sae, tuple(told["features"]), told["sae"])
-
-    def _told(self) -> dict[str, Any]:
-        return {"features": list(self.features), "sae": self.sae_id}
+        return cls(sae, features, sae.id)
 
 
-def token_by_token(sae: SparseAutoencoder) -> None:
+def token_by_token(sae: HasFeatures) -> None:
     """Say so where a token's features depend on the tokens beside it: chunks and caches would then change them.
 
     Raises:

@@ -7,7 +7,7 @@ reconstruction is an intervention of its own: x' = x̂, the control that says wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,9 +18,9 @@ from cotlab.errors import UserError
 from cotlab.interventions.autoencoder import SparseAutoencoder
 from cotlab.interventions.base import ActivationChange
 from cotlab.interventions.feature_change import FeatureChange
-from cotlab.interventions.feature_rows import FeatureRows, token_by_token
-from cotlab.interventions.feature_value import FeatureValue
+from cotlab.interventions.feature_rows import FeatureRows, HasFeatures, token_by_token
 from cotlab.interventions.hook_points import STEERABLE, HookPoint, ModelShape
+from cotlab.interventions.sae_card import SAECard
 from cotlab.interventions.sae_files import sae_from_file, sae_to_file
 from cotlab.interventions.where import Where
 
@@ -50,13 +50,12 @@ class FeatureSteering(ActivationChange):
         object.__setattr__(self, "rows_id", self.rows.id)
 
     @classmethod
-    def of(
-        cls, sae: SparseAutoencoder, changes: Sequence[FeatureChange], where: Where | None = None
-    ) -> FeatureSteering:
+    def of(cls, sae: HasFeatures, changes: Sequence[FeatureChange], where: Where | None = None) -> FeatureSteering:
         """Change features of an autoencoder.
 
         Args:
-            sae: Of the model, or said to be transferred to it.
+            sae: Of the model, or said to be transferred to it; in memory, or on disk (`open_sae`), of which the rows of
+                these features are read (all of it, where which are active depends on the others: topk).
             changes: One a feature, in any units that the autoencoder knows.
             where: Which tokens; default: all.
 
@@ -67,7 +66,7 @@ class FeatureSteering(ActivationChange):
         twice = next((number for number in numbers if numbers.count(number) > 1), None)
         if twice is not None:
             raise UserError(f"feature {twice} is changed twice; name it once")
-        own = sorted((_in_own_units(sae, change) for change in changes), key=lambda change: change.feature)
+        own = sorted((_in_own_units(sae.card, change) for change in changes), key=lambda change: change.feature)
         return cls(FeatureRows.of(sae, numbers), tuple(own), where or Where())
 
     @property
@@ -107,8 +106,8 @@ class FeatureSteering(ActivationChange):
         }
 
     def artifact(self, folder: Path) -> str:
-        """Write the rows of the features into a run folder, once; the path there."""
-        name = f"saes/{self.rows_id}.safetensors"
+        """Write what is needed of the autoencoder into a run folder, once; the path there."""
+        name = f"saes/{self.rows.file}"
         if not (folder / name).exists():
             self.rows.save(folder / name)
         return name
@@ -120,7 +119,7 @@ class FeatureSteering(ActivationChange):
         Raises:
             UserError: The file holds other rows.
         """
-        rows = FeatureRows.load(artifact)
+        rows = FeatureRows.load(artifact, tuple(change["feature"] for change in spec["changes"]))
         if rows.id != spec["rows"]:
             raise UserError(f"{artifact} holds the rows {rows.id}, and the intervention is of {spec['rows']}")
         return cls(rows, tuple(FeatureChange(**change) for change in spec["changes"]), Where.from_json(spec["where"]))
@@ -178,8 +177,7 @@ class Reconstruction(ActivationChange):
         return cls(sae, Where.from_json(spec["where"]))
 
 
-def _in_own_units(sae: SparseAutoencoder, change: FeatureChange) -> FeatureChange:
+def _in_own_units(card: SAECard, change: FeatureChange) -> FeatureChange:
     if change.value is None or change.units is None:
         return change
-    given = FeatureValue(change.feature, change.value, change.units)
-    return FeatureChange(change.feature, change.action, sae.own(given), sae.card.units)
+    return replace(change, value=change.value * card.own_factor(change.units), units=card.units)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cotlab.chains.image_models import sees_images
 from cotlab.chains.templates import chat_template_opens
 from cotlab.chains.think import KNOWN_TAGS, ThinkTags
 from cotlab.errors import ModelError
 from cotlab.models.card import ModelCard
-from cotlab.models.known import KNOWN_CARDS
+from cotlab.models.known import KNOWN_CARDS, VISION_CHOICE
 
 __all__ = ["card_by_name", "find_card"]
 
@@ -50,14 +52,16 @@ def find_card(name_or_path: str | Path) -> ModelCard:
 def _card_of_folder(folder: Path) -> ModelCard:
     name = folder.resolve().name
     config = _read_json(folder / "config.json")
-    config = config.get("text_config", config)
+    nested, config = "text_config" in config, config.get("text_config", config)
     layers, width = config.get("num_hidden_layers"), config.get("hidden_size")
     known = card_by_name(name)
+    if known and nested:  # leaves out what is the default of its family
+        layers, width = layers or known.n_layers, width or known.d_model
     if known and (known.n_layers, known.d_model) == (layers, width):
         return known
     template = _chat_template(folder)
     tags = next((tags for tags in KNOWN_TAGS if tags.open in template or tags.close in template), None)
-    return ModelCard(
+    card = ModelCard(
         name=name,
         family=str(config.get("model_type", "unknown")),
         template_kind="tokenizer" if template else "plain",
@@ -67,6 +71,7 @@ def _card_of_folder(folder: Path) -> ModelCard:
         d_model=width,
         notes="Made from the folder's configuration and chat template.",
     )
+    return replace(card, instruction="", choice_instruction=VISION_CHOICE) if sees_images(folder) else card
 
 
 def _think_mode(template: str, tags: ThinkTags | None) -> Any:
@@ -76,14 +81,18 @@ def _think_mode(template: str, tags: ThinkTags | None) -> Any:
 
 
 def _chat_template(folder: Path) -> str:
-    """Chat template of a folder: `chat_template.jinja`, else the entry of `tokenizer_config.json`; "" without one."""
+    """Chat template of a folder; "" without one.
+
+    `chat_template.jinja`, else the entry of `tokenizer_config.json`, else that of an image processor
+    (`chat_template.json`).
+    """
     own = folder / "chat_template.jinja"
     if own.is_file():
         return own.read_text(encoding="utf-8")
     template = _read_json(folder / "tokenizer_config.json").get("chat_template") or ""
     if isinstance(template, list):  # several, each with a name
         template = next((entry["template"] for entry in template if entry.get("name") == "default"), "")
-    return str(template)
+    return str(template or _read_json(folder / "chat_template.json").get("chat_template") or "")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

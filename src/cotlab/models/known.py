@@ -11,9 +11,15 @@ from dataclasses import replace
 from cotlab.chains.settings import SamplingSettings
 from cotlab.models.card import ModelCard
 
-__all__ = ["KNOWN_CARDS", "TINY_CARD", "TINY_VLM_CARD"]
+__all__ = ["KNOWN_CARDS", "TINY_CARD", "TINY_VLM_CARD", "VISION_CHOICE"]
 
 _QWEN3_SAMPLING = SamplingSettings(temperature=0.6, top_p=0.95, top_k=20)
+VISION_CHOICE = "Answer with the option's letter from the given choices directly."
+"""What LLaVA's makers put behind a question with options; they put nothing behind others."""
+_LLAVA_SAMPLING = SamplingSettings(temperature=0.2, top_p=0.7, max_tokens=1024)
+"""That of LLaVA's own demo."""
+_QWEN_VL_SAMPLING = SamplingSettings(temperature=0.7, top_p=0.8, top_k=20, max_tokens=1024)
+"""That of Qwen2.5: the makers' generation config for the image-text models is all but greedy."""
 _LLAMA_SCOPE = ("llama_scope_lxr_8x", "llama_scope_lxr_32x", "llama_scope_lxm_8x", "llama_scope_lxa_8x")
 
 TINY_CARD = ModelCard(
@@ -68,6 +74,33 @@ def _qwen3(name: str, n_layers: int, d_model: int, saes: tuple[str, ...] = ()) -
         saes=saes,
         licence="Apache-2.0",
         notes="Its template opens the think tag." if only_thinks else "Opens its think tag itself; never greedy.",
+    )
+
+
+def _vision(
+    name: str,
+    family: str,
+    aliases: tuple[str, ...],
+    n_layers: int,
+    d_model: int,
+    sampling: SamplingSettings,
+    licence: str,
+) -> ModelCard:
+    """An image-text model, which does not think aloud; its image processor brings the chat template."""
+    return ModelCard(
+        name=name,
+        family=family,
+        aliases=aliases,
+        template_kind="tokenizer",
+        think="none",
+        tags=None,
+        instruction="",
+        choice_instruction=VISION_CHOICE,
+        n_layers=n_layers,
+        d_model=d_model,
+        sampling=sampling,
+        licence=licence,
+        notes="Sees the images of a problem; engine transformers.",
     )
 
 
@@ -158,5 +191,21 @@ KNOWN_CARDS: tuple[ModelCard, ...] = (
         licence="Apache-2.0",
         notes="A small instruction model without think tags; its chat template brings a system prompt of its own.",
     ),
+    _vision(
+        "llava-hf/llava-1.5-7b-hf", "llava-1.5", ("llava-1.5-7b", "llava-1.5"), 32, 4096, _LLAVA_SAMPLING, "Llama 2"
+    ),
+    _vision(
+        "llava-hf/llama3-llava-next-8b-hf",
+        "llava-next",
+        ("llava-next-8b", "llava-next"),
+        32,
+        4096,
+        _LLAVA_SAMPLING,
+        "Llama 3",
+    ),
+    _vision(
+        "Qwen/Qwen2.5-VL-3B-Instruct", "qwen2.5-vl", ("qwen2.5-vl-3b",), 36, 2048, _QWEN_VL_SAMPLING, "Qwen Research"
+    ),
+    _vision("Qwen/Qwen2.5-VL-7B-Instruct", "qwen2.5-vl", ("qwen2.5-vl-7b",), 28, 3584, _QWEN_VL_SAMPLING, "Apache-2.0"),
 )
 """In the order in which lists show them."""

@@ -83,6 +83,8 @@ class ChainReport:
     problem_id: str = ""
     notes: tuple[str, ...] = ()
     """Warnings about this chain ("14% of its rollouts were truncated"), a sentence each."""
+    images: tuple[str, ...] = ()
+    """What is shown with the question, small: addresses that hold a PNG."""
 
     @property
     def n_steps(self) -> int:

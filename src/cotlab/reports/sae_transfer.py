@@ -22,7 +22,9 @@ FURTHER = ("cosine", "outlier tokens", "tokens")
 COLOURS = {
     "own": "#0072b2",
     "transferred": "#d55e00",
+    "transferred, L0 matched": "#d55e00",
     "fine-tuned": "#009e73",
+    "fine-tuned, L0 matched": "#009e73",
     "random-init": "#888888",
     "pca": "#cc79a7",
 }

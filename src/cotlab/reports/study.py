@@ -49,6 +49,8 @@ LIMITS = (
 )
 KNOWN_END = "known: the chain ends here"
 SHOWN_ALTERNATIVES = 8
+SHOWN_PIXELS = 480
+"""Along the longer side of an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ def chain_report(run: Run, chain: Chain, view: StudyView, *, found: Sequence[Rol
         steps=tuple(steps),
         final_shares={verdict["outcome"]: 1.0},
         notes=(*_notes(draws), *_lacking_notes(lacking)),
+        images=tuple(image.small(SHOWN_PIXELS).data_uri() for image in chain.images),
     )
 
 

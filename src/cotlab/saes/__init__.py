@@ -9,7 +9,7 @@ Does one work on another model, and does training it further help?
 
     transfer_study([sae], MODEL, TraceSource((run,)))     scores beside its own model and controls, a verdict
     train_sae, finetune_sae                               on a model's own reasoning, through SAELens's trainers
-    feature_drift, fires_in                               what that did to each feature
+    feature_drift, against_null, fires_in                 what that did to each feature, beyond training alone
 
 What do its features have to do with reasoning?
 
@@ -24,11 +24,13 @@ The numbers themselves and what they compute are in `cotlab.interventions`, wher
 
 from cotlab.saes.dashboard import Dashboard, Dashboards, feature_dashboards
 from cotlab.saes.demo import OrganismTransfer, demo_transfer, noted_problems
-from cotlab.saes.drift import Drift, FeatureDrift, FiresIn, feature_drift, fires_in
+from cotlab.saes.drift import Drift, FeatureDrift, feature_drift
+from cotlab.saes.drift_null import against_null, null_drift
 from cotlab.saes.feature_attribution import FeatureAttribution, attribute_step
 from cotlab.saes.feature_branch import FeatureBranch, branch_features
 from cotlab.saes.feature_study import FeaturePlan, FeatureStudy, feature_report
-from cotlab.saes.fine_tuning import Changes, FineTuned, finetune_study
+from cotlab.saes.fine_tuning import Changes, FineTuned, finetune_study, own_drift
+from cotlab.saes.firing_categories import FiresIn, fires_in
 from cotlab.saes.firings import Firings, read_firings
 from cotlab.saes.fitting import fit_sae
 from cotlab.saes.given import Given
@@ -99,6 +101,7 @@ __all__ = [
     "Transfer",
     "TransferRow",
     "Verdict",
+    "against_null",
     "demo_transfer",
     "feature_drift",
     "file_traces",
@@ -111,8 +114,10 @@ __all__ = [
     "load_sae",
     "mean_l0",
     "noted_problems",
+    "null_drift",
     "open_reader",
     "open_sae",
+    "own_drift",
     "own_model",
     "run_traces",
     "same_tokens",

@@ -15,8 +15,10 @@ from torch import Tensor
 from cotlab.errors import DataError, UserError
 from cotlab.interventions import SAECard, SparseAutoencoder
 
-__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["CHECKPOINT", "Checkpoint", "load_checkpoint", "save_checkpoint"]
 
+CHECKPOINT = "checkpoint.safetensors"
+"""Its name in the folder of the autoencoder to be."""
 FORMAT = "cotlab-sae-training/1"
 _STATS = ("act_freq_scores", "n_forward_passes_since_fired")
 _WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")

@@ -1,8 +1,8 @@
 """What an autoencoder is held against: random features and plain principal components, both written as autoencoders.
 
 - **random-init**: as many features in random directions, decoder and encoder tied (SAELens's initialisation), the k
-  largest of which are active a token, k the L0 of the SAE; centred on the mean activation. What it scores, any
-  overcomplete basis scores.
+  largest of which are active a token, k the L0 of the SAE at the tokens that decide; centred on the mean activation.
+  What it scores, any overcomplete basis scores.
 - **pca**: projection onto the first k components of the own model's activations. A token is then told by k numbers, as
   by the SAE's k active features; but always the same k directions. An SAE that is no better tells nothing that a
   subspace does not. Written as a ReLU SAE with both signs of each component, so that k features are active a token.
@@ -24,21 +24,22 @@ __all__ = ["Moments", "pca_control", "random_control"]
 
 
 class Moments:
-    """Mean and covariance of activations, and the L0 that an autoencoder has on them; gathered trace by trace."""
+    """Mean and covariance of activations, and the L0 that an autoencoder has on some; gathered trace by trace."""
 
     def __init__(self, width: int, device: torch.device | str = "cpu") -> None:
         self.n = 0
         self.total = torch.zeros(width, dtype=torch.float64, device=device)
         self.outer = torch.zeros(width, width, dtype=torch.float64, device=device)
-        self.active = 0
+        self.active = self.decide = 0
 
-    def add(self, rows: Tensor, sae: SparseAutoencoder) -> None:
-        """Add activations, shape (tokens, width)."""
+    def add(self, rows: Tensor, sae: SparseAutoencoder, decides: Tensor) -> None:
+        """Add activations, shape (tokens, width); L0 is that of the tokens that decide, a mask of shape (tokens,)."""
         whole = rows.to(self.total)
         self.n += len(whole)
         self.total += whole.sum(0)
         self.outer += whole.T @ whole
-        self.active += len(sae.encode_sparse(rows).values)
+        self.active += len(sae.encode_sparse(rows[decides]).values)
+        self.decide += int(decides.sum())
 
     @property
     def mean(self) -> Tensor:
@@ -52,9 +53,14 @@ class Moments:
         return self.total / self.n
 
     @property
-    def l0(self) -> int:
-        """Features that the autoencoder has active a token, at least 1."""
-        return max(1, round(self.active / max(1, self.n)))
+    def l0(self) -> float:
+        """Features that the autoencoder has active a token, where tokens decide."""
+        return self.active / max(1, self.decide)
+
+    @property
+    def k(self) -> int:
+        """The same as a whole number, at least 1."""
+        return max(1, round(self.l0))
 
     def components(self, k: int) -> Tensor:
         """The first principal components, shape (k, width), orthonormal."""
@@ -73,7 +79,7 @@ def random_control(sae: SparseAutoencoder, moments: Moments, seed: int = 0) -> S
         sae.card,
         name="random-init",
         activation="topk",
-        k=min(moments.l0, sae.d_sae),
+        k=min(moments.k, sae.d_sae),
         scale=1.0,
         centre=True,
         layer_norm=False,
@@ -85,7 +91,7 @@ def random_control(sae: SparseAutoencoder, moments: Moments, seed: int = 0) -> S
 
 def pca_control(sae: SparseAutoencoder, moments: Moments) -> SparseAutoencoder:
     """As many principal components as an autoencoder has features active, as a ReLU autoencoder."""
-    k = min(moments.l0, sae.d_model)
+    k = min(moments.k, sae.d_model)
     both = moments.components(k)
     rows = torch.cat([both, -both]).float().cpu()
     card = replace(

@@ -11,11 +11,9 @@ from typing import Any
 from cotlab.errors import UserError
 from cotlab.identity import content_id
 from cotlab.interventions import SparseAutoencoder
-from cotlab.saes.fine_tuning import Changes, changes
-from cotlab.saes.loading import load_sae
-from cotlab.saes.making import finetune_sae, mean_l0
+from cotlab.saes.fine_tuning import Changes, changes, own_drift
+from cotlab.saes.making import Made, finetune_sae, mean_l0
 from cotlab.saes.run_transfer import own_model
-from cotlab.saes.saving import CONFIG
 from cotlab.saes.source import TraceSource, open_reader, think_tags
 from cotlab.saes.traces import Trace, split_traces
 from cotlab.saes.trainers import kind_of
@@ -25,7 +23,7 @@ from cotlab.saes.verdict import THRESHOLD
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.whitebox.inside import Inside
 
-__all__ = ["OrganismTransfer", "demo_transfer", "noted_problems"]
+__all__ = ["DEMO_MINUTES", "OrganismTransfer", "demo_transfer", "noted_problems", "organisms_shipped"]
 
 DEMO_PROBLEMS = 240
 """Problems that each organism is asked; twice each."""
@@ -33,6 +31,8 @@ DEMO_NOTED = 0.6
 """Share of them with a hint, and with a note about who reads: what tells the organisms apart."""
 DEMO_TOKENS = 300_000
 """Activations that the demonstration fine-tunes on, epochs counted."""
+DEMO_MINUTES = 3.0
+"""Of one CPU core that an organism takes, as measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def demo_transfer(
     Raises:
         UserError: No organism's weights are there.
     """
-    names = list(models or _organisms())
+    names = list(models or organisms_shipped())
     if not names:
         raise UserError("no organism comes with this installation, only the honest model: name a folder with --model")
     tell = progress or Silent()
@@ -107,15 +107,21 @@ def demo_transfer(
         traces = _sampled(other, name, work, seed, tell).read(other, think_tags(name))
         same_tokens(base, other, traces)
         evaluated, rest = split_traces(traces, n / len(traces), seed)
-        tuned = [_tuned(sae, other, work, rest, dtype, seed, tell) for sae in placed]
+        made = [_tuned(sae, other, work, rest, dtype, seed, tell) for sae in placed]
+        tuned = [_named(one.sae, sae) for one, sae in zip(made, placed, strict=True)]
         asked: dict[str, Any] = {"tuned": tuned, "threshold": threshold, "seed": seed, "progress": tell}
         test = transfer_test(placed, base, other, evaluated, rest[: n // 2], **asked)
-        its = (changes(sae, fine, other, evaluated, test) for sae, fine in zip(placed, tuned, strict=True))
+        its = []
+        for sae, fine, one in zip(placed, tuned, made, strict=True):
+            plan, folder = _request(sae, base, work, rest, dtype, seed, one.training.best)
+            null = own_drift(sae, base, rest, evaluated, plan, one.training.best, out=folder, progress=tell)
+            its.append(changes(sae, fine, other, evaluated, test, null))
         found.append(OrganismTransfer(test, tuple(its)))
     return found
 
 
-def _organisms() -> list[str]:
+def organisms_shipped() -> list[str]:
+    """Names of the organisms that come with the package."""
     from cotlab import tiny
 
     root = tiny.model_path().parent
@@ -135,15 +141,22 @@ def _sampled(inside: Inside, model: str, work: Path, seed: int, tell: Progress) 
 
 def _tuned(
     sae: SparseAutoencoder, inside: Inside, work: Path, traces: Sequence[Trace], dtype: str, seed: int, tell: Progress
-) -> SparseAutoencoder:
+) -> Made:
+    plan, folder = _request(sae, inside, work, traces, dtype, seed)
+    return finetune_sae(sae, inside, traces, plan, out=folder, told=f"rollouts of {inside.name}", progress=tell)
+
+
+def _request(
+    sae: SparseAutoencoder, inside: Inside, work: Path, traces: Sequence[Trace], dtype: str, seed: int, *more: int
+) -> tuple[TrainPlan, Path]:
+    """A plan with the autoencoder's own L0 on the model, and a folder of this request alone."""
     k = mean_l0(sae, inside, traces, seed)
     plan = TrainPlan(kind_of(sae), k, tokens=DEMO_TOKENS, lr=3e-4, check_every=50, seed=seed)
-    asked = [sae.id, dtype, asdict(plan), [trace.id for trace in traces]]
-    folder = work / "tuned" / _folder(inside, asked) / str(sae.point).replace(":", ".")
-    if (folder / CONFIG).exists():
-        made = load_sae(folder).to(sae.b_dec.device)
-    else:
-        made = finetune_sae(sae, inside, traces, plan, out=folder, told=f"rollouts of {inside.name}", progress=tell).sae
+    asked = [sae.id, dtype, asdict(plan), [trace.id for trace in traces], *more]
+    return plan, work / "tuned" / _folder(inside, asked) / str(sae.point).replace(":", ".")
+
+
+def _named(made: SparseAutoencoder, sae: SparseAutoencoder) -> SparseAutoencoder:
     return replace(made, card=replace(made.card, name=f"{sae.card.name}, fine-tuned"))
 
 

@@ -1,4 +1,4 @@
-"""What fine-tuning did to each feature of an autoencoder, and in which reasoning the new ones fire.
+"""What fine-tuning did to each feature of an autoencoder.
 
 Fine-tuning keeps places: feature f after it grew out of feature f before it. So each is compared with itself:
 
@@ -15,12 +15,15 @@ Fine-tuning keeps places: feature f after it grew out of feature f before it. So
 Firing is on the evaluated tokens, at a rate of at least `LEAST_RATE`. 0.7 and 0.9 are conventions, and the cosines are
 told; unrelated rows of width d have a cosine of about 1/√d (0.06 at 256). That features of autoencoders are compared by
 the cosine of their decoder rows at all is as in Paulo & Belrose 2025 (arXiv:2501.16615).
+
+Training alone turns features, too. Where a null was measured (`cotlab.saes.drift_null`), a feature has *drifted* when
+it is not what it was (kept, silent) and changed by more than as many steps on its own model change features like it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -31,19 +34,17 @@ from torch import Tensor
 
 from cotlab.errors import UserError
 from cotlab.interventions import SparseAutoencoder
-from cotlab.saes.activations import read_rows
-from cotlab.saes.redraws import Redraws
-from cotlab.saes.traces import Trace, kept, special_ids
-from cotlab.stats import Estimate
-from cotlab.whitebox.inside import Inside
 
-__all__ = ["Drift", "FeatureDrift", "FiresIn", "State", "feature_drift", "fires_in"]
+__all__ = ["CHANGED", "FALSE_SHARE", "Drift", "FeatureDrift", "State", "feature_drift"]
 
 SAME, ALIKE = 0.9, 0.7
 LEAST_RATE = 1e-3
 """Share of the tokens from which on a feature counts as firing."""
 BLOCK = 1024
+FALSE_SHARE = 0.1
+"""Share of false ones among features that are said to have drifted, at most."""
 State = Literal["kept", "rotated", "woken", "new", "moved", "gone", "silent"]
+CHANGED: tuple[State, ...] = ("new", "woken", "rotated", "moved", "gone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +56,24 @@ class FeatureDrift:
     decoder_cosine: float
     """Of its decoder row before and after."""
     encoder_cosine: float
-    nearest: float
-    """Highest cosine of its decoder row with one that fired before."""
+    nearest: float | None
+    """Highest cosine of its decoder row with one that fired before; looked for where it is no longer like itself."""
     rate_before: float
     """Share of the tokens at which it fires, both on the other model."""
     rate_after: float
+    q: float | None = None
+    """Share of false ones among features that changed at least as much, by what training alone does; None where no null
+    was measured, or it fires neither before nor after."""
 
+    @property
+    def fires(self) -> bool:
+        """Whether it fires before or after."""
+        return max(self.rate_before, self.rate_after) >= LEAST_RATE
 
-@dataclass(frozen=True, slots=True)
-class FiresIn:
-    """A category of reasoning that a feature prefers."""
-
-    feature: int
-    category: str
-    share: float
-    """Of its firing, that lies in the category."""
-    lift: Estimate
-    """That share over the category's share of the tokens; 1 where the feature does not care. The interval is
-    Bonferroni's over the categories, of which this is the best."""
+    @property
+    def drifted(self) -> bool:
+        """Whether it is not what it was, and that is not what training alone does."""
+        return self.state in CHANGED and self.q is not None and self.q <= FALSE_SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,13 @@ class Drift:
 
     hook: str
     features: tuple[FeatureDrift, ...]
+    null: Drift | None = None
+    """What as many steps on the own model's activations did; None where that was not measured."""
+
+    @property
+    def drifted(self) -> dict[str, int]:
+        """How many features of each state drifted."""
+        return dict(Counter(one.state for one in self.features if one.drifted).most_common())
 
     @property
     def states(self) -> dict[str, int]:
@@ -88,21 +96,24 @@ class Drift:
         return dict(Counter(one.state for one in self.features).most_common())
 
     def of(self, state: State) -> list[FeatureDrift]:
-        """Features in a state, those that fire most (after; the gone ones before) first."""
+        """Features in a state: those that drifted first, then those that fire most (after; the gone ones before)."""
         its = [one for one in self.features if one.state == state]
-        return sorted(its, key=lambda one: (-one.rate_after, -one.rate_before, one.feature))
+        return sorted(its, key=lambda one: (not one.drifted, -one.rate_after, -one.rate_before, one.feature))
 
     def to_json(self, most: int = 50) -> dict[str, Any]:
         """Counts, quantiles over features that fire before and after, and the first of those that changed."""
+        found: dict[str, Any] = {"hook": self.hook, "states": self.states, **self._quantiles()}
+        if self.null is not None:
+            found |= {"drifted": self.drifted, "false_share": FALSE_SHARE}
+            found["null"] = {"states": self.null.states, **self.null._quantiles()}
+        return {**found, **{state: [asdict(one) for one in self.of(state)[:most]] for state in CHANGED}}
+
+    def _quantiles(self) -> dict[str, Any]:
         both = [one for one in self.features if min(one.rate_before, one.rate_after) >= LEAST_RATE]
-        changed: tuple[State, ...] = ("new", "woken", "rotated", "moved", "gone")
         return {
-            "hook": self.hook,
-            "states": self.states,
             "decoder_cosine": _quantiles([one.decoder_cosine for one in both]),
             "encoder_cosine": _quantiles([one.encoder_cosine for one in both]),
             "log2_rate_change": _quantiles([float(np.log2(one.rate_after / one.rate_before)) for one in both]),
-            **{state: [asdict(one) for one in self.of(state)[:most]] for state in changed},
         }
 
 
@@ -126,77 +137,15 @@ def feature_drift(
         raise UserError(f"SAEs of {tuple(before.W_dec.shape)} and {tuple(after.W_dec.shape)} have no common features")
     decoder = _by_itself(before.W_dec, after.W_dec)
     encoder = _by_itself(before.W_enc.T, after.W_enc.T)
+    unlike = [cosine < ALIKE and rate >= LEAST_RATE for cosine, rate in zip(decoder, rates[1], strict=True)]
     fired = torch.from_numpy(rates[0] >= LEAST_RATE).to(before.W_dec.device)
-    nearest = _nearest(before.W_dec, after.W_dec, fired if bool(fired.any()) else torch.ones_like(fired))
+    nearest = _nearest(before.W_dec, after.W_dec, fired if bool(fired.any()) else torch.ones_like(fired), unlike)
     found = []
     for feature, (was, now) in enumerate(zip(*rates, strict=True)):
-        state = _state(was, now, decoder[feature], nearest[feature])
-        told = (decoder[feature], encoder[feature], nearest[feature], float(was), float(now))
+        state = _state(was, now, decoder[feature], nearest.get(feature, 1.0))
+        told = (decoder[feature], encoder[feature], nearest.get(feature), float(was), float(now))
         found.append(FeatureDrift(feature, state, *told))
     return Drift(str(before.point), tuple(found))
-
-
-def fires_in(
-    inside: Inside,
-    sae: SparseAutoencoder,
-    features: Sequence[int],
-    traces: Sequence[Trace],
-    categories: Callable[[Trace], Sequence[str]],
-    *,
-    seed: int = 0,
-) -> list[FiresIn]:
-    """The category that each of some features prefers, by the lower end of its lift; none where that is not above 1.
-
-    Args:
-        inside: The model whose activations are read.
-        sae: The autoencoder.
-        features: Which of its features.
-        traces: What is read.
-        categories: Category of each token of a trace; "" where it has none (prompt, tags).
-        seed: Of the bootstrap.
-    """
-    special = special_ids(inside.tokenizer)
-    fired: list[Counter[tuple[int, str]]] = []
-    sizes: list[Counter[str]] = []
-    for trace, rows in read_rows(inside, traces, sae.point, special):
-        mask = kept(trace, special)
-        named = np.array(categories(trace), dtype=object)[mask]
-        active = sae.encode_sparse(rows)
-        at, which = active.tokens.cpu().numpy(), active.features.cpu().numpy()
-        fired.append(Counter((f, c) for f in features for c in named[at[which == f]]))
-        sizes.append(Counter(named.tolist()))
-    names = sorted({name for size in sizes for name in size} - {""})
-    redraws = Redraws.of([trace.problem for trace in traces], seed=seed)
-    tokens = _column(sizes, names)
-    found = []
-    for feature in features:
-        hits = np.array([[one[feature, name] for name in names] for one in fired], dtype=float)
-        best = _preferred(feature, names, hits, tokens, redraws)
-        found += [best] if best is not None else []
-    return found
-
-
-def _preferred(
-    feature: int, names: list[str], hits: NDArray[np.float64], tokens: NDArray[np.float64], redraws: Redraws
-) -> FiresIn | None:
-    by_hits, by_tokens = redraws.sums(hits), redraws.sums(tokens)
-    best: FiresIn | None = None
-    for index, name in enumerate(names):
-
-        def lift(w: NDArray[np.float64], i: int = index) -> NDArray[np.float64]:
-            fired, size = w @ by_hits, w @ by_tokens
-            with np.errstate(divide="ignore", invalid="ignore"):
-                return np.asarray(fired[:, i] / fired.sum(1) / (size[:, i] / size.sum(1)), dtype=np.float64)
-
-        estimate = redraws.estimate(lift, level=1 - 0.05 / len(names))
-        least = 1.0 if best is None or best.lift.low is None else best.lift.low
-        if estimate.low is not None and estimate.low > least:
-            best = FiresIn(feature, name, float(hits[:, index].sum() / hits.sum()), estimate)
-    return best
-
-
-def _column(sizes: Sequence[Counter[str]], names: Sequence[str]) -> NDArray[np.float64]:
-    return np.array([[size[name] for name in names] for size in sizes], dtype=float)
 
 
 def _state(before: float, after: float, cosine: float, nearest: float) -> State:
@@ -215,15 +164,15 @@ def _by_itself(before: Tensor, after: Tensor) -> list[float]:
     return found
 
 
-def _nearest(before: Tensor, after: Tensor, fired: Tensor) -> list[float]:
-    """Highest cosine of each row after with one that fired before; no more than two blocks of rows are copied."""
-    best = torch.full((len(after),), -1.0, device=after.device)
-    for rows in torch.split(fired.nonzero()[:, 0], BLOCK):
-        pool = _unit(before[rows])
-        for start in range(0, len(after), BLOCK):
-            part = best[start : start + BLOCK]
-            torch.maximum(part, (_unit(after[start : start + BLOCK]) @ pool.T).amax(1), out=part)
-    return best.tolist()
+def _nearest(before: Tensor, after: Tensor, fired: Tensor, asked: Sequence[bool]) -> dict[int, float]:
+    """Highest cosine of some rows after with one that fired before, by row; two blocks of rows are copied at a time."""
+    wanted = torch.tensor(asked, device=after.device).nonzero()[:, 0]
+    best = torch.full((len(wanted),), -1.0, device=after.device)
+    for start in range(0, len(wanted), BLOCK):
+        mine, part = _unit(after[wanted[start : start + BLOCK]]), best[start : start + BLOCK]
+        for rows in torch.split(fired.nonzero()[:, 0], BLOCK):
+            torch.maximum(part, (mine @ _unit(before[rows]).T).amax(1), out=part)
+    return dict(zip(wanted.tolist(), best.tolist(), strict=True))
 
 
 def _unit(rows: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from cotlab.chains.chain import Chain
+from cotlab.chains.prefix import Prefix
 from cotlab.errors import UserError
 from cotlab.interventions.feature_rows import token_by_token
 from cotlab.interventions.sae_kernel import enter
@@ -108,9 +109,8 @@ def attribute_step(
     target = step + 1 if target is None else target
     if not step < target < len(chain.steps):
         raise UserError(f"the target is step {target}; it must be behind step {step}, up to {len(chain.steps) - 1}")
-    spans, ids = chain_spans(chain), (*chain.prompt_ids, *chain.response_ids)
-    ids = ids[: spans[target][1]]
-    reader = _StepMetric(inside, sae, ids, spans[step], spans[target])
+    spans, whole = chain_spans(chain), chain.prefix(target + 1)
+    reader = _StepMetric(inside, sae, whole, spans[step], spans[target])
     attributions, active = reader.attributions()
     order = sorted(attributions, key=lambda feature: -abs(attributions[feature]))
     chosen = _chosen(order, n_exact, seed)
@@ -119,10 +119,10 @@ def attribute_step(
     exact = {}
     for feature in chosen:
         exact[feature] = reader.ablated([feature]) - reader.metric
-        teller.advance(1, len(ids))
+        teller.advance(1, len(whole.token_ids))
     together = reader.ablated(order) - reader.metric if order else 0.0
     error_term = reader.reconstructed() - reader.metric
-    teller.advance(2, 2 * len(ids))
+    teller.advance(2, 2 * len(whole.token_ids))
     return FeatureAttribution(
         chain.id, step, target, str(sae.point), reader.metric,
         tuple(
@@ -147,9 +147,9 @@ class _StepMetric:
     """The metric of one sequence, as a function of the activations at a step."""
 
     def __init__(
-        self, inside: Inside, sae: SparseAutoencoder, ids: Sequence[int], span: tuple[int, int], at: tuple[int, int]
+        self, inside: Inside, sae: SparseAutoencoder, whole: Prefix, span: tuple[int, int], at: tuple[int, int]
     ) -> None:
-        self.inside, self.sae, self.ids, self.span, self.at = inside, sae, ids, span, at
+        self.inside, self.sae, self.whole, self.span, self.at = inside, sae, whole, span, at
         seen: list[Tensor] = []
 
         def leaf(value: Tensor) -> Tensor:
@@ -157,7 +157,7 @@ class _StepMetric:
             return seen[0]
 
         with torch.enable_grad():
-            metric = self._metric(inside.logits(ids, {sae.point: leaf}))
+            metric = self._metric(inside.logits(whole, {sae.point: leaf}))
             (gradient,) = torch.autograd.grad(metric, seen[0])
         self.metric = float(metric.detach())
         self.x, self.gradient = seen[0].detach()[slice(*span)], gradient[slice(*span)]
@@ -192,10 +192,10 @@ class _StepMetric:
             return value
 
         with torch.inference_mode():
-            return float(self._metric(self.inside.logits(self.ids, {self.sae.point: moved})))
+            return float(self._metric(self.inside.logits(self.whole, {self.sae.point: moved})))
 
     def _metric(self, logits: Tensor) -> Tensor:
         start, end = self.at
         scores = logits[start - 1 : end - 1].float().log_softmax(-1)
-        wanted = torch.tensor(list(self.ids[start:end]), device=logits.device)
+        wanted = torch.tensor(list(self.whole.token_ids[start:end]), device=logits.device)
         return scores.gather(1, wanted[:, None]).mean()

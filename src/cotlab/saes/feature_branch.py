@@ -12,15 +12,16 @@ from cotlab.errors import UserError
 from cotlab.interventions import FeatureChange, FeatureSteering, Where
 from cotlab.interventions.base import Intervention
 from cotlab.runs import Run
-from cotlab.saes.feature_controls import ChangeSize, measure_changes
+from cotlab.saes.feature_controls import RANDOM, ChangeSize, FeatureControls, measure_changes
+from cotlab.saes.feature_rank import Rank
 from cotlab.sampling import Budget, Progress, find_chains
-from cotlab.stats import Estimate
 from cotlab.whitebox.branching import BranchResult, draw_arms
 from cotlab.whitebox.stage import identity_of, open_steerable
 
 if TYPE_CHECKING:
     from cotlab.chains.rollout import Rollout
     from cotlab.interventions import SparseAutoencoder
+    from cotlab.saes.stored import StoredAutoencoder
 
 __all__ = ["FeatureBranch", "branch_features"]
 
@@ -38,28 +39,39 @@ class FeatureBranch:
     hook: str
     sae: str
     size: ChangeSize
+    random_sizes: tuple[float, ...]
+    """Of each random feature: mean norm of its change over mean norm of the activations."""
 
     @property
-    def beyond(self) -> dict[str, Estimate]:
-        """Shift of the value by arm: what the intervention did, and what each control did."""
-        return {arm.name: arm.shift for arm in self.result.arms}
+    def ranks(self) -> dict[str, Rank]:
+        """Where its effects stand among those of random features: `value` (share of right answers), `answers` moved."""
+        its, *others = self.result.arms
+        random = [arm for arm in others if arm.name.startswith(RANDOM)]
+        found = {
+            "value": Rank.of(its.shift.value, [arm.shift.value for arm in random]),
+            "answers": Rank.of(its.answers.value, [arm.answers.value for arm in random]),
+        }
+        return {name: rank for name, rank in found.items() if rank is not None}
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         told = {"changes": [change.to_json() for change in self.changes], "hook": self.hook, "sae": self.sae}
-        return {**told, "size": asdict(self.size), **self.result.to_json()}
+        ranks = {name: rank.to_json() for name, rank in self.ranks.items()}
+        sizes = {"size": asdict(self.size), "random_sizes": list(self.random_sizes)}
+        return {**told, **sizes, "ranks": ranks, **self.result.to_json()}
 
 
 def branch_features(
     path: Path,
-    sae: SparseAutoencoder,
+    sae: SparseAutoencoder | StoredAutoencoder,
     changes: Sequence[FeatureChange],
     *,
     step: int,
     chain: str | None = None,
     where: Where | None = None,
     n: int = 50,
-    n_random: int = 2,
+    n_random: int = 5,
+    reconstruction: bool = True,
     model: str | None = None,
     engine: str = "auto",
     engine_options: Mapping[str, Any] | None = None,
@@ -70,13 +82,15 @@ def branch_features(
 
     Args:
         path: Run folder.
-        sae: Of the run's model, or said to be transferred to it.
+        sae: Of the run's model, or said to be transferred to it; of one on disk (`open_sae`) only blocks are read, and
+            the rows of the features that are changed, as far as no arm needs all of it.
         changes: What is done to which features.
         step: Steps of the chain that are kept.
         chain: Id of a chain, or its start; default: the first.
         where: Which tokens; default: from the last kept one on.
         n: Rollouts of each arm.
-        n_random: Random features, and random directions, beside it.
+        n_random: Random features beside it; random directions too, two at most.
+        reconstruction: Whether that is among the controls: it needs all of the autoencoder in memory, and in the run.
         model: Where the run's model is, if it is a folder.
         engine: auto, vllm or transformers.
         engine_options: Of the engine.
@@ -97,7 +111,7 @@ def branch_features(
         known = [one for key, one in run.settings().items() if key in ids and one.temperature > 0]
         name, seed = model or run.identity.model, seeds[0] if seeds else 0
     opened = open_steerable(name, engine, engine_options)
-    sizes: list[ChangeSize] = []
+    measured, drawn = list[FeatureControls](), list[FeatureSteering]()
 
     with opened.engine as sampled, Run.open_or_create(path, identity_of(opened)) as run:
         prefix = found.prefix(step)
@@ -105,8 +119,10 @@ def branch_features(
         def arms(base: list[Rollout]) -> list[tuple[str, Intervention]]:
             passages = [Passage(prefix, rollout.token_ids or ()) for rollout in base[:MOST_READ]]
             controls = measure_changes(sampled, sae, its.where, passages)
-            sizes.append(controls.size(its))
-            return [("features", its), *controls.arms(its, n_random=n_random, seed=seed)]
+            measured.append(controls)
+            others = controls.arms(its, n_random=n_random, seed=seed, reconstruction=reconstruction)
+            drawn.extend(one for _, one in others if isinstance(one, FeatureSteering))
+            return [("features", its), *others]
 
         its.check(sampled.shape, sampled.card.model, sampled.card.revision)
         result = draw_arms(
@@ -114,4 +130,6 @@ def branch_features(
             spec={"kind": "feature-branch", "chain": found.id, "step": step, "intervention": its.to_json()},
             budget=budget, progress=progress,
         )  # fmt: skip
-    return FeatureBranch(result, its.changes, str(sae.point), sae.card.label, sizes[0])
+    (controls,) = measured
+    random_sizes = tuple(controls.size(one).relative for one in drawn)
+    return FeatureBranch(result, its.changes, str(sae.point), sae.card.label, controls.size(its), random_sizes)

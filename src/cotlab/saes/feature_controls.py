@@ -1,7 +1,7 @@
 """What an intervention on features is compared with: how large it is, and what else is as large.
 
 - reconstruction: the autoencoder's x̂ in place of x, no feature touched;
-- random features: of nearly the same firing rate, changed in the same way by as much;
+- random features: of nearly the same firing rate, changed in the same way by as much (`cotlab.saes.feature_sizes`);
 - the vector: the mean change as a steering vector, at the mean norm of the change (of one feature: its decoder row);
 - the same vector the other way, and random directions of its norm.
 """
@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,18 +19,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cotlab.errors import UserError
-from cotlab.interventions import FeatureChange, FeatureSteering, Reconstruction, Steering, SteeringVector, VectorCard
+from cotlab.interventions import FeatureSteering, Reconstruction, Steering, SteeringVector, VectorCard
 from cotlab.interventions.base import Intervention
 from cotlab.interventions.where import Where
+from cotlab.saes.feature_sizes import FeatureSizes
 
 if TYPE_CHECKING:
     from cotlab.engines.base import Engine, Passage
-    from cotlab.interventions import SparseAutoencoder
+    from cotlab.interventions import SparseAutoencoder, SparseFeatures
+    from cotlab.saes.stored import StoredAutoencoder
 
-__all__ = ["ChangeSize", "FeatureControls", "measure_changes"]
+__all__ = ["RANDOM", "ChangeSize", "FeatureControls", "measure_changes"]
 
 NEAR = 10
-"""A random feature is one of so many whose firing rates are nearest."""
+"""A random feature is one of so many that are most like in firing rate and size."""
+DIRECTIONS = 2
+"""Random directions at most."""
+RANDOM = "random features"
+"""What names of arms with random features begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +54,24 @@ class ChangeSize:
 class FeatureControls:
     """Activations at the tokens where an intervention would hold, and what follows from them."""
 
-    sae: SparseAutoencoder
+    sae: SparseAutoencoder | StoredAutoencoder
     where: Where
     x: Tensor
     """Shape (tokens, d_model), raw units."""
-    rates: NDArray[np.float64]
-    """Share of these tokens at which each feature is active."""
+    active: SparseFeatures
+    """Features at these tokens."""
     model: str
     revision: str
+
+    @cached_property
+    def sizes(self) -> FeatureSizes:
+        """How often features are active here, and how much a change of each changes."""
+        return FeatureSizes.of(self.active, self.sae.norms())
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """Share of these tokens at which each feature is active."""
+        return self.sizes.rates
 
     def vector(self, its: FeatureSteering) -> SteeringVector:
         """The mean change, at the mean norm of the change.
@@ -80,16 +97,26 @@ class FeatureControls:
         )
         return SteeringVector(its.points, (mean / mean.norm() * norm)[None].numpy(), card)
 
-    def arms(self, its: FeatureSteering, *, n_random: int, seed: int) -> list[tuple[str, Intervention]]:
+    def arms(
+        self, its: FeatureSteering, *, n_random: int, seed: int, reconstruction: bool = True
+    ) -> list[tuple[str, Intervention]]:
         """Controls by name, the reconstruction first.
 
+        Args:
+            its: What is compared.
+            n_random: Random features; random directions too, `DIRECTIONS` at most.
+            seed: Of both.
+            reconstruction: Whether it is among them: it needs all of the autoencoder in memory.
+
         Raises:
-            UserError: Nothing is changed at any of the tokens.
+            UserError: Nothing is changed at any of the tokens, or there are not so many features like these.
         """
         vector = self.vector(its)
-        found: list[tuple[str, Intervention]] = [("reconstruction", Reconstruction(self.sae, self.where))]
+        found: list[tuple[str, Intervention]] = []
+        if reconstruction:
+            found.append(("reconstruction", Reconstruction(self.sae.load(), self.where)))
         found += [
-            (f"random features {i + 1}: {', '.join(str(c.feature) for c in other.changes)}", other)
+            (f"{RANDOM} {i + 1}: {', '.join(str(c.feature) for c in other.changes)}", other)
             for i, other in enumerate(self.random_features(its, n_random, seed))
         ]
         found += [
@@ -98,37 +125,36 @@ class FeatureControls:
         ]
         found += [
             (f"random direction {i + 1}", Steering(vector.random_like(seed + i), (1.0,), self.where))
-            for i in range(n_random)
+            for i in range(min(n_random, DIRECTIONS))
         ]
         return found
 
     def random_features(self, its: FeatureSteering, n: int, seed: int) -> list[FeatureSteering]:
-        """Others of nearly the same firing rate, changed in the same way; values are scaled to the decoder's norms."""
+        """Others, each changed in the same way by as much; none twice.
+
+        Raises:
+            UserError: There are not so many.
+        """
         rng = np.random.default_rng(seed)
-        mine = {change.feature for change in its.changes}
-        taken: set[int] = set()
-        found = []
-        for _ in range(n):
-            changes = []
-            for change in its.changes:
-                other = self._like(change.feature, mine | taken, rng)
-                taken.add(other)
-                changes.append(self._resized(change, other))
-            found.append(FeatureSteering.of(self.sae, changes, self.where))
-        return found
-
-    def _like(self, feature: int, without: set[int], rng: np.random.Generator) -> int:
-        near = np.argsort(np.abs(self.rates - self.rates[feature]), kind="stable")
-        free = [int(other) for other in near[: NEAR + len(without)] if int(other) not in without][:NEAR]
-        if not free:
-            raise UserError(f"SAE {self.sae.card.label} has no further feature to compare feature {feature} with")
-        return int(rng.choice(free))
-
-    def _resized(self, change: FeatureChange, other: int) -> FeatureChange:
-        if change.units is None or change.value is None:
-            return replace(change, feature=other)
-        mine, its = (float(self.sae.W_dec[i].norm()) for i in (change.feature, other))
-        return replace(change, feature=other, value=change.value * mine / its)
+        taken = {change.feature for change in its.changes}
+        sets: list[list[int]] = [[] for _ in range(n)]
+        for change in its.changes:
+            like = self.sizes.like(change, max(NEAR, 2 * n), without=taken)
+            if len(like) < n:
+                raise UserError(
+                    f"SAE {self.sae.card.label} has {len(like)} further features of the firing rate of feature "
+                    f"{change.feature}, {n} are asked for: take fewer random ones"
+                )
+            chosen = rng.choice(like, n, replace=False).tolist()
+            taken |= set(chosen)
+            for one, other in zip(sets, chosen, strict=True):
+                one.append(int(other))
+        return [
+            FeatureSteering.of(
+                self.sae, [self.sizes.resized(c, other) for c, other in zip(its.changes, one, strict=True)], self.where
+            )
+            for one in sets
+        ]
 
     def size(self, its: FeatureSteering) -> ChangeSize:
         """How much it changes."""
@@ -143,7 +169,7 @@ class FeatureControls:
 
 
 def measure_changes(
-    engine: Engine, sae: SparseAutoencoder, where: Where, passages: Sequence[Passage]
+    engine: Engine, sae: SparseAutoencoder | StoredAutoencoder, where: Where, passages: Sequence[Passage]
 ) -> FeatureControls:
     """Read the tokens where interventions would hold.
 
@@ -167,5 +193,4 @@ def measure_changes(
     read = engine.read((passage for passage, _ in chosen), [sae.point], (its for _, its in chosen))
     x = torch.from_numpy(np.concatenate([rows[sae.point] for rows in read]))
     active = sae.encode_sparse(x.to(sae.b_dec.device))
-    rates = torch.bincount(active.features.cpu(), minlength=sae.d_sae).numpy() / len(x)
-    return FeatureControls(sae, where, x, rates, engine.card.model, engine.card.revision)
+    return FeatureControls(sae, where, x, active, engine.card.model, engine.card.revision)

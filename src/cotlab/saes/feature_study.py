@@ -2,11 +2,13 @@
 
 1. Baseline rollouts of some problems say how often features fire and how large the change is (`feature_controls`).
 2. On other problems, arms with equal seeds: nothing; the features set, at each of some strengths; and beside each the
-   controls: random features of the same firing rate, the mean change as a steering vector of equal norm, the same with
-   the wrong sign, a random direction. Once: the reconstruction alone, and a prompt that asks for the behaviour.
+   controls: random features of the same firing rate, changed by as much, the mean change as a steering vector of equal
+   norm, the same with the wrong sign, a random direction. Once: the reconstruction alone, and a prompt that asks for
+   the behaviour.
 3. A verdict: beyond the random features, and beyond the vector, or not shown. It holds for all strengths together
    (their intervals have level 1 − 0.05 / strengths), and beyond the mean of the random features is not enough: what the
    features do must lie outside of what each of them does, as an interval of their mean says nothing of their spread.
+   The rank among them is told with its p (`cotlab.saes.feature_rank`).
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ import numpy as np
 from cotlab.errors import UserError
 from cotlab.interventions import FeatureChange, FeatureSteering, Reconstruction, Where
 from cotlab.interventions.base import Intervention
-from cotlab.saes.feature_controls import ChangeSize, FeatureControls, measure_changes
+from cotlab.saes.feature_controls import RANDOM, ChangeSize, FeatureControls, measure_changes
+from cotlab.saes.feature_rank import Rank
 from cotlab.sampling import Budget, Progress, Silent
 from cotlab.stats import Estimate
 from cotlab.whitebox.arms import MEASURES, Arm
@@ -51,8 +54,8 @@ class FeaturePlan:
     """Problems that arms are compared on; as many others say how features fire."""
     n: int = 5
     """Rollouts of each."""
-    n_random: int = 3
-    """Random features, and random directions, at each strength."""
+    n_random: int = 5
+    """Random features at each strength; random directions too, two at most."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -117,13 +120,22 @@ class StrengthRow:
     beyond_vector: Estimate
     """Rate minus that of the steering vector of equal norm, paired; level as before."""
     controls: tuple[StudiedArm, ...]
+    random_sizes: tuple[float, ...] = ()
+    """Of each random feature: mean norm of its change over mean norm of the activations."""
+
+    @property
+    def rank(self) -> Rank | None:
+        """Where the shift of the rate stands among those of single random features."""
+        others = [control.shifts["rate"].value for control in self.controls if control.name.startswith(RANDOM)]
+        return Rank.of(self.arm.shifts["rate"].value, others)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         beyond = {"beyond_random": self.beyond_random.to_json(), "beyond_vector": self.beyond_vector.to_json()}
         controls = [control.to_json() for control in self.controls]
-        told = {"strength": self.strength, "size": asdict(self.size), **self.arm.to_json(), **beyond}
-        return {**told, "controls": controls}
+        sizes = {"size": asdict(self.size), "random_sizes": list(self.random_sizes)}
+        rank = None if self.rank is None else self.rank.to_json()
+        return {"strength": self.strength, **sizes, **self.arm.to_json(), **beyond, "rank": rank, "controls": controls}
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +234,10 @@ def _strength(
         return stage.arms.draw(stage.judging, plan.n, one, phase=f"strength {strength:g}: {name}")
 
     mine = draw("features", its)
-    others = controls.arms(its, n_random=plan.n_random, seed=plan.seed)[1:]
+    others = controls.arms(its, n_random=plan.n_random, seed=plan.seed, reconstruction=False)
     drawn = {name: draw(name, one) for name, one in others}
-    randoms = [arm for name, arm in drawn.items() if name.startswith("random features")]
+    randoms = [arm for name, arm in drawn.items() if name.startswith(RANDOM)]
+    sizes = tuple(controls.size(one).relative for _, one in others if isinstance(one, FeatureSteering))
     pooled = replace(
         randoms[0],
         counts={name: np.mean([arm.counts[name] for arm in randoms], axis=0) for name in MEASURES},
@@ -234,6 +247,7 @@ def _strength(
     row = StrengthRow(
         strength, controls.size(its), StudiedArm.of("features", mine, base), mine.against(pooled, "rate", level=level),
         mine.against(vector, "rate", level=level), tuple(StudiedArm.of(name, arm, base) for name, arm in drawn.items()),
+        sizes,
     )  # fmt: skip
     return row, mine
 
@@ -249,9 +263,8 @@ def _verdict(behaviour: str, rows: Sequence[StrengthRow], rebuilt: StudiedArm) -
         else f"That the features move the rate of {behaviour} beyond random features of the same firing rate is not "
         f"shown: at strength {best.strength:g} they move it by {_told(shift)}, {_told(beyond)} beyond"
     ]
-    singles = [value for value in _random_shifts(best) if value is not None]
-    if singles:
-        parts.append(f"single random features move it by {', '.join(f'{value:+.3f}' for value in singles)}")
+    if best.rank is not None:
+        parts.append(str(best.rank))
     if len(rows) > 1:
         parts.append(f"intervals of what is beyond hold for all {len(rows)} strengths together")
     parts.append(
@@ -262,17 +275,13 @@ def _verdict(behaviour: str, rows: Sequence[StrengthRow], rebuilt: StudiedArm) -
     return "; ".join(parts) + "."
 
 
-def _random_shifts(row: StrengthRow) -> list[float | None]:
-    return [control.shifts["rate"].value for control in row.controls if control.name.startswith("random features")]
-
-
 def _beyond_random(row: StrengthRow) -> bool:
-    """Whether features do more than random ones: than their mean, and than each of them."""
+    """Whether features do more than random ones: than their mean, and than each of them to the same side."""
     shift = row.arm.shifts["rate"]
-    if shift.value is None or not (_away(shift) and _away(row.beyond_random)):
+    if shift.value is None or row.rank is None or not (_away(shift) and _away(row.beyond_random)):
         return False
     side = np.sign(shift.value)
-    return all(value is not None and side * shift.value > side * value for value in _random_shifts(row))
+    return all(side * shift.value > side * other for other in row.rank.others)
 
 
 def _told(estimate: Estimate) -> str:

@@ -11,6 +11,7 @@ import torch
 from cotlab.errors import UserError
 from cotlab.interventions.autoencoder import SparseAutoencoder
 from cotlab.interventions.hook_points import HookPoint
+from cotlab.saes.checkpoint import CHECKPOINT
 from cotlab.saes.formats import dictionary_learning, llama_scope, llama_scope_r1, sae_lens, single_file, sparsify
 from cotlab.saes.given import Given
 from cotlab.saes.registry import find_released, read_released
@@ -27,17 +28,19 @@ class Format:
     name: str
     recognises: Callable[[Path], bool]
     read: Callable[[Path, Given], StoredAutoencoder]
+    files: tuple[str, ...]
+    """Of a folder."""
 
 
 FORMATS = tuple(
-    Format(name, module.recognises, module.read)
-    for name, module in (
-        ("sae_lens", sae_lens),
-        ("llama_scope", llama_scope),
-        ("llama_scope_r1_distill", llama_scope_r1),
-        ("dictionary_learning", dictionary_learning),
-        ("sparsify", sparsify),
-        ("single_file", single_file),
+    Format(name, module.recognises, module.read, files)
+    for name, module, files in (
+        ("sae_lens", sae_lens, (sae_lens.CONFIG, sae_lens.WEIGHTS)),
+        ("llama_scope", llama_scope, (llama_scope.CONFIG, llama_scope.WEIGHTS)),
+        ("llama_scope_r1_distill", llama_scope_r1, (llama_scope_r1.CONFIG, llama_scope_r1.WEIGHTS)),
+        ("dictionary_learning", dictionary_learning, (dictionary_learning.CONFIG, dictionary_learning.WEIGHTS)),
+        ("sparsify", sparsify, (sparsify.CONFIG, sparsify.WEIGHTS)),
+        ("single_file", single_file, ()),
     )
 )
 """In the order in which a path is tried."""
@@ -111,5 +114,16 @@ def _unknown(path: Path) -> str:
                 f"{path} holds several SAEs; name one of them: {', '.join(below[:6])}{' …' if len(below) > 6 else ''}"
             )
         shown = ", ".join(inside[:6]) or "nothing"
+        if CHECKPOINT in inside:
+            return f"{path} holds no SAE yet: its training was interrupted, and the same command goes on there"
+        if lacking := "; ".join(filter(None, (_lacking(known, path) for known in FORMATS))):
+            return f"{path} holds no whole SAE (it has {shown}): {lacking}. Copy all files of it"
         return f"{path} holds no SAE in a layout that is known (it has {shown}); docs/saes.md lists the layouts"
     return f"{path} is no SAE in a layout that is known; name its folder"
+
+
+def _lacking(known: Format, path: Path) -> str:
+    """Which file of a layout is not there, where the others are; "" where none or all are missing."""
+    missing = [name for name in known.files if not (path / name).is_file()]
+    there = [name for name in known.files if name not in missing]
+    return f"{' and '.join(there)} of {known.name} lacks {' and '.join(missing)}" if missing and there else ""

@@ -19,22 +19,24 @@ from cotlab.identity import content_id
 from cotlab.interventions import SAECard, SparseAutoencoder
 from cotlab.interventions.hook_points import HookPoint
 from cotlab.saes.activations import ActivationStream
+from cotlab.saes.checkpoint import CHECKPOINT
 from cotlab.saes.formats.reading import read_json
+from cotlab.saes.l0_matching import active_a_token
 from cotlab.saes.loading import load_sae
-from cotlab.saes.saving import CONFIG, save_sae
+from cotlab.saes.saving import CONFIG, check_folder, save_sae
 from cotlab.saes.source import held_rows, norm_scale
 from cotlab.saes.traces import Trace, special_ids, split_traces
 from cotlab.saes.trainers import kind_of, rescaled
-from cotlab.saes.training import Check, Training, TrainPlan, active_a_token, train
+from cotlab.saes.training import Check, Training, TrainPlan, train
 from cotlab.sampling.jobs import write_json
 from cotlab.sampling.progress import Progress
 from cotlab.whitebox.inside import Inside
 
-__all__ = ["Made", "finetune_sae", "mean_l0", "train_sae", "trained_problems"]
+__all__ = ["Made", "finetune_sae", "kept_in", "mean_l0", "train_sae", "trained_problems"]
 
 HELD_OUT = 0.1
 """Share of the problems that a training is judged by."""
-CHECKPOINT, REPORT = "checkpoint.safetensors", "training.json"
+REPORT = "training.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def finetune_sae(
     traces: Sequence[Trace],
     plan: TrainPlan | None = None,
     *,
+    exactly: int | None = None,
     out: Path | None = None,
     told: str = "",
     progress: Progress | None = None,
@@ -113,6 +116,7 @@ def finetune_sae(
         traces: What it reads.
         plan: How; default: its own kind, its own L0 on this model, a learning rate of 1e-4. Of a plan, `kind` and `k`
             hold as given.
+        exactly: Make so many steps of the plan, and keep the weights there, whether they are the best or not.
         out: Folder; None: nothing is written.
         told: What the traces are, for the card.
         progress: Told how far it is.
@@ -132,7 +136,7 @@ def finetune_sae(
         source="cotlab, SAELens's trainers",
         notes=f"fine-tuned from SAE {sae.card.label} of '{sae.card.transferred_from or sae.card.model or 'a model'}'",
     )
-    return _make(inside, traces, card, plan, sae, sae.d_sae, out, told, progress)
+    return _make(inside, traces, card, plan, sae, sae.d_sae, out, told, progress, exactly)
 
 
 def mean_l0(sae: SparseAutoencoder, inside: Inside, traces: Sequence[Trace], seed: int = 0) -> float:
@@ -152,10 +156,12 @@ def _make(
     out: Path | None,
     told: str,
     progress: Progress | None,
+    exactly: int | None = None,
 ) -> Made:
-    asked = content_id(
-        "training", [asdict(plan), card.to_json(), d_sae if start is None else start.id, [trace.id for trace in traces]]
-    )
+    begins = [d_sae if start is None else start.id, *([] if exactly is None else [exactly])]
+    asked = content_id("training", [asdict(plan), card.to_json(), *begins, [trace.id for trace in traces]])
+    if out is not None:
+        check_folder(out)
     if out is not None and (out / CONFIG).exists():
         if start is not None and (done := _done(out, asked, start)) is not None:
             return done
@@ -169,7 +175,8 @@ def _make(
     card = replace(card, scale=scale, activation="relu", k=None)
     begun = None if start is None else rescaled(start, scale)
     checkpoint = None if out is None else out / CHECKPOINT
-    found = train(stream, rows, plan, card, start=begun, d_sae=d_sae, checkpoint=checkpoint, progress=progress)
+    how: dict[str, Any] = {"start": begun, "d_sae": d_sae, "exactly": exactly}
+    found = train(stream, rows, plan, card, **how, checkpoint=checkpoint, progress=progress)
     said = f"{found.checks[-1].step * plan.batch:,} tokens, {stream.n_tokens:,} different ones, of {told or 'traces'}"
     sae = rescaled(found.sae, 1.0)
     sae = replace(sae, card=replace(sae.card, tokens=said))
@@ -182,6 +189,11 @@ def _make(
         save_sae(sae.to("cpu"), out)
         checkpoint.unlink(missing_ok=True)
     return made
+
+
+def kept_in(folder: Path) -> bool:
+    """Whether a training that was interrupted left something to go on from."""
+    return any((folder / name).exists() for name in (CHECKPOINT, CONFIG))
 
 
 def trained_problems(folder: Path) -> frozenset[str]:

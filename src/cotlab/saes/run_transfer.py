@@ -70,11 +70,16 @@ def transfer_study(
     other = open_reader(model, device=device, dtype=dtype)
     traces = (replace(source, n=EVERY) if trained else source).read(other, think_tags(model))
     if progress is not None:
-        for line in source.foreign(other.name):
+        for line in source.lines(traces, other.name):
             progress.say(line)
     base = open_reader(its, device=device, dtype=dtype)
     same_tokens(base, other, traces)
     evaluated, fit = _unseen(traces, trained, source.n, seed) if trained else split_traces(traces, EVALUATED, seed)
+    if progress is not None:
+        problems = len({trace.problem for trace in evaluated})
+        progress.say(
+            f"{len(evaluated):,} rollouts of {problems:,} problems are evaluated, {len(fit):,} make the controls"
+        )
     placed, fine = ([one.to(device) for one in them] for them in (saes, tuned))
     return transfer_test(
         placed, base, other, evaluated, fit, tuned=fine, threshold=threshold, seed=seed, progress=progress

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from cotlab.errors import UserError
 from cotlab.interventions.autoencoder import SparseAutoencoder
+from cotlab.runs.run_identity import IDENTITY_FILE
 from cotlab.saes.stored import StoredAutoencoder
 from cotlab.saes.tensor_file import DTYPES
 
-__all__ = ["CARD", "CONFIG", "WEIGHTS", "save_sae"]
+__all__ = ["CARD", "CONFIG", "WEIGHTS", "check_folder", "save_sae"]
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 CARD = "cotlab"
@@ -45,9 +46,10 @@ def save_sae(sae: SparseAutoencoder | StoredAutoencoder, folder: Path | str, *, 
         The folder.
 
     Raises:
-        UserError: There is an autoencoder already, or it is in float64 and has a norm factor.
+        UserError: There is an autoencoder already, or a run, or it is in float64 and has a norm factor.
     """
     folder = Path(folder)
+    check_folder(folder)
     if (folder / CONFIG).exists() and not overwrite:
         raise UserError(f"there is an SAE in {folder} already. Choose another folder or overwrite it")
     stored = StoredAutoencoder.of(sae) if isinstance(sae, SparseAutoencoder) else sae
@@ -62,6 +64,18 @@ def save_sae(sae: SparseAutoencoder | StoredAutoencoder, folder: Path | str, *, 
     config = json.dumps(_config(stored, own), indent=2, ensure_ascii=False)
     _write(folder / CONFIG, lambda path: path.write_text(config + "\n", encoding="utf-8"))
     return folder
+
+
+def check_folder(folder: Path) -> None:
+    """Say so where an autoencoder cannot be written into a folder, whatever may be overwritten.
+
+    Raises:
+        UserError: It is a run, or a file.
+    """
+    if (folder / IDENTITY_FILE).exists():
+        raise UserError(f"{folder} is a run: an SAE needs a folder of its own. Choose another with --out")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: name a folder with --out")
 
 
 Part = tuple[tuple[int, ...], torch.dtype, Iterator[Tensor]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +11,15 @@ from torch import Tensor
 
 from cotlab.chains.think import ThinkTags
 from cotlab.errors import DataError, UserError
+from cotlab.interventions import Baseline
 from cotlab.interventions.hook_points import HookPoint
+from cotlab.runs import Run
 from cotlab.runs.run_identity import read_identity
 from cotlab.saes.activations import read_rows
 from cotlab.saes.traces import Trace, file_traces, run_traces, special_ids
 from cotlab.whitebox.inside import Inside
 
-__all__ = ["TraceSource", "held_rows", "norm_scale", "open_reader", "think_tags"]
+__all__ = ["TraceSource", "check_problems", "held_rows", "norm_scale", "open_reader", "think_tags"]
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
@@ -67,10 +70,46 @@ class TraceSource:
             if its != model
         ]
 
+    def lines(self, traces: Sequence[Trace], model: str) -> list[str]:
+        """For people: what was read, why that is less than was asked for, and runs of other models."""
+        asked = self.n * (len(self.runs) + (self.data is not None))
+        said = f"{len(traces):,} rollouts of {len({trace.problem for trace in traces}):,} problems"
+        if len(traces) < asked:
+            said += (
+                f", not {asked:,} as -n asks for: only rollouts from the prompt itself with their tokens are read, of "
+                "each problem as many as of the others"
+            )
+        return [said, *self.foreign(model)]
+
     @property
     def told(self) -> str:
         """For cards."""
         return ", ".join([*(path.name for path in self.runs), *([self.data.name] if self.data else [])])
+
+
+def check_problems(source: TraceSource, least: int, what: str) -> None:
+    """Say so where runs have too few problems, before a model is loaded; a data file is not looked into.
+
+    Args:
+        source: What is to be read.
+        least: So many are needed.
+        what: What for: `fine-tuning needs at least 12 problems: …`.
+
+    Raises:
+        UserError: They have fewer.
+    """
+    if not source.runs or source.data is not None:
+        return
+    found: set[str] = set()
+    for path in source.runs:
+        with Run.open(path) as run:
+            owner = {row.id: row.problem_id for row in run.prefixes() if row.n_tokens == row.n_prompt}
+            rows = run.rollouts(intervention_id=Baseline().id, bodies=False)
+            found |= {owner[row.prefix_id] for row in rows if row.prefix_id in owner}
+    if len(found) < least:
+        raise UserError(
+            f"{', '.join(map(str, source.runs))}: rollouts of {len(found)} problems, and {what}. Sample more problems"
+        )
 
 
 def open_reader(name: str, *, device: str = "cpu", dtype: str = "float32") -> Inside:

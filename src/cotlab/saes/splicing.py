@@ -101,8 +101,7 @@ def _pass(
 
     handles = inside.modules.hook([*put, *wanted], handle)
     try:
-        tokens = torch.tensor([list(ids)], device=inside.model.device)
-        hidden: Tensor = inside.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state[0]
+        hidden: Tensor = inside.model.base_model(**inside.inputs(ids), use_cache=False).last_hidden_state[0]
     finally:
         remove(handles)
     missed = [str(point) for point in (*put, *wanted) if point not in read]

@@ -5,15 +5,16 @@ Memory is that of one block of weights and of the active features, however large
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from cotlab.errors import DataError, UserError
-from cotlab.interventions.autoencoder import SparseAutoencoder
+from cotlab.interventions.autoencoder import SparseAutoencoder, sae_id
 from cotlab.interventions.hook_points import HookPoint, ModelShape
 from cotlab.interventions.sae_card import SAECard
 from cotlab.interventions.sae_kernel import Block, encode_blocks, enter
@@ -25,9 +26,11 @@ __all__ = ["StoredAutoencoder"]
 
 BLOCK = 8192
 """Features that are read at a time: 128 MiB in float32 where d_model is 4,096."""
+AT_ONCE = 1 << 24
+"""Numbers of a matrix that are hashed at once: 64 MiB in float32."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class StoredAutoencoder:
     """The numbers of a `SparseAutoencoder` where they lie. It computes in float32."""
 
@@ -81,6 +84,43 @@ class StoredAutoencoder:
     def point(self) -> HookPoint:
         """Whose activations it takes."""
         return self.card.point
+
+    @cached_property
+    def id(self) -> str:
+        """That of the autoencoder in memory, in float32; the numbers are read a part at a time."""
+        return sae_id(self.card, self.d_model, self.d_sae, self._numbers())
+
+    def _numbers(self) -> Iterator[Tensor]:
+        """W_enc, b_enc, W_dec, b_dec, thresholds in float32; matrices in parts along their first dimension."""
+        columns, rows = max(1, AT_ONCE // self.d_sae), max(1, AT_ONCE // self.d_model)
+        for start in range(0, self.d_model, columns):
+            yield self.encoder.columns(start, start + columns).float().T
+        yield self.b_enc.float()
+        for start in range(0, self.d_sae, rows):
+            yield self.decoder.rows(start, start + rows).float()
+        yield self.b_dec.float()
+        if self.threshold is not None:
+            yield self.threshold.float()
+
+    def some(self, features: Sequence[int]) -> SparseAutoencoder:
+        """An autoencoder of some of its features alone, in their order, in memory; no other rows are read.
+
+        Raises:
+            DataError: A file is damaged, or holds NaN or infinity.
+        """
+        index = torch.tensor(list(features))
+        parts = {}
+        for name, weights in (("encoder", self.encoder), ("decoder", self.decoder)):
+            parts[name] = torch.cat([weights.rows(feature, feature + 1).float() for feature in features])
+            self._check_finite(name, parts[name])
+        threshold = None if self.threshold is None else self.threshold[index].float()
+        # Stacked as columns: a matrix that was turned would give other roundings than that of the whole autoencoder.
+        W_enc, b_enc = torch.stack(list(parts["encoder"]), dim=1), self.b_enc[index].float()
+        return SparseAutoencoder(self.card, W_enc, b_enc, parts["decoder"], self.b_dec.float(), threshold)
+
+    def norms(self) -> Tensor:
+        """Norm of each feature's row of the decoder, shape (d_sae,), float32."""
+        return self.decoder.norms(BLOCK)
 
     def load(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = torch.float32

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,11 @@ from cotlab.identity import canonical_json
 from cotlab.interventions import SAECard, SparseAutoencoder
 from cotlab.saes.activations import ActivationStream
 from cotlab.saes.checkpoint import load_checkpoint, save_checkpoint
+from cotlab.saes.l0_matching import AT_ONCE, active_a_token, match_l0
 from cotlab.saes.trainers import TrainKind, for_training, fresh, trained
 from cotlab.sampling.progress import Progress, Silent
 
-__all__ = ["Check", "TrainPlan", "Training", "active_a_token", "match_l0", "train"]
-
-AT_ONCE = 4096
-"""Activations that are encoded at once."""
-MATCHED = 0.01
-"""Relative difference of L0 below which it counts as matched."""
+__all__ = ["Check", "TrainPlan", "Training", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +103,7 @@ def train(
     *,
     start: SparseAutoencoder | None = None,
     d_sae: int = 0,
+    exactly: int | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> Training:
@@ -119,61 +116,31 @@ def train(
         card: Hook point, model, `scale`: the trainer sees x · scale.
         start: What is trained further; None: from scratch.
         d_sae: Features, from scratch.
+        exactly: Make so many steps of the plan, and keep the weights there, whether they are the best or not.
         checkpoint: File; where it is there, training goes on from it.
         progress: Told steps and tokens.
 
     Raises:
         UserError: The checkpoint is of another plan, or start and plan do not fit.
     """
-    loop = _Loop(stream, held_out, plan, card, start, d_sae)
+    loop = _Loop(stream, held_out, plan, card, start, d_sae, exactly)
     tell = progress or Silent()
     if checkpoint is not None and checkpoint.is_file():
         loop.load(checkpoint)
-        tell.say(f"goes on at step {loop.step:,} of {plan.steps:,}")
-    tell.phase("training", plan.steps)
+        tell.say(f"goes on at step {loop.step:,} of {loop.most:,}")
+    tell.phase("training", loop.most)
     tell.advance(loop.step, 0)
     if loop.step == 0:
         loop.check()
     while loop.stopped is None:
         loop.advance()
         tell.advance(1, plan.batch)
-        if loop.step % plan.check_every == 0 or loop.step == plan.steps:
+        if loop.step % plan.check_every == 0 or loop.step == loop.most:
             said = loop.check()
             if checkpoint is not None:
                 loop.save(checkpoint)
             tell.say(f"step {said.step:,}: explained variance {said.explained_variance:.4f}, L0 {said.l0:.1f}")
     return loop.result()
-
-
-@torch.no_grad()
-def match_l0(sae: SparseAutoencoder, rows: Tensor, l0: float) -> SparseAutoencoder:
-    """One factor on all thresholds (or, from plain ReLU, one threshold) so that so many features are active a token.
-
-    Args:
-        sae: jumprelu, relu or batchtopk with a threshold; topk holds its number anyway and stays as it is.
-        rows: Activations, shape (tokens, d_model), raw units.
-        l0: Wanted.
-    """
-    if sae.card.activation == "topk" or sae.threshold is None:
-        return sae
-    if abs(active_a_token(sae, rows) / l0 - 1) <= MATCHED:
-        return sae
-    typical = float(sae.threshold.mean())
-    if typical <= 0:  # no factor on 0 is anything else
-        typical = float(sae.encode_sparse(rows[:AT_ONCE]).values.mean())
-        threshold = torch.full_like(sae.threshold, typical)
-    else:
-        threshold = sae.threshold.clamp(min=1e-6 * typical)
-    low, high = -12.0, 12.0
-    made = sae
-    for _ in range(40):
-        middle = (low + high) / 2
-        made = replace(sae, threshold=threshold * 2.0**middle)
-        found = active_a_token(made, rows)
-        if abs(found / l0 - 1) <= MATCHED / 10:
-            break
-        low, high = (middle, high) if found > l0 else (low, middle)
-    return made
 
 
 class _Loop:
@@ -187,7 +154,9 @@ class _Loop:
         card: SAECard,
         start: SparseAutoencoder | None,
         d_sae: int,
+        exactly: int | None,
     ) -> None:
+        self.exactly, self.most = exactly, plan.steps if exactly is None else exactly
         self.stream, self.held_out, self.plan, self.card = stream, held_out, plan, card
         if start is None:
             mean = held_out.mean(0) * card.scale
@@ -197,7 +166,8 @@ class _Loop:
         else:
             self.training = for_training(start, plan.kind, plan.k, widths=plan.widths)
         origin = start.id if start is not None else d_sae
-        self.asked = canonical_json([asdict(plan), card.to_json(), origin, stream.n_tokens])
+        further = [] if exactly is None else [exactly]
+        self.asked = canonical_json([asdict(plan), card.to_json(), origin, stream.n_tokens, *further])
         self.trainer = _trainer(self.training, stream, plan, card.scale)
         self.checks: list[Check] = []
         self.best: tuple[Check, SparseAutoencoder] | None = None
@@ -218,7 +188,8 @@ class _Loop:
         matched = match_l0(sae, self.held_out[:AT_ONCE], self.plan.k)
         check = Check(self.step, _explained(matched, self.held_out), active_a_token(sae, self.held_out))
         self.checks.append(check)
-        if self.best is None or check.explained_variance > self.best[0].explained_variance:
+        better = self.best is None or check.explained_variance > self.best[0].explained_variance
+        if better or self.exactly is not None:
             self.best = check, matched
         self._decide()
         return check
@@ -228,10 +199,10 @@ class _Loop:
         for check in self.checks:
             better = check.explained_variance > top + self.plan.least_gain
             top, since = (check.explained_variance, 0) if better else (top, since + 1)
-        if self.step >= self.plan.steps:
-            self.stopped = f"all {self.plan.steps:,} steps made"
-        elif since >= self.plan.patience:
-            self.stopped = f"no better for {since} checks, at step {self.step:,} of {self.plan.steps:,}"
+        if self.step >= self.most:
+            self.stopped = f"all {self.most:,} steps made"
+        elif self.exactly is None and since >= self.plan.patience:
+            self.stopped = f"no better for {since} checks, at step {self.step:,} of {self.most:,}"
 
     def result(self) -> Training:
         if self.best is None or self.stopped is None:
@@ -284,9 +255,3 @@ def _explained(sae: SparseAutoencoder, rows: Tensor) -> float:
         error += float((part - sae.reconstruct(part)).double().pow(2).sum())
         total += float((part.double() - mean).pow(2).sum())
     return 1 - error / total
-
-
-@torch.no_grad()
-def active_a_token(sae: SparseAutoencoder, rows: Tensor) -> float:
-    """L0: mean number of features that are active on activations, shape (tokens, d_model), raw units."""
-    return sum(len(sae.encode_sparse(part).values) for part in torch.split(rows, AT_ONCE)) / len(rows)

@@ -1,6 +1,8 @@
 """The transfer test: an autoencoder of one model on another, on the same tokens at the same positions.
 
-1. Controls (random features, PCA) are made on traces that are not evaluated, from the own model's activations.
+1. Controls (random features, PCA) are made on traces that are not evaluated, from the own model's activations. There
+   the autoencoders are also brought to the L0 that they have on their own model (`cotlab.saes.l0_matching`), where they
+   have another one here: what is active decides how much can be explained.
 2. Every trace is read by both models; each reconstruction is spliced in (`cotlab.saes.splicing`), one at a time.
 3. Scores by hook point, condition and part, with intervals over problems, the same draws for all
    (`cotlab.saes.scores`).
@@ -11,28 +13,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cotlab.errors import DataError, ModelError, UserError
 from cotlab.interventions import SparseAutoencoder
 from cotlab.interventions.hook_points import HookPoint
 from cotlab.saes.activations import read_rows
 from cotlab.saes.controls import Moments, pca_control, random_control
+from cotlab.saes.l0_matching import at_l0
 from cotlab.saes.redraws import Redraws
 from cotlab.saes.scores import METRICS, WHERE, ArmSums, Metric, ModelSums, Where
 from cotlab.saes.splicing import splice
-from cotlab.saes.traces import Trace, special_ids
-from cotlab.saes.verdict import THRESHOLD, Verdict, decide, recovery
+from cotlab.saes.traces import PARTS, Trace, kept, special_ids
+from cotlab.saes.verdict import THRESHOLD, Recovery, Verdict, decide, recovery
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.stats import Estimate
 from cotlab.whitebox.inside import Inside
 
 __all__ = ["OUTLIER", "Condition", "Transfer", "TransferRow", "same_tokens", "transfer_test"]
 
-Condition = Literal["own", "transferred", "fine-tuned", "random-init", "pca"]
+Condition = Literal[
+    "own", "transferred", "transferred, L0 matched", "fine-tuned", "fine-tuned, L0 matched", "random-init", "pca"
+]
+MATCHED = ", L0 matched"
+MATCHED_ON = 1 << 14
+"""Tokens at most that L0 is matched on."""
 OUTLIER = 10.0
 """Medians of the norm above which a token is an outlier (the default filter of `dictionary_learning`'s buffers)."""
 
@@ -138,15 +148,17 @@ def transfer_test(
     if not traces or not fit:
         raise DataError(f"{len(traces)} traces to evaluate and {len(fit)} for the controls: sample more rollouts")
     special = special_ids(other.tokenizer) | special_ids(own.tokenizer) | _foreign(own, other, traces)
-    tell.phase("controls", len(fit) * len(by_point))
+    part = deciding_part(traces, special)
+    tell.phase("controls, L0", 2 * len(fit) * len(by_point))
     arms: dict[HookPoint, dict[str, SparseAutoencoder]] = {}
     for point, sae in by_point.items():
         moments = Moments(sae.d_model, sae.W_dec.device)
         for trace, its_rows in read_rows(own, fit, point, special):
-            moments.add(its_rows, sae)
+            moments.add(its_rows, sae, _decides(trace, part, special, its_rows.device))
             tell.advance(1, len(trace.ids))
-        arms[point] = {"transferred": sae, "random-init": random_control(sae, moments, seed)}
-        arms[point] |= {"pca": pca_control(sae, moments)} | ({"fine-tuned": fine[point]} if point in fine else {})
+        tried = {"transferred": sae} | ({"fine-tuned": fine[point]} if point in fine else {})
+        arms[point] = {**tried, **_at_own_l0(tried, other, fit, part, special, moments.l0, tell)}
+        arms[point] |= {"random-init": random_control(sae, moments, seed), "pca": pca_control(sae, moments)}
     tell.phase("splicing", 2 * len(traces))
     own_sums, own_model = _measured(own, traces, {p: {"own": sae} for p, sae in by_point.items()}, special, tell)
     sums, model = _measured(other, traces, arms, special, tell)
@@ -154,11 +166,10 @@ def transfer_test(
     rows, verdicts, rates = list[TransferRow](), list[Verdict](), {}
     for point in by_point:
         its = {**own_sums[point], **sums[point]}
-        order: list[Condition] = ["own", "transferred", "fine-tuned", "random-init", "pca"]
-        for condition in (name for name in order if name in its):
+        for condition in (name for name in get_args(Condition) if name in its):
             outliers = (own_model if condition == "own" else model)[point].outliers(OUTLIER)
             rows += [_row(condition, str(point), part, its[condition], outliers, redraws) for part in WHERE]
-        verdicts.append(_verdict(str(point), its, threshold, redraws))
+        verdicts.append(_verdict(str(point), its, part, threshold, redraws))
         rates[str(point)] = {name: arm.rates() for name, arm in its.items()}
     names = tuple(sae.card.name or str(sae.point) for sae in saes)
     return Transfer(own.name, other.name, names, len(traces), tuple(rows), tuple(verdicts), rates)
@@ -241,8 +252,47 @@ def _row(
     return TransferRow(condition, hook, part, arm.tokens(part), scores, arm.dead_share(part), outliers[part])
 
 
-def _verdict(hook: str, its: dict[str, ArmSums], threshold: float, redraws: Redraws) -> Verdict:
-    part: Where = "think" if its["transferred"].tokens("think") else "all"
+def deciding_part(traces: Sequence[Trace], special: frozenset[int]) -> Where:
+    """`think`, or `all` where no trace has a token of that part (nothing is then decided)."""
+    think = PARTS.index("think")
+    return "think" if any((trace.parts[kept(trace, special)] == think).any() for trace in traces) else "all"
+
+
+def _decides(trace: Trace, part: Where, special: frozenset[int], device: torch.device) -> Tensor:
+    """Which of the measured tokens of a trace are of the part, shape (tokens,)."""
+    its = trace.parts[kept(trace, special)]
+    mask = np.ones(len(its), dtype=bool) if part == "all" else its == PARTS.index(part)
+    return torch.from_numpy(mask).to(device)
+
+
+def _at_own_l0(
+    tried: dict[str, SparseAutoencoder],
+    other: Inside,
+    fit: Sequence[Trace],
+    part: Where,
+    special: frozenset[int],
+    l0: float,
+    tell: Progress,
+) -> dict[str, SparseAutoencoder]:
+    """Autoencoders at the L0 of the own model, on traces that are not evaluated; those that have it are left out."""
+    found, n = list[Tensor](), 0
+    for trace, its_rows in read_rows(other, fit, tried["transferred"].point, special):
+        found.append(its_rows[_decides(trace, part, special, its_rows.device)])
+        n += len(found[-1])
+        tell.advance(1, len(trace.ids))
+        if n >= MATCHED_ON:
+            break
+    if not n or not l0:
+        return {}
+    rows = torch.cat(found)[:MATCHED_ON]
+    matched = {name + MATCHED: (sae, at_l0(sae, rows, l0)) for name, sae in tried.items()}
+    return {name: after for name, (before, after) in matched.items() if after is not before}
+
+
+def _verdict(hook: str, its: dict[str, ArmSums], part: Where, threshold: float, redraws: Redraws) -> Verdict:
     held = (its["own"], its["random-init"], its["pca"])
-    tried = [name for name in ("transferred", "fine-tuned") if name in its]
-    return decide(hook, part, threshold, {name: recovery(its[name], *held, part, redraws) for name in tried})
+    recoveries = dict[str, Recovery]()
+    for name in (name for name in ("transferred", "fine-tuned") if name in its):
+        as_it_is = its[name]
+        recoveries[name] = recovery(its.get(name + MATCHED, as_it_is), as_it_is, *held, part, redraws)
+    return decide(hook, part, threshold, recoveries)

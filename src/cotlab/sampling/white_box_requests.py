@@ -98,8 +98,8 @@ class FeatureConfig(BaseModel):
     part: str = "new"
     """Where it holds: `cotlab.interventions.Where.part`."""
     n: int = Field(default=50, ge=5, le=1_000_000)
-    n_random: int = Field(default=2, ge=0, le=200)
-    """Random features, and random directions, beside it."""
+    n_random: int = Field(default=5, ge=0, le=200)
+    """Random features beside it; random directions too, two at most."""
     transfer: bool = False
     """Allow an autoencoder of another model."""
     engine: str = "auto"

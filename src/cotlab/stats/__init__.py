@@ -20,6 +20,7 @@ Pure numpy and scipy; nothing here knows of rollouts, models or runs.
     rank_correlation(first, second, clusters)   Spearman's ρ, the same way
     cluster_kappa(left, right, clusters)        agreement of two labellings beyond chance
     null_rate(analysis, shuffles)               how often an analysis of shuffled labels finds something
+    block_shuffles(labels, clusters, blocks, …) labels moved along rollouts, or exchanged between them
     cotlab.stats.simulation                     coverage and false discoveries of simulated studies
 """
 
@@ -37,7 +38,7 @@ from cotlab.stats.paired import mover_difference, paired_difference, share_diffe
 from cotlab.stats.permutation import ExchangeNull, exchange_null
 from cotlab.stats.proportion import clopper_pearson, jeffreys, proportion_estimate, wilson
 from cotlab.stats.ranking import auc, cluster_auc, cluster_auc_difference
-from cotlab.stats.shuffles import NullRate, null_rate, shuffled_within
+from cotlab.stats.shuffles import NullRate, block_shuffles, null_rate, shuffled_within
 
 __all__ = [
     "Divergence",
@@ -47,6 +48,7 @@ __all__ = [
     "Marking",
     "NullRate",
     "auc",
+    "block_shuffles",
     "clopper_pearson",
     "cluster_auc",
     "cluster_auc_difference",

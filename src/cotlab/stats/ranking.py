@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cotlab.stats.bootstrap import expanded_tail
 from cotlab.stats.estimate import Estimate
+from cotlab.stats.shuffles import block_shuffles
 
 __all__ = ["auc", "cluster_auc", "cluster_auc_difference"]
 
@@ -60,9 +61,8 @@ def cluster_auc(
         n_boot: Bootstrap samples; those that lack one class are left out. 0: no interval.
         n_null: Permutations; 0 for none. p = (1 + number at least as far from ½) / (1 + n_null).
         min_clusters: Fewer clusters than this give a reason, not a number.
-        blocks: [members], the block (rollout) of each, members of a block in their order: the null then exchanges the
-            labels of whole blocks within clusters where labels are the same all along every block, else it moves
-            labels along their block, around its end.
+        blocks: [members], the block (rollout) of each, where members of one are alike: the null is then that of
+            `block_shuffles`.
         seed: Equal seeds give equal intervals.
 
     Returns:
@@ -80,7 +80,8 @@ def cluster_auc(
     if blocks is None:
         null = _null(score, positive, label, n_null, rng)
     else:
-        null = _block_null(score, positive, label, np.unique(np.asarray(blocks), return_inverse=True)[1], n_null, rng)
+        mixed = block_shuffles(positive, label, blocks, n_null, rng)
+        null = np.array([_weighted(score, one, np.ones((1, len(score))))[0] for one in mixed])
     return Estimate(
         point,
         low,
@@ -229,33 +230,3 @@ def _null(
         won[i] = ranks[positive[mixed_up[np.argsort(label[mixed_up], kind="stable")]]].sum()
     n_positive = int(positive.sum())
     return (won - n_positive * (n_positive + 1) / 2) / (n_positive * (len(score) - n_positive))
-
-
-def _block_null(
-    score: NDArray[np.float64],
-    positive: NDArray[np.bool_],
-    label: NDArray[np.intp],
-    block: NDArray[np.intp],
-    n: int,
-    rng: np.random.Generator,
-) -> NDArray[np.float64]:
-    size, ones, null = np.bincount(block), np.ones((1, len(score))), np.empty(n)
-    order = np.argsort(block, kind="stable")
-    start = np.cumsum(size) - size
-    of = block[order]
-    within = np.arange(len(score)) - start[of]
-    sorted_score, labels, first = score[order], positive[order], order[start]
-    if not (np.bincount(block, weights=positive) % size).any():
-        clusters, own = label[first], positive[first]
-        if not any(len(set(own[clusters == cluster])) > 1 for cluster in np.unique(clusters)):
-            return np.empty(0)
-        by_cluster = np.argsort(clusters, kind="stable")
-        for i in range(n):
-            mixed_up, shuffled = rng.permutation(len(size)), np.empty_like(own)
-            shuffled[by_cluster] = own[mixed_up[np.argsort(clusters[mixed_up], kind="stable")]]
-            null[i] = _weighted(sorted_score, shuffled[of], ones)[0]
-        return null
-    for i in range(n):
-        shift = rng.integers(0, size)
-        null[i] = _weighted(sorted_score, labels[start[of] + (within + shift[of]) % size[of]], ones)[0]
-    return null

@@ -1,16 +1,16 @@
-"""How often an analysis finds something where there is nothing: the same analysis of shuffled labels, many times."""
+"""Labels shuffled, and how often an analysis of them finds something where there is nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cotlab.stats.proportion import clopper_pearson
 
-__all__ = ["NullRate", "null_rate", "shuffled_within"]
+__all__ = ["NullRate", "block_shuffles", "null_rate", "shuffled_within"]
 
 FEWEST = 100
 """Shuffles that a published rate stands on: of 100 that find nothing, the exact 95% interval ends at 3.6%."""
@@ -82,3 +82,47 @@ def shuffled_within(groups: Sequence[Hashable], rng: np.random.Generator) -> NDA
     for places in index.values():
         order[places] = rng.permutation(places)
     return order
+
+
+def block_shuffles(
+    labels: ArrayLike, clusters: ArrayLike, blocks: ArrayLike, n: int, rng: np.random.Generator
+) -> Iterator[NDArray[np.bool_]]:
+    """Labels of steps as they might as well have been, where the steps of a block (a rollout) are alike.
+
+    Where labels are the same all along every block, those of whole blocks are exchanged within clusters; else the
+    labels of each block are moved along it, around its end.
+
+    Args:
+        labels: [members].
+        clusters: [members], the cluster (problem) of each.
+        blocks: [members], the block of each, members of a block in their order.
+        n: How many.
+        rng: Of the shuffles.
+
+    Yields:
+        Labels [members], n times; nothing where no shuffle can change any.
+    """
+    positive = np.asarray(labels).astype(bool)
+    block = np.unique(np.asarray(blocks), return_inverse=True)[1]
+    size, order = np.bincount(block), np.argsort(block, kind="stable")
+    start = np.cumsum(size) - size
+    of, sorted_labels = block[order], positive[order]
+    shuffled = np.empty_like(positive)
+    if (np.bincount(block, weights=positive) % size).any():
+        within = np.arange(len(positive)) - start[of]
+        for _ in range(n):
+            shift = rng.integers(0, size)
+            shuffled[order] = sorted_labels[start[of] + (within + shift[of]) % size[of]]
+            yield shuffled.copy()
+        return
+    cluster = np.unique(np.asarray(clusters), return_inverse=True)[1][order[start]]
+    own = sorted_labels[start]
+    share = np.bincount(cluster, weights=own) / np.bincount(cluster)
+    if not ((share > 0) & (share < 1)).any():
+        return
+    by_cluster = np.argsort(cluster, kind="stable")
+    for _ in range(n):
+        mixed_up, exchanged = rng.permutation(len(size)), np.empty_like(own)
+        exchanged[by_cluster] = own[mixed_up[np.argsort(cluster[mixed_up], kind="stable")]]
+        shuffled[order] = exchanged[of]
+        yield shuffled.copy()

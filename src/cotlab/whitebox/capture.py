@@ -22,6 +22,7 @@ from cotlab.chains.rollout import Rollout
 from cotlab.engines.base import Activations, Engine, Passage
 from cotlab.errors import UserError
 from cotlab.interventions import HookPoint
+from cotlab.interventions.hook_points import VISION_KINDS
 from cotlab.runs import Run
 from cotlab.runs.captures import ActivationRow
 from cotlab.sampling import Progress, Silent
@@ -51,6 +52,11 @@ class CapturePlan:
             (
                 not any(hook.startswith("pattern") for hook in self.hooks),
                 "patterns are not captured: they are quadratic",
+            ),
+            (
+                not any(hook.startswith(VISION_KINDS) for hook in self.hooks),
+                f"what belongs to the images of a prompt ({', '.join(VISION_KINDS)}) is not captured of rollouts: read "
+                "it with Engine.read or Inside.read",
             ),
         ):
             if not ok:

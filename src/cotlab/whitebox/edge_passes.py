@@ -120,8 +120,8 @@ class EdgePasses:
         run = _Run(self, embedding, corrupt, kept, seen or _Seen())
         handles = run.hook()
         try:
-            tokens = torch.tensor([list(ids)], device=self.inside.model.device)
-            logits = self.inside.model(input_ids=tokens, use_cache=False, logits_to_keep=1).logits[0, -1]
+            inputs = self.inside.inputs(ids)
+            logits = self.inside.model(**inputs, use_cache=False, logits_to_keep=1).logits[0, -1]
         finally:
             remove(handles)
         return Trace(torch.cat(run.written), logits), run.seen

@@ -14,7 +14,7 @@ from cotlab.chains.cutting import get_cutter
 from cotlab.chains.own_scorer import load_scorer
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.settings import SamplingSettings
-from cotlab.engines.base import Engine
+from cotlab.engines.base import Engine, Passage
 from cotlab.errors import DataError
 from cotlab.interventions import Baseline, ForceAnswer
 from cotlab.interventions.hook_points import HookPoint
@@ -108,8 +108,8 @@ def ready_examples(
         outcomes = {score.subject_id: score.value["outcome"] for score in run.scores("rollout", scorer.id)}
         teller.phase(f"reading {hook}", len(chains))
         examples, kept = [], []
-        passages = [(chain.prompt_ids + chain.response_ids, _places(chain, places)) for chain, places in forced]
-        reads = sampled.read([ids for ids, _ in passages], [point], [at for _, at in passages])
+        passages = [(Passage(chain.whole), _places(chain, places)) for chain, places in forced]
+        reads = sampled.read([passage for passage, _ in passages], [point], [at for _, at in passages])
         for (chain, places), (_, settings), read in zip(forced, chains, reads, strict=True):
             teller.advance(1, len(chain.response_ids))
             right = outcomes.get(chain.rollout_id) == "correct"

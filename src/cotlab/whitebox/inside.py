@@ -154,7 +154,7 @@ class Inside:
         sight = self._sight(tokens, points, handler)
         if self.vision is None:
             return {"input_ids": given}
-        return self.vision.inputs(given, torch.arange(len(ids), device=given.device)[None], [sight])
+        return self.vision.inputs(given, 0, [sight])
 
     def _sight(self, tokens: Tokens, points: Sequence[HookPoint], handler: Handler | None) -> Sight | None:
         if not isinstance(tokens, Prefix) or not tokens.images:

@@ -5,8 +5,9 @@
    For AUC each fold's scores are taken less their mean over its training examples: the intercept of a fold is lower
    where its held-out positives are many, which alone would push the AUC of a useless probe below one half.
 3. Baselines on the same folds: where the place is (tokens, steps), what the text says (TF-IDF of the step and the one
-   before it), and probes fitted to labels shuffled within problems (with the penalties that the true labels chose),
-   which give the null floor and p.
+   before it), and probes fitted to shuffled labels (with the penalties that the true labels chose), which give the null
+   floor and p. Steps of a rollout are alike, so labels are moved along their rollouts, or exchanged between whole ones
+   (`stats.block_shuffles`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotlab.errors import DataError
-from cotlab.stats import Estimate, auc, cluster_auc, cluster_auc_difference, cluster_mean
+from cotlab.stats import Estimate, auc, block_shuffles, cluster_auc, cluster_auc_difference, cluster_mean
 from cotlab.whitebox.examples import Examples
 from cotlab.whitebox.probe_fit import Method, chosen_penalty, fit_rows, problem_folds
 
@@ -105,7 +106,7 @@ def evaluate_probe(
     rng = np.random.default_rng(seed)
     null = [
         auc(_held_out(x, mixed, problems, fold, method, seed, penalties)[1], mixed)
-        for mixed in (_shuffled(y, problems, rng) for _ in range(n_shuffles))
+        for mixed in block_shuffles(y, problems, examples.rollouts, n_shuffles, rng)
     ]
     clusters = problems.tolist()
     found = cluster_auc(scores, y, clusters, n_null=0, seed=seed)
@@ -240,14 +241,6 @@ def _training(y: NDArray[np.bool_], fold: NDArray[np.intp], held: int) -> NDArra
 def _places(examples: Examples) -> _Scores:
     tokens, steps = examples.place.T
     return np.column_stack([tokens, steps, np.log1p(tokens), np.log1p(steps), steps**2])
-
-
-def _shuffled(y: NDArray[np.bool_], problems: NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.bool_]:
-    mixed = y.copy()
-    for problem in np.unique(problems):
-        at = np.flatnonzero(problems == problem)
-        mixed[at] = y[rng.permutation(at)]
-    return mixed
 
 
 def _with_null(found: Estimate, null: _Scores) -> Estimate:

@@ -12,7 +12,7 @@ from cotlab.chains.own_scorer import load_scorer
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.problem import Problem
 from cotlab.chains.templates import Template
-from cotlab.engines import open_engine
+from cotlab.engines import engine_for, open_engine
 from cotlab.engines.base import Engine
 from cotlab.engines.load import OpenedEngine
 from cotlab.errors import UserError
@@ -130,10 +130,7 @@ def open_steerable(model: str, engine: str, engine_options: Mapping[str, Any] | 
         UserError: The engine cannot steer this model.
     """
     options = dict(engine_options or {})
-    from cotlab.engines import engine_choice
-
-    chosen = engine_choice().name if engine == "auto" else engine
-    if chosen == "vllm":
+    if engine_for(model, engine) == "vllm":
         options.setdefault("enforce_eager", True)
     opened = open_engine(model, engine, options=options)
     if "steering" not in opened.engine.capabilities.interventions:

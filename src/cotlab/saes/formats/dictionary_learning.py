@@ -31,7 +31,7 @@ from cotlab.saes.given import Given
 from cotlab.saes.stored import StoredAutoencoder
 from cotlab.saes.tensor_file import StoredTensor, open_torch
 
-__all__ = ["read", "recognises"]
+__all__ = ["CONFIG", "WEIGHTS", "read", "recognises"]
 
 CONFIG, WEIGHTS = "config.json", "ae.pt"
 ACTIVATIONS: dict[str, Activation] = {

@@ -19,7 +19,7 @@ from cotlab.saes.given import Given
 from cotlab.saes.stored import StoredAutoencoder
 from cotlab.saes.tensor_file import StoredTensor, open_safetensors
 
-__all__ = ["read", "recognises"]
+__all__ = ["CONFIG", "WEIGHTS", "read", "recognises"]
 
 CONFIG, WEIGHTS = "config.json", "sae_weights.safetensors"
 MODEL = "deepseek-ai/DeepSeek-R1-Distill-Llama-8B"

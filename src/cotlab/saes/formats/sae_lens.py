@@ -24,7 +24,7 @@ from cotlab.saes.stored import StoredAutoencoder
 from cotlab.saes.tensor_file import StoredTensor, open_safetensors
 from cotlab.saes.weights import Weights
 
-__all__ = ["interpret", "read", "recognises"]
+__all__ = ["CONFIG", "WEIGHTS", "interpret", "read", "recognises"]
 
 SCALER = "activation_scaler.json"
 """Where SAELens's training leaves the norm factor."""

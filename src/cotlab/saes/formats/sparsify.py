@@ -18,7 +18,7 @@ from cotlab.saes.given import Given
 from cotlab.saes.stored import StoredAutoencoder
 from cotlab.saes.tensor_file import open_safetensors
 
-__all__ = ["read", "recognises"]
+__all__ = ["CONFIG", "WEIGHTS", "read", "recognises"]
 
 CONFIG, WEIGHTS, STUDY = "cfg.json", "sae.safetensors", "config.json"
 LLAVA = "llava-hf/llama3-llava-next-8b-hf"
