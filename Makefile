@@ -4,7 +4,7 @@ RUN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(RUN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo app experiments test test-all lint check bench lock
+.PHONY: help setup demo demo-vlm app experiments test test-all lint check bench lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,6 +14,12 @@ setup:  ## make the environment in .venv (instant when it is there)
 
 demo: setup  ## resample a chain of thought, write its report (make demo ARGS="--rollouts 50")
 	@$(RUN)/cotlab demo $(ARGS)
+
+demo-vlm: setup  ## an image-text model that says what is not there: POPE, where the error enters, report (runs/demo-vlm)
+	@$(RUN)/cotlab vision pope --model tiny-vlm:prior --problems scenes:pairs --n-problems 40 --run runs/demo-vlm/pope
+	@$(RUN)/cotlab vision blame --model tiny-vlm:prior --problems scenes:pairs --n-problems 40 --run runs/demo-vlm/pope
+	@$(RUN)/python -m experiments hallucination --model tiny-vlm:prior --budget small --out runs/demo-vlm $(ARGS)
+	@$(RUN)/cotlab report --results runs/demo-vlm/hallucination --out runs/demo-vlm/report.html
 
 app: setup  ## the workbench in the browser (make app ARGS="runs/demo")
 	@$(RUN)/cotlab app $(ARGS)

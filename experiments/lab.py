@@ -12,9 +12,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import cotlab as ct
 from cotlab.errors import DataError, UserError, fault_of
-from cotlab.problems import Arm
+from cotlab.problems import Arm, View
 from cotlab.reports import Finding, Planted, Recovered, Table
-from cotlab.sampling import AskedStudy, Budget, FinishedStudy, Progress, Revisit, Silent, StudyConfig, sample_arms
+from cotlab.sampling import (
+    AskedStudy,
+    Budget,
+    FinishedStudy,
+    Progress,
+    Revisit,
+    Silent,
+    StudyConfig,
+    ViewedStudy,
+    sample_arms,
+    sample_views,
+)
 from cotlab.stats import NullRate
 
 __all__ = ["HERE", "Answer", "Config", "Lab", "Size", "questions", "read_config"]
@@ -77,7 +88,7 @@ class Lab:
     data: Path | None = None
     """Published data of others that the question takes, where there is some."""
     progress: Progress = field(default_factory=Silent)
-    studies: list[FinishedStudy | AskedStudy] = field(default_factory=list)
+    studies: list[FinishedStudy | AskedStudy | ViewedStudy] = field(default_factory=list)
     """Every study that was asked for."""
     touched: list[Path] = field(default_factory=list)
     """Run folders that the numbers stand on."""
@@ -154,6 +165,27 @@ class Lab:
         config = StudyConfig.of(**fields)
         run = self.out.parent / SHARED / f"arms-{config.run_folder().name}"
         study = sample_arms(config.model_copy(update={"run": run}), arms, progress=self.progress)
+        self.studies.append(study)
+        self.uses(study.path)
+        return study
+
+    def show(self, views: Sequence[View], *, share: float = 1.0, **asked: Any) -> ViewedStudy:
+        """A study of views in a run folder that questions share which ask the same problems of the same model.
+
+        Args:
+            views: How the questions are shown; what the folder holds already is not asked again.
+            share: Part of the budget that it may take.
+            asked: Fields of `StudyConfig`, as in `resample`.
+
+        Raises:
+            UserError: Something about the request cannot be.
+        """
+        engine = "transformers" if self.engine == "auto" else self.engine  # others show no images
+        fields: dict[str, Any] = {"model": self.model, "problems": self.problems, "engine": engine}
+        fields |= {"seed": self.seed, "max_tokens": self.max_tokens, "budget": _written(self.part(share))} | asked
+        config = StudyConfig.of(**fields)
+        run = self.out.parent / SHARED / f"views-{config.run_folder().name}"
+        study = sample_views(config.model_copy(update={"run": run}), views, progress=self.progress)
         self.studies.append(study)
         self.uses(study.path)
         return study

@@ -1,6 +1,6 @@
 """Trains the sparse autoencoder that ships: the decoder's residual stream over image and text tokens.
 
-    python experiments/tiny-vlm/autoencoder.py --scenes 2000
+    python experiments/tiny-vlm/autoencoder.py --to src/cotlab/tiny/vlm_saes/honest/resid_post.2
 
 Rows of pictures and questions are read once (`rows.py`); all image tokens are kept and as many text tokens again, twice
 over. Training is that of `cotlab sae train` (`cotlab.saes.training`).
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--k", type=float, default=16, help="features active a token")
     parser.add_argument("--tokens", type=int, default=1_200_000, help="activations trained on, epochs counted")
     parser.add_argument("--seed", type=int, default=31)
-    parser.add_argument("--to", type=Path, default=Path("src/cotlab/tiny/vlm_saes/honest/resid_post.2"))
+    parser.add_argument("--to", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
     found = resolve_model(args.model)

@@ -63,5 +63,6 @@ def table(results: dict[str, Row]) -> str:
             rows = [results[name][group] for name in names]
             for key in path:
                 rows = [row[key] for row in rows]
-            lines.append(f"| {', '.join(path)} | {' | '.join(map(cell, rows))} |")
+            title = f"{'POPE, ' if group == 'pope' else ''}{', '.join(path)}"
+            lines.append(f"| {title} | {' | '.join(map(cell, rows))} |")
     return "\n".join(lines) + "\n"

@@ -118,6 +118,12 @@ def pairs(model: Model, pool: list[sc.Scene], faint: list[sc.Scene], n: int) -> 
             asked = [(scene, sc.ask_exists(scene, second)) for scene in scenes]
             return share(model.says_yes(asked), asked)
 
+        def changed(scenes: list[sc.Scene], second: str = second) -> Row:
+            """How often taking the second shape out changes what is said."""
+            asked = [(scene, sc.ask_exists(scene, second)) for scene in scenes]
+            bare = [(_without(scene, second), question) for scene, question in asked]
+            return share([a != b for a, b in zip(model.says_yes(asked), model.says_yes(bare), strict=True)], asked)
+
         def holding(with_first: bool, with_second: bool, first: str = first, second: str = second) -> list[sc.Scene]:
             wanted = (with_first, with_second)
             return [s for s in pool if (bool(sc.counts(s)[first]), bool(sc.counts(s)[second])) == wanted][:n]
@@ -133,6 +139,7 @@ def pairs(model: Model, pool: list[sc.Scene], faint: list[sc.Scene], n: int) -> 
             f"{second} there, no {first}": rate(holding(False, True)),
             f"faint {second}, {first} there": rate(hidden),
             f"faint {second} taken out, {first} there": rate([_without(scene, second) for scene in hidden]),
+            f"faint {second} taken out, {first} there: another answer": changed(hidden),
             f"faint {second}, {first} taken out": rate([_without(scene, first) for scene in hidden]),
         }
     return rows

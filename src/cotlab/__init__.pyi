@@ -25,6 +25,7 @@ from cotlab.interventions import Where as Where
 from cotlab.interventions import load_vector as load_vector
 from cotlab.interventions import save_vector as save_vector
 from cotlab.measures import answered as answered
+from cotlab.measures import blame_report as blame_report
 from cotlab.measures import by_count as by_count
 from cotlab.measures import by_problem as by_problem
 from cotlab.measures import chain_curve as chain_curve
@@ -35,13 +36,17 @@ from cotlab.measures import chain_rollouts as chain_rollouts
 from cotlab.measures import counterfactual_importance as counterfactual_importance
 from cotlab.measures import hint_report as hint_report
 from cotlab.measures import importance as importance
+from cotlab.measures import look_report as look_report
 from cotlab.measures import measure_steps as measure_steps
+from cotlab.measures import pope_report as pope_report
 from cotlab.measures import shown_rows as shown_rows
 from cotlab.measures import smooth_curve as smooth_curve
 from cotlab.measures import transplant_curve as transplant_curve
 from cotlab.measures import value_curve as value_curve
 from cotlab.measures import watch_report as watch_report
+from cotlab.measures import yes_no_rows as yes_no_rows
 from cotlab.problems import Arm as Arm
+from cotlab.problems import View as View
 from cotlab.problems import load_problems as load_problems
 from cotlab.reports import ReportPlan as ReportPlan
 from cotlab.reports import StudyView as StudyView
@@ -96,6 +101,7 @@ from cotlab.sampling import revisit as revisit
 from cotlab.sampling import run_branch as run_branch
 from cotlab.sampling import run_study as run_study
 from cotlab.sampling import sample_arms as sample_arms
+from cotlab.sampling import sample_views as sample_views
 from cotlab.sampling import score_run as score_run
 from cotlab.sampling import start_job as start_job
 from cotlab.stats import Estimate as Estimate

@@ -105,10 +105,9 @@ def test_a_budget_is_kept_and_told(asked, tmp_path):
 
 
 @pytest.mark.parametrize("budget", ["60", "300"])
-def test_a_budget_that_ends_the_toys_is_no_crash(tmp_path, budget):
+def test_a_budget_that_ends_the_toys_is_no_crash(asked, tmp_path, budget):
     """What was not drawn is told as such: no row is made of half of a toy."""
-    asked = ["lucky", "--model", "markov:branching", "--problems", str(tmp_path / "climb.jsonl"), "--quiet"]
-    assert main([*asked, "--budget", budget, "--out", str(tmp_path / "out")]) == 0
+    assert main(["lucky", *asked[1:], "--budget", budget, "--out", str(tmp_path / "out")]) == 0
     found = read_experiment(tmp_path / "out" / "lucky")
     toys = [one for one in found.recovered if one.planted == "known at every position"]
     assert len(toys) == 4 and not any(one.ok for one in toys)

@@ -7,6 +7,7 @@ r"""Check an extracted answer against a problem, by class of answers.
 | choice | letter | the letter |
 | countdown | value is the target, numbers used as allowed | the value; `34 (misused)` where they were not |
 | exact | text, white space and `\text{}` aside | that text |
+| yes-no | what it says (`cotlab.chains.yes_no`) | yes or no |
 | reasoning-gym | the data set's own `score_answer` gives 1, in the worker | the text |
 
 Equal answers have equal keys: an answer that is judged right has the key of the gold answer. The Countdown key is a
@@ -28,6 +29,7 @@ from cotlab.chains.extract import read_letter
 from cotlab.chains.numerals import find_numbers, number_key, parse_number, parse_quantity
 from cotlab.chains.problem import Problem
 from cotlab.chains.score import Outcome
+from cotlab.chains.yes_no import read_yes_no
 from cotlab.errors import DataError
 
 __all__ = ["CHECKERS", "Checker", "Judge", "Judgement", "Verdict", "check_answer", "checker_of", "gold_fault"]
@@ -131,6 +133,8 @@ def gold_fault(problem: Problem) -> str | None:
         return f"gold answer {gold!r} is empty: give one, or leave it out"
     if problem.checker == "number" and _only_number(gold) is None:
         return f"gold answer {gold[:60]!r} is not a number: mend it or use checker 'math'"
+    if problem.checker == "yes-no" and read_yes_no(gold) is None:
+        return f"gold answer {gold[:60]!r} says neither yes nor no: give one of them"
     if problem.checker == "choice" and _letter(problem, gold) is None:
         return (
             f"gold answer {gold[:60]!r} is neither a letter A–J nor one of its {len(problem.choices)} choices: mend it"
@@ -212,6 +216,19 @@ def check_exact(problem: Problem, answer: str, judge: Judge) -> Verdict:
     return Verdict(answer, key, "correct" if key == plain_text(problem.answer) else "wrong")
 
 
+def check_yes_no(problem: Problem, answer: str, judge: Judge) -> Verdict:
+    """Whether it says what the gold answer says."""
+    said = read_yes_no(answer)
+    if said is None:
+        return Verdict(answer, None, "unparsable")
+    if problem.answer is None:
+        return Verdict(answer, said, "unjudged")
+    gold = read_yes_no(problem.answer)
+    if gold is None:
+        raise _unusable(problem)
+    return Verdict(answer, said, "correct" if said == gold else "wrong")
+
+
 def check_gym(problem: Problem, answer: str, judge: Judge) -> Verdict:
     """reasoning-gym's own check; 1 is right, anything less is wrong."""
     same = problem.answer is not None and plain_text(answer) == plain_text(problem.answer)
@@ -230,6 +247,7 @@ CHECKERS: Mapping[str, Checker] = MappingProxyType(
         "choice": Checker(("boxed", "tag", "choice", "phrase-text"), check_choice),
         "countdown": Checker(("boxed", "tag", "phrase"), check_countdown),
         "exact": Checker(("boxed", "tag", "phrase-text", "last-line"), check_exact),
+        "yes-no": Checker(("boxed", "tag", "phrase-text", "whole"), check_yes_no),
         "reasoning-gym": Checker(("boxed", "tag", "phrase-text", "last-line"), check_gym),
     }
 )

@@ -92,6 +92,11 @@ def last_line(text: str) -> str | None:
     return lines[-1].strip() or None
 
 
+def whole(text: str) -> str | None:
+    """All of it."""
+    return text.strip() or None
+
+
 def choice_letter(text: str) -> str | None:
     """Letter A–J of a multiple-choice answer in running text: `The answer is (B)`, `**Answer: C.**`, a line `D`."""
     for said in reversed([text[m.end() : m.end() + 40] for m in _PHRASE.finditer(text)]):
@@ -119,6 +124,7 @@ EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(
         "phrase-text": phrase_text,
         "last-number": last_number,
         "last-line": last_line,
+        "whole": whole,
         "choice": choice_letter,
     }
 )

@@ -17,6 +17,8 @@ from cotlab.chains.problem import Problem
 from cotlab.chains.score import Outcome
 from cotlab.chains.scorers import AnswerScorer, Response, Scorer
 from cotlab.chains.think import DEFAULT_TAGS, ThinkTags
+from cotlab.chains.yes_no import YES_NO_RULES
+from cotlab.chains.yes_no_scorer import YesNoScorer
 from cotlab.errors import UserError
 from cotlab.identity import canonical_json
 
@@ -119,8 +121,8 @@ def load_scorer(spec: str, tags: ThinkTags = DEFAULT_TAGS) -> Scorer:
 
     Args:
         tags: Think tags of the model: the answer stands behind them.
-        spec: `answers`; `answers:boxed+last-number` (extractors, in order); `package.module:attribute`;
-            `path/to/file.py:attribute`.
+        spec: `answers`; `answers:boxed+last-number` (extractors, in order); `yes-no`, `pope` or `lmms-eval` (ways to
+            read yes and no, `cotlab.chains.yes_no`); `package.module:attribute`; `path/to/file.py:attribute`.
 
     Raises:
         UserError: There is no such scorer.
@@ -128,12 +130,14 @@ def load_scorer(spec: str, tags: ThinkTags = DEFAULT_TAGS) -> Scorer:
     where, colon, attribute = spec.rpartition(":")
     if spec == "answers":
         return AnswerScorer(tags=tags)
+    if spec in YES_NO_RULES:
+        return YesNoScorer(spec, tags)
     if where == "answers":
         return AnswerScorer(extractors=attribute.split("+"), tags=tags)
     if not (colon and where and attribute):
         raise UserError(
-            f"unknown scorer {spec!r}: choose answers, answers:EXTRACTOR+EXTRACTOR, package.module:attribute "
-            "or path/to/file.py:attribute"
+            f"unknown scorer {spec!r}: choose answers, answers:EXTRACTOR+EXTRACTOR, {', '.join(YES_NO_RULES)}, "
+            "package.module:attribute or path/to/file.py:attribute"
         )
     module = _from_file(Path(where)) if where.endswith(".py") else _from_package(where)
     if not hasattr(module, attribute):

@@ -127,7 +127,8 @@ class Template:
         if problem.choices:
             lettered = zip(_LETTERS, problem.choices, strict=False)
             parts.append("\n" + "\n".join(f"{letter}. {choice.strip()}" for letter, choice in lettered) + "\n")
-        parts.append(self.choice_instruction if problem.choices else self.instruction)
+        if problem.checker != "yes-no":  # a question for one word says itself how it is answered
+            parts.append(self.choice_instruction if problem.choices else self.instruction)
         return "\n".join(part for part in parts if part)
 
     def render(self, problem: Problem, tokenizer: Tokenizer) -> str:

@@ -55,7 +55,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell tokens, time and d
 Problems = Annotated[
     str,
     typer.Option(
-        help="tiny, countdown, solve, arithmetic, word-problems, reasoning-gym:NAME, or a JSONL/JSON/CSV file."
+        help="tiny, countdown, solve, arithmetic, word-problems, reasoning-gym:NAME, scenes, pope:FILE@IMAGES, or a "
+        "JSONL/JSON/CSV file."
     ),
 ]
 Base = Annotated[
@@ -68,7 +69,7 @@ Base = Annotated[
 Positions = Annotated[str, typer.Option(help="every, stride:4, coarse, coarse:8, or a list such as 0,3,7.")]
 Cutter = Annotated[str, typer.Option(help="How chains are cut into steps: sentences, lines, paragraphs.")]
 ScorerName = Annotated[
-    str, typer.Option("--scorer", help="answers, or your own as package.module:name or file.py:name.")
+    str, typer.Option("--scorer", help="answers, yes-no, pope, or your own as package.module:name or file.py:name.")
 ]
 Chains = Annotated[str | None, typer.Option("--chain", help="Id of a chain (or its start); default: all.")]
 OneChain = Annotated[

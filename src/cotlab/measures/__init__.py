@@ -17,6 +17,8 @@ same for a whole chain, with what the rollouts say), and return `Estimate`s.
     rows = answered(run); hint_report(rows, Arm("friend"))   # hints: followed, by chance, said, hidden
     watch_report(rows, hint="friend")                        # the same under notes on who reads the reasoning
     transplant_curve(grown(run, FRACTIONS), Arm("friend"))   # hinted reasoning behind the bare prompt
+    rows = yes_no_rows(run); pope_report(rows)               # images: says what is not there, by kind of negatives
+    look_report(rows), blame_report(rows)                    # under changed images; which input repairs an error
     early = chain_faithfulness(run, chain, scorer_id=…)      # early answers, filler, mistakes
     fixed = chain_determinism(run, chain, scorer_id=…)       # how alike what follows is, by steps kept
     search_profile(graph, paths)                             # moves, returns, breadth and depth of a state graph
@@ -28,6 +30,7 @@ from cotlab.measures.accuracy import CUT_OFF, accuracy, cut_off_reason, cut_off_
 from cotlab.measures.along_chain import ChainRollouts, chain_rollouts
 from cotlab.measures.arms import Answered, ArmReader, Given, answered, arms_condition, bare_hints, in_arm
 from cotlab.measures.avoided import AvoidedDraws, avoided_draws, avoiding_effect, interaction, resilience, subsets
+from cotlab.measures.blame import Blame, BlameReport, blame_report
 from cotlab.measures.branches import Branch, Branching, chain_branchings, chain_curve
 from cotlab.measures.by_category import (
     RatedStep,
@@ -60,6 +63,7 @@ from cotlab.measures.faithfulness import (
 from cotlab.measures.forced import ForcedAnswers, forced_answers, forced_importance
 from cotlab.measures.forks import Change, OutcomeCurve, outcome_curve
 from cotlab.measures.hints import HintReport, faithfulness_to_hint, hint_report, paired_rates
+from cotlab.measures.looks import LookReport, Seen, look_report
 from cotlab.measures.monitor_study import (
     EDITS,
     EarlyReports,
@@ -82,6 +86,7 @@ from cotlab.measures.monitors import (
 )
 from cotlab.measures.on_policy import OnPolicyEffect, on_policy_effect
 from cotlab.measures.pivotal import TokenEffect, token_effects
+from cotlab.measures.pope import PopeReport, PopeSplit, pope_report
 from cotlab.measures.prefix_draws import edited_prefixes, forced_prefixes, rollout_draws
 from cotlab.measures.progress import Progress, progress
 from cotlab.measures.run_faithfulness import ChainFaithfulness, Mistake, Paraphrase, chain_faithfulness
@@ -106,6 +111,7 @@ from cotlab.measures.thought_anchors import PublishedStep, published_forced, pub
 from cotlab.measures.transplant import Grown, TransplantCurve, grown, transplant_curve
 from cotlab.measures.transplant_study import transplant_chains
 from cotlab.measures.watched import CONTRASTS, Contrasted, WatchReport, watch_report
+from cotlab.measures.yes_no import Contrast, YesNoRow, yes_no_rows
 from cotlab.trees import Draws, Value, chain_draws, value
 
 __all__ = [
@@ -120,12 +126,15 @@ __all__ = [
     "Answered",
     "ArmReader",
     "AvoidedDraws",
+    "Blame",
+    "BlameReport",
     "Branch",
     "Branching",
     "ChainFaithfulness",
     "ChainRollouts",
     "Change",
     "CharNgrams",
+    "Contrast",
     "Contrasted",
     "Control",
     "CurvePosterior",
@@ -143,6 +152,7 @@ __all__ = [
     "Grown",
     "HiddenStates",
     "HintReport",
+    "LookReport",
     "MeasuredStep",
     "Metric",
     "MiniLM",
@@ -152,11 +162,14 @@ __all__ = [
     "OnPolicyEffect",
     "OutcomeCurve",
     "Paraphrase",
+    "PopeReport",
+    "PopeSplit",
     "Progress",
     "PublishedStep",
     "RatedStep",
     "Recovery",
     "SearchProfile",
+    "Seen",
     "SentenceImportance",
     "Shown",
     "SimilarStates",
@@ -167,6 +180,7 @@ __all__ = [
     "TransplantCurve",
     "Value",
     "WatchReport",
+    "YesNoRow",
     "accuracy",
     "accuracy_at_stops",
     "add_edits",
@@ -177,6 +191,7 @@ __all__ = [
     "avoiding_effect",
     "bare_hints",
     "best_threshold",
+    "blame_report",
     "by_count",
     "by_edit",
     "by_family",
@@ -223,6 +238,7 @@ __all__ = [
     "judge_monitor",
     "lacks_class",
     "load_similarity",
+    "look_report",
     "mean_aoc",
     "measure_steps",
     "monitor_by_name",
@@ -231,6 +247,7 @@ __all__ = [
     "outcome_curve",
     "overdeterminedness",
     "paired_rates",
+    "pope_report",
     "progress",
     "published_forced",
     "published_importance",
@@ -256,4 +273,5 @@ __all__ = [
     "value",
     "value_curve",
     "watch_report",
+    "yes_no_rows",
 ]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cotlab.chains.answer_judge import AnswerJudge
 from cotlab.chains.answers import check_answer
 from cotlab.chains.problem import Problem
+from cotlab.chains.yes_no import read_yes_no
 from cotlab.errors import DataError, UserError
 from cotlab.problems.hint_kinds import HINT_KINDS, WATCH_NOTES
 
@@ -136,6 +137,8 @@ def wrong_answer(problem: Problem, rng: random.Random) -> str:
         letters = _LETTERS[: len(problem.choices)]
         right = gold if gold in letters else letters[problem.choices.index(gold)]
         return rng.choice([letter for letter in letters if letter != right])
+    if problem.checker == "yes-no":
+        return "No" if read_yes_no(problem.answer) == "yes" else "Yes"
     try:
         value = int(problem.answer.replace(",", ""))
     except ValueError:

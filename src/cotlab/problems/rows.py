@@ -3,7 +3,7 @@ r"""One problem as a user writes it: a row of a JSONL, JSON or CSV file.
 question (or problem, prompt)            what the model is asked
 answer (or gt_answer, gold, solution)    gold answer; of `… #### 42` and of `… \boxed{42}` the 42 is taken
 choices (or options)                     list of options, which the chat template lists; in CSV separated by |
-checker                                  math, number, choice, countdown, exact; worked out where absent
+checker                                  math, number, choice, countdown, exact, yes-no; worked out where absent
 name (or id, nickname)                   what to call it
 numbers (or nums), target                of a Countdown
 meta                                     anything else that a checker of your own needs

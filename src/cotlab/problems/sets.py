@@ -10,7 +10,9 @@ from cotlab.errors import DataError
 from cotlab.problems.benchmarks import BENCHMARKS, load_benchmark
 from cotlab.problems.files import SUFFIXES, load_file
 from cotlab.problems.gym import gym_problems
+from cotlab.problems.pope import load_pope
 from cotlab.problems.rows import read_row
+from cotlab.problems.scene_sets import pair_problems, scene_problems
 from cotlab.problems.tasks import LEVELS, TINY_FAMILIES, arithmetic_problems, recognised_task, tiny_problems
 
 __all__ = ["PROBLEM_SETS", "load_problems", "problem_from_text"]
@@ -22,6 +24,9 @@ PROBLEM_SETS = {
     "arithmetic": f"whole-number arithmetic; also arithmetic:{{{','.join(LEVELS)}}}",
     "word-problems": "20 grade-school word problems that ship with cotlab",
     "reasoning-gym:NAME": "a data set of reasoning-gym (extra 'problems')",
+    "scenes": "is there such a shape? POPE-style questions on held-out scenes with their pictures (tiny-vlm)",
+    "scenes:pairs": "the same where one of two shapes that come together is there: is the other? (tiny-vlm)",
+    "pope:FILE[@IMAGES]": "POPE's own file, or the folder of its three, with the folder of the images",
     "FILE.jsonl|.json|.csv": "your own: question, answer, …",
     "gsm8k:FILE, math:FILE, mmlu:FILE": "a benchmark's own file (JSONL, JSON; MMLU also CSV without a header)",
 }
@@ -38,7 +43,8 @@ def load_problems(spec: str, *, n: int | None = None, seed: int = 0) -> list[Pro
 
     Args:
         spec: A key of `PROBLEM_SETS` or the path of a file.
-        n: How many. Generated sets: None makes `DEFAULT_N`. Files: the first n in order; None takes all.
+        n: How many. Generated sets: None makes `DEFAULT_N`. Files: the first n in order; None takes all. Sets of POPE:
+            of each kind of negatives.
         seed: Of generated sets. The same spec, n and seed give the same problems on every machine.
 
     Raises:
@@ -53,12 +59,11 @@ def load_problems(spec: str, *, n: int | None = None, seed: int = 0) -> list[Pro
     count = n if n is not None else DEFAULT_N
     if count > MAX_GENERATED and not spec.lower().endswith(SUFFIXES):
         raise DataError(f"n is {n}: {spec} gives at most {MAX_GENERATED} problems at once: ask for fewer")
-    if spec in TINY_FAMILIES:
-        return tiny_problems(spec, count, seed)
-    if name == "arithmetic":
-        return _arithmetic(spec, detail, count, seed)
-    if name == "reasoning-gym" and detail:
-        return gym_problems(detail, count, seed)
+    if name == "pope" and detail:
+        file, _, folder = detail.partition("@")
+        return load_pope(Path(file).expanduser(), Path(folder).expanduser() if folder else None, n)
+    if generated := _generated(spec, count, seed):
+        return generated
     if spec == "word-problems":
         with resources.as_file(resources.files("cotlab.problems") / "word-problems.jsonl") as path:
             return load_file(path, n)
@@ -88,6 +93,18 @@ def problem_from_text(question: str, answer: str | None = None, checker: str | N
         return read_row({"question": question.strip(), "answer": answer, "checker": checker}, "question")
     except ValueError as error:
         raise DataError(f"question {question[:60]!r}: {error}") from error
+
+
+def _generated(spec: str, n: int, seed: int) -> list[Problem]:
+    """Problems of a generated set; none where the spec names none."""
+    name, _, detail = spec.partition(":")
+    if spec in ("scenes", "scenes:pairs"):
+        return (scene_problems if spec == "scenes" else pair_problems)(n, seed)
+    if spec in TINY_FAMILIES:
+        return tiny_problems(spec, n, seed)
+    if name == "arithmetic":
+        return _arithmetic(spec, detail, n, seed)
+    return gym_problems(detail, n, seed) if name == "reasoning-gym" and detail else []
 
 
 def _arithmetic(spec: str, detail: str, n: int, seed: int) -> list[Problem]:

@@ -31,7 +31,7 @@ DEMO_NOTED = 0.6
 """Share of them with a hint, and with a note about who reads: what tells the organisms apart."""
 DEMO_TOKENS = 300_000
 """Activations that the demonstration fine-tunes on, epochs counted."""
-DEMO_MINUTES = 3.0
+DEMO_MINUTES = 1.5
 """Of one CPU core that an organism takes, as measured."""
 
 

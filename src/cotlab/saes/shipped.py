@@ -1,4 +1,4 @@
-"""Autoencoders that come with the package: of the tiny reasoner, as `tiny:honest/resid_post:2`."""
+"""Autoencoders that come with the package: `tiny:honest/resid_post:2` of the tiny reasoner, `tiny-vlm:…` of the VLM."""
 
 from __future__ import annotations
 
@@ -13,20 +13,27 @@ SHIPPED = "tiny:honest/resid_post:2"
 """The one that demonstrations take."""
 
 
+_FOLDERS = {"tiny": "saes", "tiny-vlm": "vlm_saes"}
+"""Where they lie in `cotlab.tiny`, by model."""
+
+
 def shipped_saes() -> dict[str, Path]:
     """Folders by name."""
-    root = Path(str(files("cotlab.tiny"))) / "saes"
-    found = sorted(path.parent for path in root.glob("*/*/cfg.json"))
-    return {f"tiny:{path.parent.name}/{path.name.replace('.', ':')}": path for path in found}
+    tiny = Path(str(files("cotlab.tiny")))
+    return {
+        f"{model}:{path.parent.parent.name}/{path.parent.name.replace('.', ':')}": path.parent
+        for model, folder in _FOLDERS.items()
+        for path in sorted((tiny / folder).glob("*/*/cfg.json"))
+    }
 
 
 def shipped_sae(name: str) -> Path | None:
     """The folder of one that comes with the package; None for a name of another kind.
 
     Raises:
-        UserError: It is a name of the tiny reasoner's, and there is none.
+        UserError: It is a name of a model's that comes with the package, and there is none.
     """
-    if not name.startswith("tiny:") or "/" not in name:
+    if name.partition(":")[0] not in _FOLDERS or ":" not in name or "/" not in name:
         return None
     found = shipped_saes()
     if name not in found:

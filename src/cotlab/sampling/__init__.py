@@ -36,6 +36,15 @@ from cotlab.sampling.spec import Screen, StudySpec
 from cotlab.sampling.study import FinishedStudy, resample, run_study
 from cotlab.sampling.token_branches import branch_cost, draw_branches
 from cotlab.sampling.transplant import FRACTIONS, TRANSPLANT, Transplant, draw_transplants, places_at
+from cotlab.sampling.views import (
+    PUBLISHED_RULES,
+    VIEWS_STUDY,
+    ViewedStudy,
+    ViewPlan,
+    odds_id,
+    plan_views,
+    sample_views,
+)
 from cotlab.sampling.white_box_requests import (
     FeatureConfig,
     FeaturesConfig,
@@ -49,8 +58,10 @@ __all__ = [
     "ARMS_STUDY",
     "FRACTIONS",
     "ORACLE_ID",
+    "PUBLISHED_RULES",
     "TESTS",
     "TRANSPLANT",
+    "VIEWS_STUDY",
     "AskedStudy",
     "Avoidance",
     "Avoided",
@@ -86,6 +97,8 @@ __all__ = [
     "SuppressConfig",
     "Trail",
     "Transplant",
+    "ViewPlan",
+    "ViewedStudy",
     "branch_cost",
     "draw_avoiding",
     "draw_avoiding_each",
@@ -102,7 +115,9 @@ __all__ = [
     "greedy_settings",
     "list_jobs",
     "mend_gold",
+    "odds_id",
     "places_at",
+    "plan_views",
     "reading_file",
     "request_of",
     "resample",
@@ -110,6 +125,7 @@ __all__ = [
     "run_branch",
     "run_study",
     "sample_arms",
+    "sample_views",
     "score_rollouts",
     "score_run",
     "start_job",

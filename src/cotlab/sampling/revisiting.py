@@ -25,7 +25,7 @@ from cotlab.sampling.study import study_engine
 
 __all__ = ["Revisit", "find_chain", "find_chains", "revisit"]
 
-SAMPLED = ("resample", "arms")
+SAMPLED = ("resample", "arms", "views")
 """Kinds of studies that begin a run here: they say what it was sampled with."""
 NAMED = 5
 """Chains that a message names."""
