@@ -8,7 +8,6 @@ import xml.etree.ElementTree as ET
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import pytest
@@ -24,8 +23,9 @@ from cotlab.models import resolve_model
 from cotlab.problems.image_edits import mask_boxes
 from cotlab.runs import Run
 from cotlab.sampling import StudyConfig, list_jobs, run_study
-from cotlab.tiny.scenes import ask, draw_scenes, png, problem_of
 
+SEED = 4
+"""Of two scenes with the same question."""
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -33,19 +33,11 @@ SVG = "{http://www.w3.org/2000/svg}"
 def scenes_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny image-text model counts in two scenes, aloud."""
     folder = tmp_path_factory.mktemp("scenes")
-    rows = []
-    for scene in draw_scenes(2, 5, split="heldout"):
-        asked = ask(scene, "count", Random(1))
-        assert asked is not None
-        problem = problem_of(scene, asked)
-        (folder / f"{scene.id}.png").write_bytes(png(scene))
-        told = {"question": problem.question, "answer": problem.answer, "checker": problem.checker}
-        rows.append({**told, "name": problem.name, "meta": dict(problem.meta), "image": f"{scene.id}.png"})
-    (folder / "set.jsonl").write_text("\n".join(map(json.dumps, rows)))
     run_study(
         StudyConfig.of(
-            problems=str(folder / "set.jsonl"),
+            problems="scenes:count",
             n_problems=2,
+            seed=SEED,
             model="tiny-vlm",
             engine="transformers",
             cutter="lines",
@@ -121,7 +113,7 @@ def test_the_chain_page_shows_the_image_and_names_the_tokens_of_its_patches(root
 
 
 def test_a_masked_region_is_a_branch_beside_a_control_and_shown_at_it(root: Path, scenes: str) -> None:
-    region = (10, 12, 30, 34)
+    region = (4, 4, 20, 18)
 
     def fill(at: AppTest) -> None:
         sides = dict(zip(("Left", "Top", "Right", "Bottom"), region, strict=True))
@@ -141,14 +133,14 @@ def test_a_masked_region_is_a_branch_beside_a_control_and_shown_at_it(root: Path
     assert changed.token_ids == own.token_ids and changed.id != own.id and n == 5
     (masked,) = changed.images
     assert (pixels(masked) == pixels(mask_boxes(chain.images[0], [region]))).all()
-    assert (pixels(control.images[0])[12:34, 10:30] == pixels(chain.images[0])[12:34, 10:30]).all()
+    assert (pixels(control.images[0])[4:18, 4:20] == pixels(chain.images[0])[4:18, 4:20]).all()
     assert control.images != chain.images
     assert "V, other images" in shown(at) and "effect against control: as much masked elsewhere" in shown(at)
     at = page("chain", run=scenes, step="1", branch=changed.id)
     assert not at.exception and not at.error and "5 after this change" in shown(at)
     there = [(svg, image) for svg in drawn(at) for image in images_in(svg) if (pixels(image) == pixels(masked)).all()]
     frames = [[float(one.attrib[k]) for k in ("x", "y", "width", "height")] for one in there[-1][0].iter(f"{SVG}rect")]
-    assert frames == [[10.0, 12.0, 20.0, 22.0]]
+    assert frames == [[4.0, 4.0, 16.0, 14.0]]
 
 
 def test_no_image_and_another_image_are_branches_and_bad_regions_a_line(root: Path, scenes: str) -> None:
@@ -165,10 +157,12 @@ def test_no_image_and_another_image_are_branches_and_bad_regions_a_line(root: Pa
         bare = run.prefix(none["prefix_id"])
         assert bare.images == () and bare.kept_ids == chain.prefix(1).kept_ids
         assert len(bare.prompt_ids) == len(chain.prompt_ids) - 36 and none["control_id"] is None
-    if chain.prompt_ids != other.prompt_ids:  # else the prompt that comes out is the other problem's own
-        found = image_job(ImageConfig.of(**common, shows="other", image=other.images[0].id), Silent())
-        with Run.open(root / scenes) as run:
-            assert run.prefix(found["prefix_id"]).images == other.images
+    assert chain.prompt_ids == other.prompt_ids  # so that what comes out is the other problem's own prompt
+    found = image_job(ImageConfig.of(**common, shows="other", image=other.images[0].id), Silent())
+    with Run.open(root / scenes) as run:
+        assert run.prefix(found["prefix_id"]).images == other.images
+        assert {row.problem_id for row in run.prefixes() if row.id == found["prefix_id"]} == {chain.problem_id}
+        assert run.prompt_text(found["prefix_id"]) == run.prompt_text(other.prefix(0).id)
     again = image_job(ImageConfig.of(**common, shows="none"), Silent())
     assert again["sampled_now"] == 0 and again["prefix_id"] == none["prefix_id"]
     for bad, said in (
@@ -177,9 +171,10 @@ def test_no_image_and_another_image_are_branches_and_bad_regions_a_line(root: Pa
         ({"shows": "masked", "region": (0, 0, 999, 9)}, "is empty or leaves its image"),
         ({"shows": "other", "image": "feed"}, "no other image"),
         ({"shows": "none", "number": 4}, "numbered from 0"),
+        ({"shows": "other", "image": other.images[0].id, "step": 0}, "look at its chain"),
     ):
         with pytest.raises(UserError, match=said):
-            image_job(ImageConfig.of(**common, **bad), Silent())
+            image_job(ImageConfig.of(**{**common, **bad}), Silent())
     at = page("chain", run=scenes)
     assert not at.exception and "under other views" in str([box.label for box in at.expander])
 
@@ -195,9 +190,9 @@ def test_features_on_images_have_heat_maps_where_the_autoencoder_is_active(root:
     from cotlab.whitebox import Inside
     from cotlab.whitebox.vision import image_spans
 
-    sae = shipped_or_random(root)
     at = page("features", run=scenes)
-    at = next(box for box in at.selectbox if box.label == "Autoencoder").set_value(sae).run()
+    sae = next(box for box in at.selectbox if box.label == "Autoencoder").value
+    assert sae == "tiny-vlm:honest/resid_post:2"
     numbers = {box.label: box for box in at.number_input}
     numbers["Rollouts"].set_value(6)
     numbers["Features"].set_value(2)
@@ -232,28 +227,6 @@ def test_features_on_images_have_heat_maps_where_the_autoencoder_is_active(root:
             if value > 0:
                 said = cells[round(float(box[0])), round(float(box[1]))]
                 assert float(said.split()[0]) == pytest.approx(value, rel=0.01)
-
-
-def shipped_or_random(root: Path) -> str:
-    """The autoencoder that ships for this model."""
-    from cotlab.saes.shipped import shipped_saes
-
-    name = "tiny-vlm:honest/resid_post:2"
-    if name in shipped_saes():
-        return name
-    import torch
-
-    from cotlab.interventions import HookPoint, SAECard, SparseAutoencoder
-    from cotlab.saes import save_sae
-
-    model = resolve_model("tiny-vlm")
-    width = json.loads((model.path / "config.json").read_bytes())["text_config"]["hidden_size"]
-    directions = torch.randn(16, width, generator=torch.Generator().manual_seed(0))
-    directions /= directions.norm(dim=1, keepdim=True)
-    card = SAECard(HookPoint("resid_post", 2), "relu", name="random", model=model.name, revision=model.revision)
-    sae = SparseAutoencoder(card, directions.T.contiguous(), torch.full((16,), -0.5), directions, torch.zeros(width))
-    save_sae(sae, root / "sae")
-    return str(root / "sae")
 
 
 @pytest.mark.usefixtures("parts")

@@ -19,7 +19,9 @@ export default function ({ data, parentElement, setStateValue }) {
   const svg = document.importNode(parsed, true);
   const told = document.createElement("div");
   told.className = "told";
-  place.replaceChildren(svg, told);
+  place.replaceChildren(svg);
+  if (!svg.querySelector(".part")) return;
+  place.append(told);
   const chosen = () => svg.querySelector(".part.on");
   const tell = (part) => { told.textContent = part ? part.dataset.told : ""; };
   tell(chosen());

@@ -25,31 +25,43 @@ _HELP = "what each image token stands for: point at a patch, or choose one; read
 @st.fragment
 def show_images(chosen: Chosen) -> None:
     """The images of the chain's question, where it has some; patches on demand."""
-    chain = chosen.studied.chain
-    if not chain.images:
-        return
-    wanted = st.toggle(
-        "Patches",
-        key="patch-grid",
-        help=_HELP,
-    )
-    spans: tuple[ImageSpan, ...] = ()
-    if wanted:
+    if chosen.studied.chain.images:
         try:
-            spans = _spans(chosen.path, stamp(chosen.path), chain.id)
-        except UserError as error:
+            _show_images(chosen)
+        except UserError as error:  # a lost or damaged image
             fault(error)
+
+
+def _show_images(chosen: Chosen) -> None:
+    chain = chosen.studied.chain
+    several = len(chain.images) > 1
+    left, right = st.columns([3, 1] if several else [1, 3], gap="medium")
+    spans: tuple[ImageSpan, ...] = ()
+    with right:
+        wanted = st.toggle("Patches", key="patch-grid", help=_HELP)
+        if wanted:
+            try:
+                spans = _spans(chosen.path, stamp(chosen.path), chain.id)
+            except UserError as error:
+                fault(error)
+        _other_views(chosen)
     pictures = [
         Picture(image, _caption(image, k, spans), patches(spans[k]) if spans else (), grid=bool(spans))
         for k, image in enumerate(chain.images)
     ]
-    found = show_pictures(pictures, f"images-{chain.id}", side=300 if spans else 200, across=3)
+    with left:
+        found = show_pictures(pictures, f"images-{chain.id}", side=280 if spans else 130, across=3 if spans else 6)
     part = parse_part(found, pictures)
     st.session_state["patch"] = None if part is None else (chain.id, part[0], tuple(part[1].box))
-    others = _views(chosen.path, stamp(chosen.path), chain.id)
+
+
+def _other_views(chosen: Chosen) -> None:
+    """Prompts that edits made of the question's, where they show other images."""
+    others = _views(chosen.path, stamp(chosen.path), chosen.studied.chain.id)
     if others:
         with st.expander(f"The question under other views ({len(others)})"):
-            show_pictures([picture for view in others for picture in _of(*view)][:MOST], f"views-{chain.id}", side=150)
+            pictures = [picture for view in others for picture in _of(*view)][:MOST]
+            show_pictures(pictures, f"views-{chosen.studied.chain.id}", side=130)
 
 
 def chosen_box(chain_id: str) -> tuple[int, tuple[int, int, int, int]] | None:
@@ -62,11 +74,11 @@ def chosen_box(chain_id: str) -> tuple[int, tuple[int, int, int, int]] | None:
 
 
 def _caption(image: Image, number: int, spans: tuple[ImageSpan, ...]) -> str:
-    told = f"image {number + 1}, {image.width} × {image.height} pixels"
+    told = f"image {number + 1}, {image.width}×{image.height} pixels"
     if not spans:
         return told
     span = spans[number]
-    grids = ", ".join(f"{rows} × {columns}" for rows, columns in span.layout.grids)
+    grids = ", ".join(f"{rows}×{columns}" for rows, columns in span.layout.grids)
     return f"{told}: tokens {span.start}–{span.end - 1}, patches {grids}"
 
 
@@ -100,7 +112,8 @@ def _spans(path: Path, at: tuple[int, ...], chain_id: str) -> tuple[ImageSpan, .
         asked = [study.spec.get("asked") or {} for study in run.studies()]
         model = next((str(one["model"]) for one in reversed(asked) if one.get("model")), run.identity.model)
         wanted = run.identity.tokenizer_id
-    return _reader(model, wanted).spans(chain.prefix(0))
+    spans: tuple[ImageSpan, ...] = _reader(model, wanted).spans(chain.prefix(0))
+    return spans
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -164,8 +177,12 @@ def images_at(chosen: Chosen, node: str) -> list[Picture]:
 
 
 def show_images_at(chosen: Chosen, node: str) -> None:
-    """The images of a changed branch."""
-    found = images_at(chosen, node)
+    """The images of a changed branch, where they are other than the chain's own."""
+    try:
+        found = images_at(chosen, node)
+    except UserError as error:
+        fault(error)
+        return
     if found:
         say(line("Here the question shows:", soft=True))
         show_pictures(found, f"images-at-{node[:32]}", side=180)

@@ -21,7 +21,10 @@ LONGEST = 512
 SIDE = 200
 """Longer side of an image on the page."""
 ACROSS = 5
-GAP, CAPTION = 14, 34
+GAP = 14
+CAPTION_LINE = 16
+LETTER = 6.0
+"""Pixels that a letter of a caption takes, about."""
 BLUE, ORANGE = "#2e7fb8", "#d9762b"
 
 Box = Sequence[float]
@@ -62,26 +65,27 @@ def _uri(image: Image) -> str:
 def draw_pictures(pictures: Sequence[Picture], side: float = SIDE, across: int = ACROSS) -> Markup:
     """A standalone SVG document; parts have `data-part`: number of the picture, a slash, number of the part."""
     rows, wide = -(-len(pictures) // across), min(across, len(pictures))
-    cell = side + GAP
+    lines = [_lines(picture.told, int(side / LETTER)) for picture in pictures]
+    cell, caption = side + GAP, 6 + CAPTION_LINE * max(map(len, lines), default=0)
     drawn = [
         element(
             "svg",
-            *_picture(picture, number, side),
+            *_picture(picture, number, side, lines[number]),
             x=cell * (number % across),
-            y=(side + CAPTION) * (number // across),
+            y=(side + caption) * (number // across),
             width=side,
-            height=side + CAPTION,
+            height=side + caption,
         )
         for number, picture in enumerate(pictures)
     ]
-    size = {"width": cell * wide - GAP, "height": (side + CAPTION) * rows}
+    size = {"width": cell * wide - GAP, "height": (side + caption) * rows}
     box = f"0 0 {size['width']:.0f} {size['height']:.0f}"
     told = element("title", f"{len(pictures)} images")
     return element("svg", told, *drawn, xmlns="http://www.w3.org/2000/svg", viewBox=box, role="group", **size)
 
 
-def _picture(picture: Picture, number: int, side: float) -> list[Markup]:
-    """One image, its parts in pixels of the image, its caption on two lines."""
+def _picture(picture: Picture, number: int, side: float, lines: Sequence[str]) -> list[Markup]:
+    """One image, its parts in pixels of the image, its caption below."""
     image, drawn = picture.image, list[Markup]()
     if image is None:
         frame = {"x": 1.0, "y": 1.0, "width": side - 2, "height": side * 0.6, "rx": 4}
@@ -101,11 +105,9 @@ def _picture(picture: Picture, number: int, side: float) -> list[Markup]:
         )
         box = f"0 0 {image.width} {image.height}"
         drawn.append(element("svg", shown, *parts, viewBox=box, width=image.width * scale, height=high))
-    letters = int(side / 6.3)
-    for k, text in enumerate(_lines(picture.told, letters)):
-        drawn.append(
-            element("text", text, x=0.0, y=high + 15 + 15 * k, font_size=12, fill="currentColor", opacity=0.75)
-        )
+    for k, text in enumerate(lines):
+        y = high + 15 + CAPTION_LINE * k
+        drawn.append(element("text", text, x=0.0, y=y, font_size=12, fill="currentColor", opacity=0.75))
     return drawn
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cotlab.chains.chain import Chain
 from cotlab.chains.image import Image
 from cotlab.chains.image_reader import MARK
+from cotlab.chains.prefix import Prefix
 from cotlab.chains.problem import Problem
 from cotlab.errors import UserError
 from cotlab.interventions import EditedPrefix, ShowImages
@@ -129,7 +130,9 @@ def image_job(config: ImageConfig, progress: Progress) -> dict[str, Any]:
         sampler = again.sampler({"kind": "image", **config.model_dump(mode="json", exclude={"run"})})
         again.run.add_chain_prefixes(chain)
         for one in made:
-            store_edited(again.run, chain, one)
+            prompt = replace(one.prefix, token_ids=one.prefix.prompt_ids)
+            there = _owner(again.run, prompt) not in (None, chain.problem_id)
+            store_edited(again.run, chain, one, prompt_there=there)
         arms = [made[0].prefix, chain.prefix(config.step), *(one.prefix for one in made[1:])]
         for prefix, phase in zip(arms, ("with other images", "with its own images", "the control"), strict=False):
             sampler.draw([prefix], config.n, again.settings, phase=phase)
@@ -162,10 +165,9 @@ def _made(again: Revisit, chain: Chain, keep: int, images: Images, shows: str) -
             "the prompt of this chain is not what the run's template writes, so none can be written beside it"
         )
     prompt = again.template.prompt(_showing(problem, images), tokenizer)
-    owner = next((row.problem_id for row in again.run.prefixes() if row.id == prompt.id), problem.id)
-    if owner != problem.id:
-        named = again.run.problems()[owner].name or owner
-        raise UserError(f"this question with that image is the problem {named[:60]!r} of the run: look at its chain")
+    if keep == 0 and (owner := _owner(again.run, prompt)) not in (None, problem.id):
+        named = again.run.problems()[str(owner)].name or owner
+        raise UserError(f"this question with that image is the problem {named!r:.60} of the run: look at its chain")
     edit = ShowImages(shows, ",".join(image.id for image in images))
     return EditedPrefix(
         base,
@@ -174,6 +176,11 @@ def _made(again: Revisit, chain: Chain, keep: int, images: Images, shows: str) -
         "".join(step.text for step in chain.steps[:keep]),
         [edit.to_json()],
     )
+
+
+def _owner(run: Run, prompt: Prefix) -> str | None:
+    """The problem that a prompt is stored under; None where it is not in the run."""
+    return next((row.problem_id for row in run.prefixes() if row.id == prompt.id), None)
 
 
 def _showing(problem: Problem, images: Images) -> Problem:
