@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cotlab.interventions import SparseAutoencoder
     from cotlab.saes import Interpretation
-    from cotlab.saes.vision import VisionFeatures
+    from cotlab.saes.vision import ArmResult, VisionFeatures
     from cotlab.whitebox.vision import Asking
 
 __all__ = ["features"]
@@ -32,13 +32,13 @@ def features(
     sae: SAEName,
     model: VisionModel = "tiny-vlm:prior",
     transfer: Transfer = False,
-    habit: Habit = "star>moon,ring>diamond",
+    habit: Habit = "star>moon",
     images: Annotated[int, typer.Option(help="Scenes whose regions are read.", min=10)] = 200,
     cases: Annotated[int, typer.Option(help="Cases of each habit that features are chosen on.", min=6)] = 20,
     scenes: Annotated[int, typer.Option(help="Scenes of the questions before and after.", min=5)] = 30,
-    most: Annotated[int, typer.Option(help="Features that are changed.", min=1)] = 5,
-    action: Annotated[str, typer.Option(help="ablate, scale or clamp.")] = "ablate",
-    value: Annotated[float, typer.Option(help="For scale (times) and clamp (to).")] = 0.0,
+    most: Annotated[int, typer.Option(help="Features that are changed.", min=1)] = 3,
+    action: Annotated[str, typer.Option(help="ablate, scale or clamp.")] = "scale",
+    value: Annotated[float, typer.Option(help="For scale (times; -1 turns round) and clamp (to).")] = -1.0,
     judge_url: options.JudgeUrl = None,
     judge_model: options.JudgeModel = "judge",
     judge_key: options.JudgeKey = None,
@@ -57,7 +57,7 @@ def features(
         raise UserError(f"unknown action '{action}'; there are: {', '.join(ACTIONS)}")
     judge = options.judge_server(judge_url, judge_model, judge_key)
     habits = tuple(AskedHabit.parse(one) for one in habit.split(","))
-    plan = FeaturePlan(habits, images, cases, scenes, most, action, value, seed=seed)  # type: ignore[arg-type]  # checked
+    plan = FeaturePlan(habits, images, cases, scenes, most, action, value, seed=seed)
     with progress_bar(json) as bar:
         asking = opened(model)
         found = vision_features(asking, _loaded(sae, asking, transfer), plan, progress=bar)
@@ -122,21 +122,26 @@ def _tables(found: VisionFeatures) -> list[tuple[str, list[str], list[list[str]]
     made.append(
         ("Features that carry the error (nats)", ["feature", "of the error", "of a true yes", "q", "rate"], carried)
     )
-    if found.reduction is not None:
-        arms = [
-            [
-                arm.name,
-                shown(arm.false_yes, p=False),
-                "" if arm.less_false is None else shown(arm.less_false),
-                shown(arm.true_yes, p=False),
-                "" if arm.less_true is None else shown(arm.less_true),
-                f"{arm.f1:.2f}",
-            ]
-            for arm in found.reduction.arms
-        ]
-        title = f"{found.reduction.n_questions} questions before and after: {found.reduction.action}"
-        made.append((title, ["arm", "false yes", "less", "true yes", "less", "F1"], arms))
+    for what, its in (("where it errs", found.reduction), ("POPE-style, adversarial", found.pope)):
+        if its is not None:
+            title = f"{its.n_questions} questions before and after, {what}: {its.action} {its.value:g}"
+            made.append(
+                (title, ["arm", "false yes", "less", "true yes", "less", "F1"], [_arm(arm) for arm in its.arms])
+            )
     return made
+
+
+def _arm(arm: ArmResult) -> list[str]:
+    from cotlab.cli.vision_opening import shown
+
+    return [
+        arm.name,
+        shown(arm.false_yes, p=False),
+        "" if arm.less_false is None else shown(arm.less_false),
+        shown(arm.true_yes, p=False),
+        "" if arm.less_true is None else shown(arm.less_true),
+        f"{arm.f1:.2f}",
+    ]
 
 
 def _q(value: float | None) -> str:

@@ -32,7 +32,7 @@ def locate(
     html: Html = None,
     json: options.Json = False,
 ) -> None:
-    """Where does a hallucination enter? Perception, alignment, language prior; by readouts, patching, a twin."""
+    """Tell where a hallucination enters. Perception, alignment, language prior; by readouts, patching, a twin."""
     from cotlab.cli.output import print_json
     from cotlab.cli.vision_opening import opened, progress_bar
     from cotlab.whitebox.vision import Habit as AskedHabit

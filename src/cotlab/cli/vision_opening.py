@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cotlab.cli.progress import Bar
-from cotlab.stats import Estimate
-from cotlab.whitebox import Inside
-from cotlab.whitebox.vision import Asking
+if TYPE_CHECKING:
+    from cotlab.cli.progress import Bar
+    from cotlab.stats import Estimate
+    from cotlab.whitebox.vision import Asking
 
 __all__ = ["Habit", "Html", "VisionModel", "opened", "progress_bar", "shown"]
 
@@ -30,6 +30,8 @@ def opened(name: str) -> Asking:
         ModelError: It is not there.
     """
     from cotlab.models import resolve_model
+    from cotlab.whitebox import Inside
+    from cotlab.whitebox.vision import Asking
 
     return Asking.of(Inside.open(name), resolve_model(name).card)
 
@@ -37,6 +39,8 @@ def opened(name: str) -> Asking:
 @contextlib.contextmanager
 def progress_bar(quiet: bool) -> Iterator[Bar]:
     """A bar; Ctrl-C is one line."""
+    from cotlab.cli.progress import Bar
+
     try:
         with Bar(quiet=quiet) as bar:
             yield bar

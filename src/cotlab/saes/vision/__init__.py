@@ -22,7 +22,7 @@ from cotlab.saes.vision.regions import ATTRIBUTES, RegionFit, attribute_masks, r
 from cotlab.saes.vision.run_images import image_document, image_prompts
 from cotlab.saes.vision.scene_traces import scene_traces
 from cotlab.saes.vision.steering import ACTIONS, ArmResult, Reduction, feature_change, reduce_errors
-from cotlab.saes.vision.study import FeaturePlan, VisionFeatures, asked_where_it_errs, vision_features
+from cotlab.saes.vision.study import FeaturePlan, VisionFeatures, asked_anything, asked_where_it_errs, vision_features
 
 __all__ = [
     "ACTIONS",
@@ -36,6 +36,7 @@ __all__ = [
     "Reduction",
     "RegionFit",
     "VisionFeatures",
+    "asked_anything",
     "asked_where_it_errs",
     "attribute_masks",
     "carrying_features",

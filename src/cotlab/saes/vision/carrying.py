@@ -163,4 +163,4 @@ def attribution(asking: Asking, sae: SparseAutoencoder, prefix: Prefix) -> Attri
         effect = np.bincount(features, (values * along.double()).cpu().numpy(), minlength=sae.d_sae)
         sums = np.bincount(features, values.cpu().numpy(), minlength=sae.d_sae)
         counts = np.bincount(features, minlength=sae.d_sae).astype(float)
-    return Attributed(effect, counts, sums, len(held[0]))
+    return Attributed(effect.astype(float), counts, sums.astype(float), len(held[0]))

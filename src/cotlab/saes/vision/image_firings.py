@@ -110,7 +110,7 @@ class ImageFirings:
         """Numbers of the images in which a feature is most active, each picture once."""
         largest = np.asarray(self.by_image[:, feature].todense()).ravel()
         seen: set[str] = set()
-        found = []
+        found: list[int] = []
         for number in np.argsort(-largest, kind="stable").tolist():
             if largest[number] <= 0 or len(found) == most:
                 break

@@ -84,20 +84,22 @@ def pixel_embeddings(images: Sequence[Image], side: int = 12) -> Array:
     """Images as their pixels, made small, less their mean: an encoder that knows nothing."""
     rows = [np.asarray(image.open().resize((side, side)), dtype=float).ravel() for image in images]
     found: Array = np.array(rows)
-    return found - found.mean(0)
+    found -= found.mean(0)
+    return found
 
 
 def scene_embeddings(scenes: Sequence[Scene]) -> Array:
     """Scenes as what is in them: how many things of each shape and colour, letters, the background; less their mean."""
     names = [*SHAPES, *COLOURS, "letters", *BACKGROUNDS]
-    found = np.zeros((len(scenes), len(names)))
+    found: Array = np.zeros((len(scenes), len(names)))
     for row, scene in zip(found, scenes, strict=True):
         for thing in visible(scene):
             row[names.index(thing.shape)] += 1
             row[names.index(thing.colour)] += 1
         row[names.index("letters")] = scene.lettering is not None
         row[len(names) - len(BACKGROUNDS) + list(BACKGROUNDS).index(scene.background)] = 1
-    return found - found.mean(0)
+    found -= found.mean(0)
+    return found
 
 
 def _scaled(active: csr_matrix) -> csr_matrix:

@@ -4,7 +4,8 @@ As network dissection does (Bau et al. 2017, arXiv 1704.05796): a feature's regi
 threshold, an attribute's where things that have it are; IoU is Σ|both| / Σ|either| over all rows of all images. The
 threshold is a share of the feature's largest activation.
 
-1. On one half of the images each feature gets the attribute of the largest IoU.
+1. On one half of the images each feature gets the attribute whose IoU is most above its mean over features: else large
+   things would take all.
 2. On the other half the IoU with that attribute is measured. p: the masks of whole images exchanged; q: over features
    (Benjamini and Hochberg). The floor beside it: mean IoU of all other features with the same attribute.
 """
@@ -63,7 +64,7 @@ def attribute_masks(scene: Scene) -> dict[str, Region]:
     things = [*visible(scene), *((scene.lettering,) if scene.lettering else ())]
     for thing in things:
         mask = mask_of(scene, thing)
-        names = ("letters",) if thing is scene.lettering else (thing.shape, thing.colour)  # type: ignore[union-attr]
+        names = ("letters",) if thing is scene.lettering else (thing.shape, thing.colour)
         for name in (*names, "anything"):
             found[name] = found.get(name, np.zeros_like(mask)) | mask
     return found
@@ -110,7 +111,8 @@ def region_fits(
     features = np.flatnonzero(enough)
     if not len(features):
         return []
-    chosen = _iou(*_sums(region, firings, half, on, features)).argmax(1)
+    begun = _iou(*_sums(region, firings, half, on, features))
+    chosen = (begun - begun.mean(0)).argmax(1)
     both, mine, theirs = _sums(region, firings, ~half, on, features)
     value = _iou(both, mine, theirs)
     every = np.arange(len(features))
@@ -166,7 +168,7 @@ def _sums(
     """Rows in both (features, attributes), in the features' regions (features,), on the attributes (attributes,)."""
     mine = region[images[firings.image_of]][:, features]
     theirs = on[images].reshape(-1, on.shape[-1]).astype(float)
-    return np.asarray(mine.T @ theirs), np.asarray(mine.sum(0)).ravel(), theirs.sum(0)
+    return np.asarray(mine.T @ theirs, dtype=float), np.asarray(mine.sum(0), dtype=float).ravel(), theirs.sum(0)
 
 
 def _iou(both: Array, mine: Array, theirs: Array) -> Array:

@@ -13,8 +13,7 @@ from cotlab.saes.vision.monosemanticity import Monosemanticity, monosemanticity,
 from cotlab.saes.vision.regions import RegionFit, attribute_masks, region_fits
 from cotlab.saes.vision.steering import Action, Reduction, reduce_errors
 from cotlab.sampling.progress import Progress, Silent
-from cotlab.tiny.scenes import PAIRS, Question, Scene, World, draw_scenes, pope_questions
-from cotlab.tiny.scenes.worlds import Pair
+from cotlab.tiny.scenes import Question, Scene, ask_exists, counts, draw_scenes, pope_questions
 from cotlab.whitebox.vision import Asking, Habit, draw_cases
 
 if TYPE_CHECKING:
@@ -34,11 +33,12 @@ class FeaturePlan:
     n_cases: int = 20
     """Of each habit."""
     n_scenes: int = 30
-    """Scenes of the questions that are asked before and after."""
-    most: int = 5
+    """Unseen scenes of the questions that are asked before and after: of each habit, and of a POPE-style set."""
+    most: int = 3
     """Features that are changed."""
-    action: Action = "ablate"
-    value: float = 0.0
+    action: Action = "scale"
+    value: float = -1.0
+    """Times the value: −1 turns a feature round, 0 ablates it."""
     n_random: int = 3
     seed: int = 0
 
@@ -66,7 +66,9 @@ class VisionFeatures:
     chosen: tuple[int, ...]
     """Features that carry the error; empty: none does."""
     reduction: Reduction | None
-    """None where none was chosen."""
+    """Where the model errs; None where no feature was chosen."""
+    pope: Reduction | None
+    """On a POPE-style set with adversarial negatives of all shapes; likewise."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -80,25 +82,31 @@ class VisionFeatures:
             "regions": regions,
             "carrying": self.carrying.to_json(self.chosen),
             "reduction": None if self.reduction is None else self.reduction.to_json(),
+            "pope": None if self.pope is None else self.pope.to_json(),
         }
 
 
-def asked_where_it_errs(n: int, seed: int = 0) -> list[tuple[Scene, Question]]:
-    """A POPE-style set of adversarial negatives on unseen scenes in which first shapes of pairs are common.
+def asked_where_it_errs(asking: Asking, habits: Sequence[Habit], n: int, seed: int = 0) -> list[tuple[Scene, Question]]:
+    """Whether the second shape is there: where only the first is, where another is, where it is, where both are.
 
     Args:
-        n: Scenes, with three questions of either answer each.
+        asking: The model.
+        habits: Which shapes.
+        n: Scenes of each habit, in four versions, two of either answer.
         seed: Of the scenes.
     """
-    world = World(tuple(Pair(first, second, 0.3) for first, second in PAIRS.items()), boost=2.5)
-    scenes: list[Scene] = []
-    while True:
-        scenes += draw_scenes(4 * n, seed + 1000 * len(scenes), world, split="heldout")
-        asked = pope_questions(scenes, "adversarial", seed=seed)
-        kept = list(dict.fromkeys(scene.id for scene, _ in asked))[:n]
-        if len(kept) == n:
-            chosen = set(kept)
-            return [(scene, question) for scene, question in asked if scene.id in chosen]
+    return [
+        (case.scenes[version], ask_exists(case.scenes[version], habit.second))
+        for habit in habits
+        for case in draw_cases(asking, habit, n, seed)
+        for version in ("primed", "control", "there", "both")
+    ]
+
+
+def asked_anything(n: int, seed: int = 0) -> list[tuple[Scene, Question]]:
+    """A POPE-style set of adversarial negatives on n unseen scenes, three questions of either answer each."""
+    drawn = [scene for scene in draw_scenes(8 * n, seed, split="heldout") if len(counts(scene)) >= 3]
+    return pope_questions(drawn[:n], "adversarial", seed=seed)
 
 
 def vision_features(
@@ -106,7 +114,6 @@ def vision_features(
     sae: SparseAutoencoder,
     plan: FeaturePlan,
     *,
-    asked: Sequence[tuple[Scene, Question]] = (),
     progress: Progress | None = None,
 ) -> VisionFeatures:
     """Study an autoencoder on scenes.
@@ -115,7 +122,6 @@ def vision_features(
         asking: The model.
         sae: Of it.
         plan: What is asked.
-        asked: Questions before and after; those of `asked_where_it_errs` by default.
         progress: Told how far it is.
 
     Raises:
@@ -131,14 +137,16 @@ def vision_features(
     cases = [case for habit in plan.habits for case in draw_cases(asking, habit, plan.n_cases, plan.seed)]
     carrying = carrying_features(asking, sae, cases, tell)
     chosen = carrying.chosen(plan.most)
-    used = list(asked) or asked_where_it_errs(plan.n_scenes, plan.seed)
-    reduction = None
-    if chosen:
-        reduction = reduce_errors(
-            asking, sae, chosen, carrying, used,
-            action=plan.action, value=plan.value, n_random=plan.n_random, seed=plan.seed, progress=tell,
-        )  # fmt: skip
-    label = sae.card.name or sae.id
-    return VisionFeatures(
-        asking.inside.name, label, plan, firings, tuple(regions), likeness, carrying, chosen, reduction
+    sets = (
+        asked_where_it_errs(asking, plan.habits, plan.n_scenes, plan.seed + 1),
+        asked_anything(plan.n_scenes, plan.seed + 1),
     )
+    reduction, pope = (
+        reduce_errors(
+            asking, sae, chosen, carrying, asked,
+            action=plan.action, value=plan.value, n_random=plan.n_random, seed=plan.seed, progress=tell,
+        ) if chosen else None
+        for asked in sets
+    )  # fmt: skip
+    found = (tuple(regions), likeness, carrying, chosen, reduction, pope)
+    return VisionFeatures(asking.inside.name, sae.card.name or sae.id, plan, firings, *found)
