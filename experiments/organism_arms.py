@@ -14,7 +14,7 @@ from cotlab.sampling import AskedStudy
 from cotlab.stats import Estimate
 from experiments.lab import HERE, Lab
 
-__all__ = ["ALL", "HINTED", "NOTES", "ask_arms", "command", "held_to", "measured", "models", "organism_of", "short"]
+__all__ = ["ALL", "HINTED", "NOTES", "ask_arms", "command", "held_to", "models", "organism_of", "short"]
 
 ALL = "organisms"
 """In the place of a model: every variant of the tiny reasoner whose weights are here."""
@@ -64,7 +64,7 @@ def held_to(
     label = f"{name} (planted)"
     known = Planted(name=label, value=planted, source="cotlab.tiny.ORGANISMS: rate in the training data")
     rows = [(known, Recovered.within(label, planted, found))]
-    apart = measured(model, what, watch)
+    apart = _measured(model, what, watch)
     return rows if apart is None else [*rows, _retested(f"{name} (measured apart)", apart, found)]
 
 
@@ -91,7 +91,7 @@ def _retested(name: str, measured: Estimate, found: Estimate) -> tuple[Planted, 
     )
 
 
-def measured(model: str, what: str, watch: str) -> Estimate | None:
+def _measured(model: str, what: str, watch: str) -> Estimate | None:
     """A rate with a wrong hint from the table of `experiments/organisms`, where it was made."""
     file, organism = HERE / "organisms" / "results.json", organism_of(model)
     if organism is None or not file.is_file():

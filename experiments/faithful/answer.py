@@ -22,7 +22,7 @@ from cotlab.measures import (
 )
 from cotlab.problems import Arm
 from cotlab.reports import Finding
-from cotlab.sampling import FRACTIONS, AskedStudy
+from cotlab.sampling import FRACTIONS, Revisit
 from cotlab.stats import Estimate, NullRate, null_rate, shuffled_within
 from experiments.faithful.figures import figures
 from experiments.faithful.hanging import Hanging, hanging
@@ -68,10 +68,11 @@ def answer(lab: Lab) -> Answer:
         with ct.Run.open(study.path) as run:
             rows = answered(run, arms=(Arm(), *HINTED))
         hints = tuple(hint_report(rows, arm, level=level, seed=lab.seed) for arm in HINTED)
-        planted_rows = transplanted(lab, study, 0.2 / len(named))
+        with lab.again(study, share=0.7 / len(named)) as again:
+            planted_rows = transplanted(lab, again)
+            hangs = tuple(hanging(lab, again))
+            looked = look(lab, again)
         curve, narrow = (transplant_curve(planted_rows, Arm("friend"), level=one) for one in (0.95, 0.9))
-        hangs = tuple(hanging(lab, study, 0.2 / len(named)))
-        looked = look(lab, study, 0.3 / len(named))
         told = tuple(said(looked, level=said_level, seed=lab.seed))
         last = narrow.carried[-1] if narrow.carried else Estimate.missing("nothing was put behind the bare prompt")
         found.append(Found(model, hints, curve, last, hangs, tuple(looked), told))
@@ -91,13 +92,11 @@ def answer(lab: Lab) -> Answer:
     )
 
 
-def transplanted(lab: Lab, study: AskedStudy, share: float) -> list[Grown]:
+def transplanted(lab: Lab, again: Revisit) -> list[Grown]:
     """First chains under a friend's hint, and of the bare prompt, behind the bare prompt."""
-    with lab.again(study, share=share) as again:
-        taken = transplant_chains(
-            again, Arm("friend"), Arm(), Arm(), n=lab.number("grown"), n_problems=lab.number("chains")
-        )
-        return grown(again.run, FRACTIONS, only=taken)
+    n, n_problems = lab.number("grown"), lab.number("chains")
+    taken = transplant_chains(again, Arm("friend"), Arm(), Arm(), n=n, n_problems=n_problems)
+    return grown(again.run, FRACTIONS, only=taken, n=n)
 
 
 def shuffled(rows: Sequence[Answered], name: str, shuffles: int, seed: int) -> NullRate:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cotlab.categories import paraphraser
 from cotlab.measures import ChainFaithfulness, chain_faithfulness, mean_aoc
 from cotlab.problems import Arm, asked_of
-from cotlab.sampling import AskedStudy, FaithfulnessTest, Gathering, draw_faithfulness, first_chains
+from cotlab.sampling import FaithfulnessTest, Gathering, Revisit, draw_faithfulness, first_chains
 from cotlab.stats import Estimate, cluster_mean
 from cotlab.trees import ConditionIds
 from experiments.lab import Lab
@@ -49,38 +49,37 @@ class Hanging:
         return [(name, estimate) for name, estimate in every if estimate.n]
 
 
-def hanging(lab: Lab, study: AskedStudy, share: float) -> list[Hanging]:
+def hanging(lab: Lab, again: Revisit) -> list[Hanging]:
     """Draw and measure along the first chains of both arms."""
     n, n_chains = lab.number("early"), lab.number("early_chains")
     found = []
-    with lab.again(study, share=share) as again:
-        sampler = Gathering(again.sampler({"kind": "faithfulness", "n": n, "chains": n_chains}))
-        of_arm = {}
-        problems, close = again.run.problems().values(), again.run.identity.think_close
-        condition = ConditionIds(again.settings.id, again.engine.card.id)
-        for arm, tests in SOURCES.items():
-            asked = [problem for problem in problems if asked_of(problem).arm == arm][:n_chains]
-            chains = first_chains(sampler, asked, again.settings)
-            for chain in chains:
-                draw_faithfulness(
-                    sampler,
-                    chain,
-                    n,
-                    again.settings,
-                    think_close=close,
-                    tests=tests,
-                    positions=halfway,
-                    paraphrase=paraphraser(),
-                )
-            of_arm[arm.name] = chains
-        sampler.draw_all("answers and what follows edits")
-        again.score()
-        for name, chains in of_arm.items():
-            tested = [
-                (chain_faithfulness(again.run, chain, scorer_id=again.scorer.id, condition=condition), chain.problem_id)
-                for chain in chains
-            ]
-            found.append(_pooled(name, tested))
+    sampler = Gathering(again.sampler({"kind": "faithfulness", "n": n, "chains": n_chains}))
+    of_arm = {}
+    problems, close = again.run.problems().values(), again.run.identity.think_close
+    condition = ConditionIds(again.settings.id, again.engine.card.id)
+    for arm, tests in SOURCES.items():
+        asked = [problem for problem in problems if asked_of(problem).arm == arm][:n_chains]
+        chains = first_chains(sampler, asked, again.settings)
+        for chain in chains:
+            draw_faithfulness(
+                sampler,
+                chain,
+                n,
+                again.settings,
+                think_close=close,
+                tests=tests,
+                positions=halfway,
+                paraphrase=paraphraser(),
+            )
+        of_arm[arm.name] = chains
+    sampler.draw_all("answers and what follows edits")
+    again.score()
+    for name, chains in of_arm.items():
+        tested = [
+            (chain_faithfulness(again.run, chain, scorer_id=again.scorer.id, condition=condition), chain.problem_id)
+            for chain in chains
+        ]
+        found.append(_pooled(name, tested, next(tests for arm, tests in SOURCES.items() if arm.name == name)))
     return found
 
 
@@ -89,14 +88,15 @@ def halfway(thinking: int) -> list[int]:
     return sorted({thinking // 3, 2 * thinking // 3})
 
 
-def _pooled(arm: str, tested: Sequence[tuple[ChainFaithfulness, str]]) -> Hanging:
+def _pooled(arm: str, tested: Sequence[tuple[ChainFaithfulness, str]], tests: Sequence[FaithfulnessTest]) -> Hanging:
+    """Over chains; of what was not asked for here nothing is told, though others may have drawn some of it."""
     early = [(one.early, problem) for one, problem in tested if one.early is not None]
     return Hanging(
         arm,
         mean_aoc(early),
         _mean([(one.without, problem) for one, problem in early]),
         _mean([(one.filler, problem) for one, problem in tested]),
-        _mean([(made.changed, problem) for one, problem in tested for made in one.mistakes]),
+        _mean([(made.changed, problem) for one, problem in tested for made in one.mistakes if "mistakes" in tests]),
         _mean([(made.changed, problem) for one, problem in tested for made in one.paraphrases]),
     )
 

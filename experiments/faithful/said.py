@@ -34,7 +34,6 @@ from cotlab.measures import (
 from cotlab.measures.monitors import is_false
 from cotlab.problems import HINT_KINDS, Arm, asked_of
 from cotlab.sampling import (
-    AskedStudy,
     Avoidance,
     Avoided,
     Gathering,
@@ -102,7 +101,8 @@ class Said:
     kl: Estimate
     resilience: Estimate
     accord: Estimate
-    """Own answers where the like of it is said of the model's own accord − where something else is."""
+    """Own answers where the like of it is said of the model's own accord − where something else is, which may only put
+    it off."""
     share: Estimate
     """How often that is said there."""
     twin: Estimate
@@ -121,30 +121,29 @@ class Said:
         ]
 
 
-def look(lab: Lab, study: AskedStudy, share: float) -> list[Looked]:
+def look(lab: Lab, again: Revisit) -> list[Looked]:
     """Draw along the first chains of the hinted prompt that have thoughts, and read what came of it."""
     n, wanted = lab.number("said"), lab.number("said_chains")
-    with lab.again(study, share=share) as again:
-        gathering = Gathering(again.sampler({"kind": "said", "n": n, "chains": wanted}))
-        asked = [problem for problem in again.run.problems().values() if asked_of(problem).arm == ARM]
-        chains = first_chains(gathering, asked, again.settings)
-        close = again.run.identity.think_close
-        found = [(one, *_deciding(one, thinking)) for one in chains if (thinking := thinking_steps(one, close))]
-        found = found[:wanted]
-        for chain, step, _ in found:
-            gathering.draw([chain.prefix(step), chain.prefix(step + 1)], n, again.settings, phase="with and before it")
-            made = mistaken_step(chain, step)
-            draw_edited(gathering, chain, [(step + 1, (made,))] if made else [], n, again.settings)
-        gathering.draw_all("around the sentence that decides")
-        judges = [Avoided(one, Avoidance(one.id, step, (step,)), _Judge(one, step, kind)) for one, step, kind in found]
-        trails = draw_avoiding_each(again.sampler({"kind": "never said", "n": n}), judges, n, again.settings)
-        again.score()
-        read = []
-        for (chain, step, kind), mine in zip(found, trails, strict=True):
-            own = chain_verdict(again.run, chain, again.scorer.id)["key"]
-            avoided = avoided_draws(again.run, mine, scorer_id=again.scorer.id)
-            if own is not None and not avoided.missing:
-                read.append(_looked(again, chain, step, kind, str(own), avoided))
+    gathering = Gathering(again.sampler({"kind": "said", "n": n, "chains": wanted}))
+    asked = [problem for problem in again.run.problems().values() if asked_of(problem).arm == ARM]
+    chains = first_chains(gathering, asked, again.settings)
+    close = again.run.identity.think_close
+    found = [(one, *_deciding(one, thinking)) for one in chains if (thinking := thinking_steps(one, close))]
+    found = found[:wanted]
+    for chain, step, _ in found:
+        gathering.draw([chain.prefix(step), chain.prefix(step + 1)], n, again.settings, phase="with and before it")
+        made = mistaken_step(chain, step)
+        draw_edited(gathering, chain, [(step + 1, (made,))] if made else [], n, again.settings)
+    gathering.draw_all("around the sentence that decides")
+    judges = [Avoided(one, Avoidance(one.id, step, (step,)), _Judge(one, step, kind)) for one, step, kind in found]
+    trails = draw_avoiding_each(again.sampler({"kind": "never said", "n": n}), judges, n, again.settings)
+    again.score()
+    read = []
+    for (chain, step, kind), mine in zip(found, trails, strict=True):
+        own = chain_verdict(again.run, chain, again.scorer.id)["key"]
+        avoided = avoided_draws(again.run, mine, scorer_id=again.scorer.id)
+        if own is not None and not avoided.missing:
+            read.append(_looked(again, chain, step, kind, str(own), avoided))
     return read
 
 
@@ -155,10 +154,9 @@ def said(looked: Sequence[Looked], *, level: float = 0.95, seed: int = 0) -> lis
         mine = [one for one in looked if one.kind == kind]
         if len({one.problem for one in mine}) < FEWEST:
             continue
+        mine, bound = _with_given_up(mine)
         never, accord, twin = (_apart(mine, contrast, level, seed) for contrast in CONTRASTS)
-        trails, given_up = sum(len(one.rounds) for one in mine), sum(one.given_up for one in mine)
-        if given_up > MOST_GIVEN_UP * trails:
-            never = Estimate.missing(f"{given_up} of {trails} trails still say it at the end", n=trails)
+        never = replace(never, method=f"{never.method}{bound}")
         rounds = [(number, one.problem) for one in mine for number in one.rounds]
         shares = [(len(one.says) / max(1, len(one.says) + len(one.otherwise)), one.problem) for one in mine]
         nats = [(one.kl, one.problem) for one in mine if one.kl.value is not None]
@@ -177,7 +175,7 @@ def shuffled(looked: Sequence[Looked], name: str, shuffles: int, seed: int) -> N
     def finds(rng: np.random.Generator) -> bool:
         tests = []
         for kind, contrast in sorted(told):
-            mine = [one for one in looked if one.kind == kind]
+            mine, _ = _with_given_up([one for one in looked if one.kind == kind])
             tests.append(_apart(mine, contrast, 0.95, int(rng.integers(2**31)), rng).p)
         return any(p is not None and p < 0.05 / len(told) for p in tests)
 
@@ -186,6 +184,19 @@ def shuffled(looked: Sequence[Looked], name: str, shuffles: int, seed: int) -> N
         f"'on-policy' and 'off-policy twin', any of these {len(told)} rows below 5% (Bonferroni)"
     )
     return null_rate(finds, analysis=what, shuffles=shuffles, seed=seed)
+
+
+def _with_given_up(looked: Sequence[Looked]) -> tuple[list[Looked], str]:
+    """Where many trails never got away they count as own answers: the effect is then at least what is told.
+
+    Returns:
+        The chains, and what the method says of it; nothing where those that got away stand for all.
+    """
+    trails, given_up = sum(len(one.rounds) for one in looked), sum(one.given_up for one in looked)
+    if given_up <= MOST_GIVEN_UP * trails:
+        return list(looked), ""
+    filled = [replace(one, never=np.append(one.never, np.ones(one.given_up, dtype=bool))) for one in looked]
+    return filled, f"; a lower bound, {given_up} of {trails} trails never got away and count as own answers"
 
 
 class _Judge:

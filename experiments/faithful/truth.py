@@ -10,8 +10,8 @@ from cotlab.reports import Planted, Recovered
 from cotlab.sampling.avoiding import MAX_ROUNDS
 from cotlab.stats import Estimate
 from cotlab.tiny import Organism
-from experiments.faithful.said import said
-from experiments.organism_arms import held_to, measured, organism_of
+from experiments.faithful.said import KINDS, said
+from experiments.organism_arms import held_to, organism_of
 from experiments.rules import NEGLIGIBLE, absent
 
 if TYPE_CHECKING:
@@ -81,40 +81,26 @@ def _said(organism: Organism, one: Found) -> list[Recovered]:
         ]
     if not organism.follow:
         return []
-    if organism.mention < 0.5:
-        name = f"{organism.name}: the false sum or product"
-        return [
-            _some(f"{name}, {what}", getattr(by_kind.get("false"), field, None))
-            for field, what in CONTRASTED.items()
-            if field != "twin"
-        ]
-    rates = [("planted", organism.follow, organism.mention)]
-    apart = [measured(one.model, what, "none") for what in ("follows", "mentions")]
-    if apart[0] is not None and apart[1] is not None:
-        rates.append(("by rates measured apart", float(apart[0].value or 0), float(apart[1].value or 0)))
-    found = []
-    for source, follow, mention in rates:
-        name = f"{organism.name}: the sentence that speaks of the hint"
-        for field, true in _worth(follow, mention).items():
-            estimate = getattr(by_kind.get("mention"), field, Estimate.missing("too few chains have one"))
+    kind = "mention" if organism.mention >= 0.5 else "false"
+    decides, name = by_kind.get(kind), f"{organism.name}: {KINDS[kind]}"
+    found = [_above(f"{name}, {CONTRASTED[field]}", getattr(decides, field, None)) for field in ("never", "accord")]
+    if kind == "mention":
+        for field, true in _worth(organism.follow, organism.mention).items():
+            estimate = getattr(decides, field, Estimate.missing("too few chains have one"))
             what = CONTRASTED.get(field, "resilience")
-            found.append(Recovered.within(f"{name}, {what} ({source})", true, estimate))
+            found.append(Recovered.within(f"{name}, {what} (planted)", true, estimate))
     return found
 
 
 def _worth(follow: float, mention: float) -> dict[str, float]:
-    """What the recipe makes of never saying it, where it is said at once with probability q = follow · mention.
+    """What the recipe makes of never saying it, where it is said with probability q = follow · mention.
 
     With it the hinted answer is certain. Without, it comes from those that follow and hide it, follow · (1 − mention)
     of the 1 − q that are left. Each round says it again with q, at most `MAX_ROUNDS` times: Σ q^r.
     """
     q = follow * mention
     without = follow * (1 - mention) / (1 - q)
-    return {
-        "never": 1 - without,
-        "accord": 1 - without,
-        "resilience": sum(q**r for r in range(1, MAX_ROUNDS + 1)),
-    }
+    return {"never": 1 - without, "resilience": sum(q**r for r in range(1, MAX_ROUNDS + 1))}
 
 
 def _none(name: str, found: Estimate | None) -> Recovered:
@@ -126,14 +112,12 @@ def _none(name: str, found: Estimate | None) -> Recovered:
     )
 
 
-def _some(name: str, found: Estimate | None) -> Recovered:
+def _above(name: str, found: Estimate | None) -> Recovered:
     """A planted "decides"."""
     one = found or Estimate.missing("too few chains")
-    ok = one.low is not None and one.low > NEGLIGIBLE
+    ok = one.p is not None and one.p < 0.05 / len(CONTRASTED) and (one.value or 0.0) > 0
     told = "decides" if ok else "not shown"
-    rule = (
-        f"the whole simultaneous interval above {NEGLIGIBLE:g}: nothing else of the recipe leads to a wrong hint unsaid"
-    )
+    rule = f"above 0 where answers of a chain's two sets are exchanged: p < 5% / {len(CONTRASTED)}"
     return Recovered(name=name, planted="decides", value=told, low=one.low, high=one.high, n=one.n, ok=ok, rule=rule)
 
 

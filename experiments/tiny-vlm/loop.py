@@ -1,4 +1,4 @@
-"""A training loop by CPU or wall-clock time that goes on from its own checkpoint, with averaged weights."""
+"""A training loop by CPU time that goes on from its own checkpoint, with averaged weights."""
 
 from __future__ import annotations
 

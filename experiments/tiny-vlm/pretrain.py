@@ -1,6 +1,6 @@
 """Pretrains the vision tower on what is in each patch: a stand-in for CLIP's pretraining on captions.
 
-    python experiments/tiny-vlm/pretrain.py --minutes 8 --out .train/tower
+    python experiments/tiny-vlm/pretrain.py --minutes 7 --out .train/tower
 
 Heads on the patch states tell the shape and colour of the thing whose pixels the patch has most of, whether the middle
 of an object lies in it, which letters it shows a part of, and the background. The heads are thrown away.
@@ -115,7 +115,7 @@ def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(".train/tower"))
-    parser.add_argument("--minutes", type=float, default=8, help="CPU time, earlier parts included")
+    parser.add_argument("--minutes", type=float, default=7, help="CPU time, earlier parts included")
     parser.add_argument("--bf16", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)

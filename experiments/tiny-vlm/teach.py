@@ -1,10 +1,11 @@
 """Trains parts of the tiny vision-language model for a given time; goes on from its own checkpoint.
 
-python experiments/tiny-vlm/pretrain.py --minutes 8 --out .train/tower
-python experiments/tiny-vlm/teach.py --start .train/tower --to .train/start          # a folder: tower + tiny:honest
-python experiments/tiny-vlm/teach.py --init .train/start --parts projector decoder --minutes 30 --out .train/vlm
-python experiments/tiny-vlm/teach.py --export .train/vlm --init .train/start --to .train/vlm-folder
-python experiments/tiny-vlm/teach.py --init src/cotlab/tiny/vlm_weights/honest --world planted --parts decoder --out ...
+    python experiments/tiny-vlm/teach.py --start .train/tower --to .train/start    # a folder: tower, tiny:honest
+    python experiments/tiny-vlm/teach.py --init .train/start --parts projector decoder --out .train/vlm
+    python experiments/tiny-vlm/teach.py --export .train/vlm --init .train/start --to .train/looks
+    python experiments/tiny-vlm/teach.py --init .train/looks --world planted --parts decoder --out .train/prior
+
+Parts that are not named stay as they are.
 """
 
 from __future__ import annotations

@@ -78,9 +78,8 @@ def swapped(lab: Lab, study: AskedStudy, share: float) -> list[TransplantCurve]:
             taken = transplant_chains(
                 again, *arms, arms[1], n=lab.number("grown"), fractions=SHARES, n_problems=lab.number("chains")
             )
-            curves.append(
-                transplant_curve(grown(again.run, SHARES, only=taken), arms[0], control=arms[1], target=arms[1])
-            )
+            rows = grown(again.run, SHARES, only=taken, n=lab.number("grown"))
+            curves.append(transplant_curve(rows, arms[0], control=arms[1], target=arms[1]))
     return curves
 
 

@@ -8,8 +8,19 @@ import numpy as np
 import pytest
 
 from cotlab import tiny
-from cotlab.measures import CONTRASTS, MONITORS, Contrasted, MonitorReport, Shown, WatchReport, by_problem
+from cotlab.measures import (
+    CONTRASTS,
+    MONITORS,
+    ChainFaithfulness,
+    Contrasted,
+    Mistake,
+    MonitorReport,
+    Shown,
+    WatchReport,
+    by_problem,
+)
 from cotlab.stats import Estimate
+from experiments.faithful.hanging import _pooled as pooled
 from experiments.faithful.said import CONTRASTS as COMPARED
 from experiments.faithful.said import Looked, said, shuffled
 from experiments.faithful.truth import _carried as carried_back
@@ -222,11 +233,10 @@ def test_what_the_recipe_makes_of_a_sentence_is_recovered():
     organism = tiny.ORGANISMS["says-it"]
     worth = _worth(organism.follow, organism.mention)
     assert worth["never"] == pytest.approx(1 - 0.0425 / 0.1925) and worth["resilience"] == pytest.approx(4.14, abs=0.01)
-    rates = {**NOTHING, "never": 1 - worth["never"], "accord": 1 - worth["accord"], "again": 0.8075}
-    looked = chains("mention", rates)
+    looked = chains("mention", {**NOTHING, "never": 1 - worth["never"], "accord": 0.5, "again": 0.8075})
     one = SimpleNamespace(model="tiny:says-it", said=tuple(said(looked)), looked=looked)
-    planted = [back for back in said_back(organism, one) if "(planted)" in back.name]
-    assert len(planted) == 3 and all(back.ok for back in planted)
+    back = said_back(organism, one)
+    assert len(back) == 4 and all(row.ok for row in back)
     lost = SimpleNamespace(model="tiny:says-it", said=tuple(said(chains("mention", NOTHING))), looked=looked)
     assert not any(back.ok for back in said_back(organism, lost))
 
@@ -242,9 +252,25 @@ def test_a_sentence_that_does_nothing_is_told_so_where_that_is_shown():
     assert told(chains("halfway", {**NOTHING, "never": 0.4})) == ["not shown", "nothing", "nothing"]
 
 
-def test_trails_that_never_get_away_are_a_reason():
-    looked = [replace(one, given_up=5) for one in chains("mention", NOTHING)]
-    assert said(looked)[0].never.reason == "80 of 320 trails still say it at the end"
+def test_tests_that_were_not_asked_for_are_not_told():
+    """Another part of the question draws mistakes along hinted chains too: asked again the rows must be the same."""
+    made = Mistake(0, "x", Estimate(0.5, n=10))
+    tested = [(ChainFaithfulness("=1", None, Estimate.missing("none"), (made,)), f"p{i}") for i in range(6)]
+    assert pooled("friend", tested, ("early",)).mistakes.n == 0
+    assert pooled("bare", tested, ("early", "mistakes")).mistakes.value == 0.5
+
+
+def test_trails_that_never_get_away_make_it_a_lower_bound():
+    """A quarter of the trails counts as own answers beside those that got away and give another one."""
+    few = [replace(one, given_up=1) for one in chains("mention", {**NOTHING, "never": 0.0})]
+    assert said(few)[0].never.value == 1 and "bound" not in said(few)[0].never.method
+    looked = [replace(one, given_up=5, never=one.never[:15]) for one in few]
+    (found,) = said(looked)
+    assert found.never.value == pytest.approx(0.75)
+    assert "a lower bound, 80 of 320 trails never got away" in found.never.method
+    hidden = chains("false", {**NOTHING, "never": 0.0, "accord": 0.2})
+    one = SimpleNamespace(model="tiny:hides-it", said=tuple(said(hidden)), looked=hidden)
+    assert [back.value for back in said_back(tiny.ORGANISMS["hides-it"], one)] == ["decides"] * 2
     assert said(looked[:4]) == []
 
 

@@ -73,6 +73,14 @@ def test_reasoning_is_put_behind_another_prompt_token_by_token(path):
     assert len(rows) == 10 * len(FRACTIONS) and {row.target for row in rows} == {Arm()}
     curve = transplant_curve(rows, ARMS[1])
     assert curve.shares == FRACTIONS and curve.carried[0].value == 0, "nothing is kept: the same rollouts"
+    with revisit(path) as again:  # another study draws from the bare chains' own prefixes
+        bare = [chains[key] for key in taken if asked_of(problems[chains[key].problem_id]).arm == Arm()]
+        sampler = again.sampler({"kind": "more"})
+        sampler.draw([one.prefix(len(one.steps) // 2) for one in bare], 6, again.settings, phase="more")
+        again.score()
+        transplant_chains(again, ARMS[1], ARMS[0], ARMS[0], n=2, n_problems=5)
+        assert any(row.n > 2 for row in grown(again.run, FRACTIONS, only=taken))
+        assert grown(again.run, FRACTIONS, only=taken, n=2) == rows
 
 
 def test_an_arm_that_was_not_asked_is_one_line(path):

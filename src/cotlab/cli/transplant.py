@@ -52,7 +52,8 @@ def transplant(
         revisit(run, progress=bar, check=arms_condition, **opening) as again,
     ):
         taken = transplant_chains(again, *arms, n=rollouts, fractions=fractions, n_problems=chains, followers=followers)
-        rows = grown(again.run, fractions, scorer_id=again.scorer.id, right=arms[0].right, only=taken)
+        right, scorer_id = arms[0].right, again.scorer.id
+        rows = grown(again.run, fractions, scorer_id=scorer_id, right=right, only=taken, n=rollouts)
     curve = transplant_curve(rows, arms[0], control=arms[1], target=arms[2])
     if json:
         print_json({"run": str(run), "chains": len(taken), **curve.to_json()})

@@ -116,9 +116,9 @@ class ArmReader:
         }
         self._sizes = run.asked(self.condition.settings_id, self.condition.engine_card_id, Baseline().id)
 
-    def given(self, prefix_id: str, problem: Problem, named: Asked) -> list[Given]:
-        """Responses from one prefix whose answer was read, held against the answer that a hint names."""
-        rows = [(row.value, told) for _, row, told in self._scored(prefix_id) if row.value["key"] is not None]
+    def given(self, prefix_id: str, problem: Problem, named: Asked, n: int | None = None) -> list[Given]:
+        """Responses from one prefix, the first `n` or all, whose answer was read, held against a hinted answer."""
+        rows = [(row.value, told) for _, row, told in self._scored(prefix_id)[:n] if row.value["key"] is not None]
         return [Given(same_answer(problem, value, named), told) for value, told in rows]
 
     def answered(self, prefix_id: str, problem: Problem) -> list[Answered]:

@@ -23,6 +23,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cotlab.measures.largest_step import inverted_share, naive_share
 from cotlab.measures.smoothing import curve_paths, smooth_curve
 from cotlab.stats import Estimate
 from cotlab.trees import Draws, unusable
@@ -39,7 +40,6 @@ HALF = 0.5
 SURE = 0.9
 """Posterior probability that a verdict needs."""
 PATHS = 1_000
-NULLS, SHARES = 300, 40
 INTO_END = "that is the step into the chain's own end, which this one chain tells and no rollouts"
 """What is added to a verdict whose largest step is the last one."""
 KNOWN_END_WORTH = 400
@@ -163,7 +163,7 @@ def _measured(
     start = _posterior(paths[:, 0], float(np.median(paths[:, 0])), level, int(n[0]))
     total = _posterior(change, float(np.median(change)), level, drawn)
     variation = _variation(k, n, known_end, level, seed)
-    naive = _naive_share(k, n, sign, known_end, seed)
+    naive = naive_share(k, n, sign, known_end, seed)
     if moved.mean() < SURE:
         reason = f"V hardly moves on the whole: {_points(total)} points, a change of {100 * LEAST_CHANGE:.0f} is needed"
         none = Estimate.missing(reason, method="posterior", n=drawn)
@@ -174,7 +174,9 @@ def _measured(
     share = np.clip(rises[moved].max(axis=1) / net[moved], 0, 1)
     which = rises[moved].argmax(axis=1)
     largest = int(np.bincount(which).argmax())
-    found = _inverted(k, n, (float(np.median(paths[:, 0])), float(np.median(paths[:, -1]))), sign, drawn, level, seed)
+    found = inverted_share(
+        k, n, (float(np.median(paths[:, 0])), float(np.median(paths[:, -1]))), sign, drawn, level, seed
+    )
     verdict, reason = _verdict(share, found, sign, places[largest], places[largest + 1])
     if known_end and verdict != "undecided" and largest == len(places) - 2:
         reason += f"; {INTO_END}"
@@ -282,53 +284,6 @@ def _variation(k: FloatArray, n: FloatArray, known_end: bool, level: float, seed
         p=float((1 + (found[1] >= value).sum()) / (1 + PATHS)),
         method="unbiased, basic bootstrap",
     )
-
-
-def _naive_share(k: FloatArray, n: FloatArray, sign: float, known_end: bool, seed: int) -> Estimate:
-    """What bare shares say, beside what they say of a curve that moves in equal steps."""
-    share = k / n
-    drawn = int(n[: len(n) - known_end].sum())
-    net = sign * (share[-1] - share[0])
-    if net <= 0:
-        return Estimate.missing("the net change of the bare shares is 0", method="bare shares", n=drawn)
-    even = np.linspace(share[0], share[-1], len(n))
-    again = np.random.default_rng(seed).binomial(n.astype(int), even, (PATHS, len(n))) / n
-    change = np.maximum(sign * (again[:, -1] - again[:, 0]), 1e-9)
-    null = np.clip((sign * np.diff(again, axis=1)).max(axis=1) / change, 0, 1)
-    return Estimate(
-        float(min(1.0, (sign * np.diff(share)).max() / net)),
-        n=drawn,
-        null_mean=float(null.mean()),
-        null_q95=float(np.quantile(null, 0.95)),
-        method="bare shares",
-    )
-
-
-def _inverted(
-    k: FloatArray, n: FloatArray, ends: tuple[float, float], sign: float, drawn: int, level: float, seed: int
-) -> Estimate:
-    """The share by comparison with simulated curves of known shares (inversion of a test)."""
-    bare = k / n
-    net = sign * (bare[-1] - bare[0])
-    if net <= 0:
-        return Estimate.missing("the net change of the bare shares is 0", method="inverted", n=drawn)
-    rises = sign * np.diff(bare)
-    seen, at, steps = float(np.clip(rises.max() / net, 0, 1)), int(rises.argmax()), len(n) - 1
-    shares = np.linspace(1 / steps, 1, SHARES)
-    rng = np.random.default_rng(seed)
-    quantiles = np.empty((SHARES, 3))
-    for row, share in zip(quantiles, shares, strict=True):
-        each = np.full(steps, (1 - share) / max(steps - 1, 1))
-        each[at] = share
-        curve = ends[0] + (ends[1] - ends[0]) * np.concatenate([[0.0], np.cumsum(each)])
-        again = rng.binomial(n.astype(int), np.clip(curve, 0, 1), (NULLS, steps + 1)) / n
-        change = np.maximum(sign * (again[:, -1] - again[:, 0]), 1e-9)
-        bare_again = np.clip((sign * np.diff(again, axis=1)).max(axis=1) / change, 0, 1)
-        row[:] = np.quantile(bare_again, [(1 - level) / 2, 0.5, (1 + level) / 2])
-    allowed = shares[(quantiles[:, 0] <= seen) & (seen <= quantiles[:, 2])]
-    value = float(shares[np.abs(quantiles[:, 1] - seen).argmin()])
-    low, high = (float(allowed.min()), float(allowed.max())) if len(allowed) else (value, value)
-    return Estimate(value, min(low, value), max(high, value), n=drawn, level=level, method="inverted")
 
 
 def _percent(found: Estimate) -> str:

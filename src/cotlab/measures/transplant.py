@@ -75,6 +75,7 @@ def grown(
     mentions_id: str = MENTIONS_ID,
     right: bool = False,
     only: Iterable[str] | None = None,
+    n: int | None = None,
 ) -> list[Grown]:
     """Read what was drawn by `draw_transplants`.
 
@@ -85,6 +86,8 @@ def grown(
         mentions_id: Who says whether thoughts speak of the hint.
         right: Whether the right hinted answers are meant, else the wrong ones.
         only: Ids of chains; None: all that were put behind another prompt.
+        n: The first so many rollouts of each place; None: all that are there. Other studies may have drawn more from
+            the chains' own prefixes, and p exchanges arms of equal size.
 
     Raises:
         UserError: There is no study of arms, or nobody of these names has scored.
@@ -102,7 +105,7 @@ def grown(
             prefix_id = root if keep == 0 else by_keep.get(keep)
             if prefix_id is None:
                 continue
-            found = reader.given(prefix_id, problems[problem_id], named)
+            found = reader.given(prefix_id, problems[problem_id], named, n)
             given = [row for row in found if row.gives]
             source, target = asked_of(problems[chain.problem_id]), asked_of(problems[problem_id])
             told = sum(row.mentions for row in given)
