@@ -7,7 +7,7 @@ from components import chain_view
 from parts.chain_images import show_images, show_images_at
 from parts.chosen import Chosen, choose, conditions_of, plain
 from parts.exports import show_exports
-from parts.html import bars, block, line, numbers, place_holder, question_line, say
+from parts.html import bars, block, fault, line, numbers, place_holder, question_line, say
 from parts.library import run_path, stamp
 from parts.metrics import METRICS, metric_of, offered
 from parts.notes import show_notes
@@ -20,6 +20,7 @@ from parts.token_chain import show_token_chain
 from parts.view import view_bytes
 from streamlit.delta_generator import DeltaGenerator
 
+from cotlab.errors import UserError
 from cotlab.stats import Estimate
 
 DEPTHS = {"": "1 step", "2": "2 steps", "4": "4 steps", "all": "whole rollouts"}
@@ -136,7 +137,7 @@ def told(chosen: Chosen, place: Place, picked: Picked) -> None:
         st.subheader(f"Changed at step {step.idx}", anchor=False)
         rows = {"value here": picked.value, "rollouts": f"{len(picked.members):,} after this change"}
         say(block("".join(picked.texts)), numbers(rows))
-        show_images_at(chosen, place.branch)
+        show_images_at(chosen, {place.branch: ""})
         return
     if picked.texts:
         st.subheader(f"Branch at step {step.idx}", anchor=False)
@@ -192,8 +193,8 @@ def rest(place: Place, picked: Picked) -> None:
         st.rerun(scope="app")
 
 
-chosen = choose(extra=controls, tokens=show_token_chain)
-if chosen is not None:
+def page(chosen: Chosen) -> None:
+    """The page of a chain."""
     question(chosen)
     show_images(chosen)
     origin = chosen.studied.origin
@@ -203,3 +204,11 @@ if chosen is not None:
             st.caption(f":material/info: {plain(note, 400)}")
     view(chosen)
     show_search(chosen)
+
+
+found = choose(extra=controls, tokens=show_token_chain)
+if found is not None:
+    try:
+        page(found)
+    except UserError as error:  # what was read before is kept, and its files may be lost meanwhile
+        fault(error)

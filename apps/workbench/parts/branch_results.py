@@ -60,8 +60,8 @@ def _edited(chosen: Chosen, kept: int, job: Job) -> None:
 def _shown(chosen: Chosen, kept: int, job: Job) -> None:
     """Other images: what was shown, and what came of it."""
     result = job.progress().result
-    for prefix_id in filter(None, (result["prefix_id"], result.get("control_id"))):
-        show_images_at(chosen, prefix_id)
+    shown = {result["prefix_id"]: "other images", result.get("control_id"): "control"}
+    show_images_at(chosen, {prefix_id: name for prefix_id, name in shown.items() if prefix_id})
     control = "control: as much masked elsewhere"
     _side_by_side(_arms(chosen, int(job.asked["step"]), job, ("its own images", "other images", control)))
     told = "Right is the answer that is right for the chain's own images. The branch is in the tree of “Chain”."

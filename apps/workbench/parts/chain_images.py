@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
@@ -74,12 +76,11 @@ def chosen_box(chain_id: str) -> tuple[int, tuple[int, int, int, int]] | None:
 
 
 def _caption(image: Image, number: int, spans: tuple[ImageSpan, ...]) -> str:
-    told = f"image {number + 1}, {image.width}×{image.height} pixels"
     if not spans:
-        return told
+        return f"image {number + 1}, {image.width}×{image.height} pixels"
     span = spans[number]
     grids = ", ".join(f"{rows}×{columns}" for rows, columns in span.layout.grids)
-    return f"{told}: tokens {span.start}–{span.end - 1}, patches {grids}"
+    return f"image {number + 1}: tokens {span.start}–{span.end - 1}, patches {grids}"
 
 
 def patches(span: ImageSpan) -> tuple[Part, ...]:
@@ -152,7 +153,7 @@ def _told(spec: object) -> str:
 def _of(told: str, images: tuple[Image, ...]) -> list[Picture]:
     """Pictures of a view; where a region was masked it has a frame."""
     frame = _masked(told)
-    parts = () if frame is None else (Part(frame, told, framed=True),)
+    parts = () if frame is None else (Part(frame, "", framed=True),)
     return [Picture(image, told, parts if k == 0 else ()) for k, image in enumerate(images)] or [Picture(None, told)]
 
 
@@ -176,13 +177,17 @@ def images_at(chosen: Chosen, node: str) -> list[Picture]:
     return _of(told, images)
 
 
-def show_images_at(chosen: Chosen, node: str) -> None:
-    """The images of a changed branch, where they are other than the chain's own."""
+def show_images_at(chosen: Chosen, nodes: Mapping[str, str]) -> None:
+    """The images of changed branches, where they are other than the chain's own; each with what it is called."""
     try:
-        found = images_at(chosen, node)
+        found = [
+            replace(picture, told=f"{name}: {picture.told}" if name else picture.told)
+            for node, name in nodes.items()
+            for picture in images_at(chosen, node)
+        ]
     except UserError as error:
         fault(error)
         return
     if found:
         say(line("Here the question shows:", soft=True))
-        show_pictures(found, f"images-at-{node[:32]}", side=180)
+        show_pictures(found, f"images-at-{'-'.join(node[:16] for node in nodes)}", side=180)

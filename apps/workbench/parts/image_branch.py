@@ -69,7 +69,7 @@ def _region(image: Image, first: tuple[int, int, int, int], key: str) -> tuple[i
         )
     ]
     left, top, right, bottom = sides
-    pictures = [Picture(image, "what is masked", (Part(sides, "masked", framed=True),))]
+    pictures = [Picture(image, "what is masked", (Part(sides, "", framed=True),))]
     if left < right and top < bottom:
         try:
             pictures.append(Picture(mask_boxes(image, [(left, top, right, bottom)]), "what is shown then"))

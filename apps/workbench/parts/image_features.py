@@ -169,7 +169,7 @@ def _feature(run: Path, found: ImageDocument, one: ImageFeature) -> None:
     }
     if one.region is not None:
         rows[f"IoU with {one_line(one.region.attribute, 40)}"] = estimate(one.region.iou)
-        rows["other features with the same"] = f"{one.region.others:.2f}"
+        rows["other features' IoU with it"] = f"{one.region.others:.2f}"
     say(numbers(rows))
     pictures = [_picture(run, shown, one.largest, found.card.units) for shown in one.images]
     if not pictures:
@@ -178,6 +178,8 @@ def _feature(run: Path, found: ImageDocument, one: ImageFeature) -> None:
     show_pictures(pictures, f"feature-images-{found.sae_id[:12]}-{one.feature}", side=190)
     told = f"Colour: activation, full at {one.largest:.3g}. Boxes: its region, above {REGION:.0%} of that."
     say(line(f"{told} Point at a part for its number.", soft=True))
+    if one.region is not None and one.region.attribute == "anything":
+        say(line("“anything”: whatever is not background.", soft=True))
 
 
 def _picture(run: Path, shown: Shown, largest: float, units: str) -> Picture:

@@ -37,7 +37,7 @@ class Part:
     box: Box
     """Left, top, right, bottom in pixels of the image."""
     told: str
-    """What is said of it where it is pointed at."""
+    """What is said of it where it is pointed at; nothing: it cannot be chosen."""
     shade: float = 0.0
     """0 … 1."""
     framed: bool = False
@@ -117,21 +117,21 @@ def _part(part: Part, name: str, grid: bool) -> Markup:
     lined = part.framed or grid
     return element(
         "rect",
-        element("title", told),
+        *([element("title", told)] if told else []),
         x=left,
         y=top,
         width=max(0.0, right - left),
         height=max(0.0, bottom - top),
         fill=ORANGE,
-        fill_opacity=f"{0.72 * min(1.0, max(0.0, part.shade)):.3f}",
+        fill_opacity=f"{0.5 * min(1.0, max(0.0, part.shade)):.3f}",
         stroke=(ORANGE if part.framed else "#ffffff") if lined else "none",
         stroke_opacity=None if part.framed else "0.45",
         stroke_width="1.6px" if part.framed else "1px",
         vector_effect="non-scaling-stroke",
-        class_="part",
+        class_="part" if told else None,
         tabindex="0" if grid else None,
-        data_part=name,
-        data_told=told,
+        data_part=name if told else None,
+        data_told=told or None,
     )
 
 
