@@ -4,12 +4,14 @@ import base64
 import io
 import pickle
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as pil
+from PIL import ImageOps
 
 from cotlab.chains.chain import Chain
 from cotlab.chains.image import MAX_BYTES, MAX_PIXELS, Image
@@ -81,6 +83,54 @@ def test_a_photo_on_its_side_is_shown_upright() -> None:
     image = Image(encoded(noise(8, 4), "JPEG", exif=exif))
     assert (image.suffix, image.width, image.height) == ("jpg", 4, 8)
     assert image.open().size == (4, 8)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("turned", range(1, 9))
+def test_every_orientation_is_that_of_pillow(kind: str, turned: int) -> None:
+    """`exif_transpose` is what transformers does with every file that it opens."""
+    exif = pil.Exif()
+    exif[0x0112] = turned
+    data = encoded(noise(8, 4), kind, exif=exif)
+    theirs = ImageOps.exif_transpose(pil.open(io.BytesIO(data))).convert("RGB")
+    image = Image(data)
+    assert (image.width, image.height) == theirs.size
+    assert np.array_equal(np.asarray(image.open()), np.asarray(theirs))
+
+
+def test_a_damaged_exif_block_is_an_image_without_orientation() -> None:
+    """Whatever stands in the block: an image, upright or turned, no traceback and no warning."""
+    exif = pil.Exif()
+    exif[0x0112], exif[0x010F], exif[0x011A] = 6, "maker", 72.0
+    exif.get_ifd(0x8769).update({0x829A: 0.01, 0x9000: b"0230"})
+    data = encoded(noise(8, 4), "JPEG", exif=exif)
+    start = data.index(b"Exif") + 6
+    stop = start + len(exif.tobytes()) - 6
+    rng = np.random.default_rng(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(300):
+            changed = bytearray(data)
+            for place in rng.integers(start, stop, 4):
+                changed[place] = rng.integers(256)
+            image = Image(bytes(changed))
+            assert image.open().size == (image.width, image.height) and {image.width, image.height} == {4, 8}
+
+
+def test_a_photo_with_a_second_picture_in_it_shows_the_first() -> None:
+    """MPO: what Pillow calls a JPEG that holds further ones, as many cameras write it."""
+    first = noise(8, 8)
+    buffer = io.BytesIO()
+    first.save(buffer, format="MPO", save_all=True, append_images=[noise(8, 8, 1)])
+    image = Image(buffer.getvalue())
+    assert (image.suffix, image.data_uri()[:16]) == ("jpg", "data:image/jpeg;")
+    assert np.array_equal(np.asarray(image.open()), np.asarray(pil.open(io.BytesIO(encoded(first, "JPEG")))))
+
+
+def test_sixteen_bits_of_grey_keep_their_shades() -> None:
+    ramp = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    image = Image(encoded(pil.fromarray(ramp)))
+    assert np.array_equal(np.asarray(image.open()), np.repeat((ramp >> 8)[:, :, None], 3, axis=2))
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "I;16"])

@@ -158,9 +158,24 @@ def test_questions_say_where_images_stand(folder):
         "First",
         "First  then" if folder.name != "qwen2_5_vl" else "First  then",
     ]
-    for question, images in [("<image>", (a, b)), ("<image> <image>", (a,)), ("What is <image>?", ())]:
+    for question, images in [("<image>", (a, b)), ("<image> <image>", (a,))]:
         with pytest.raises(DataError, match="times and shows"):
             TEMPLATE.prompt(shown(*images, question=question), tok)
+
+
+def test_a_question_about_the_tag_is_text_where_it_is_not_the_models_own_token(folder):
+    tok = tokenizer(folder)
+    about = shown(question="What does <image> do in SVG?")
+    if tok.images.token == "<image>":
+        with pytest.raises(DataError, match="has 1 image tokens"):
+            TEMPLATE.prompt(about, tok)
+        return
+    marks = tok.encode("<image>")
+    assert len(marks) == 1, "this tokenizer has it as a token of another model"
+    made = TEMPLATE.prompt(about, tok)
+    assert marks[0] in made.token_ids and made.images == ()
+    chat = Template("tokenizer", think="none", instruction="", source=QWEN_CHAT)
+    assert "What does <image> do in SVG?" in chat.render(about, tok)
 
 
 def test_an_image_token_that_a_question_smuggles_in_is_refused(folder):
@@ -199,6 +214,17 @@ def test_chat_templates_get_parts_where_they_want_them(vision_root):
     assert chat.prompt(problem, tok).token_ids == tuple(theirs)
     plain = chat.prompt(Problem("What is it?"), tok)
     assert tok.decode(plain.token_ids) == "USER: What is it? ASSISTANT:"
+
+
+def test_text_between_marks_stays_between_its_images(vision_root):
+    """Also in a chat template that writes all images before all text."""
+    tok = tokenizer(vlm_folder(vision_root, "llava"))
+    chat = Template("tokenizer", think="none", instruction="").bound(tok)
+    problem = shown(picture(40, 30), picture(40, 30, 1), question="What differs between <image> and <image>?")
+    assert chat.render(problem, tok) == "USER: What differs between <image> and <image>? ASSISTANT:"
+    first, second = tok.images.spans(chat.prompt(problem, tok))
+    ids = chat.prompt(problem, tok).token_ids
+    assert tok.decode(ids[first.end : second.start]).strip() == "and"
 
 
 def test_the_tiny_models_template_puts_images_where_its_makers_did():
@@ -295,3 +321,29 @@ def test_an_image_of_an_impossible_shape_is_one_line(vision_root):
     folder = vlm_folder(vision_root, "qwen2_5_vl")
     with pytest.raises(DataError, match="does not suit the model: absolute aspect ratio"):
         TEMPLATE.prompt(shown(picture(1, 300)), tokenizer(folder))
+
+
+@pytest.mark.parametrize("size", [(2, 60_000), (60_000, 2)])
+def test_a_thin_image_is_refused_before_it_is_blown_up(vision_root, size):
+    """Its short edge resized to 24, it would have 17 million pixels, of which the model sees 576."""
+    tok = tokenizer(vlm_folder(vision_root, "llava"))
+    thin = Image.of(pil.new("RGB", size))
+    with pytest.raises(DataError, match="cut it so that it is less thin"):
+        tok.images.prepare(thin)
+    padded = HFTokenizer.load(vlm_folder(vision_root, "llava"))
+    padded.images.processor.do_pad = True
+    with pytest.raises(DataError, match="cut it so that it is less thin"):
+        padded.images.prepare(thin)
+    assert tok.images.layout(Image.of(pil.new("RGB", (2, 600)))).n_tokens == 16
+    following = tokenizer(vlm_folder(vision_root, "llava_next")).images
+    assert following.layout(Image.of(pil.new("RGB", (2, 2400)))).n_tokens > 16
+
+
+def test_layouts_are_kept_by_their_size(vision_root, monkeypatch):
+    images = [picture(40, 30, seed) for seed in range(4)]
+    reader = HFTokenizer.load(vlm_folder(vision_root, "llava")).images
+    one = reader.layout(images[0])
+    monkeypatch.setattr("cotlab.chains.image_reader.LAYOUT_BYTES", 2 * one.n_bytes)
+    again = [reader.layout(image) for image in images]
+    assert again[0] is one and reader.layout(images[3]) is again[3] and reader.layout(images[2]) is again[2]
+    assert reader.layout(images[0]) is not one

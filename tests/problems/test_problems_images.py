@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,10 @@ def test_a_changed_file_is_read_again(folder: Path) -> None:
         ({"image": "file:///etc/passwd"}, "nothing is downloaded"),
         ({"image": "a\0b"}, "nothing is downloaded"),
         ({"image": "none.png"}, r"none\.png.*No such file"),
-        ({"image": "pictures"}, r"pictures.*directory"),
+        ({"image": "pictures"}, r"pictures.*no ordinary file"),
+        ({"image": "circle.png"}, r"circle\.png.*cannot be"),
+        ({"image": "a" * 5000}, "name too long"),
+        ({"image": "pipe.png"}, r"pipe\.png.*no ordinary file"),
         ({"image": "set.jsonl"}, "no PNG or JPEG"),
         ({"image": 7}, "image is .7.: expected the path"),
         ({"images": ["pictures/red.png", None]}, "expected the path"),
@@ -81,7 +85,9 @@ def test_a_changed_file_is_read_again(folder: Path) -> None:
 )
 def test_what_cannot_be_shown_is_one_line(folder: Path, row: dict[str, object], said: str) -> None:
     (folder / "link.png").symlink_to(folder.parent / "outside.png")
-    with pytest.raises(DataError, match=said) as raised:
+    (folder / "circle.png").symlink_to(folder / "circle.png")
+    os.mkfifo(folder / "pipe.png")
+    with pytest.raises(DataError, match=f"(?i){said}") as raised:
         load_problems(write(folder, {}, row))
     assert "line 2" in str(raised.value) and "\n" not in str(raised.value)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+import stat
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cotlab.errors import DataError
 from cotlab.identity import hash_bytes
@@ -21,11 +22,14 @@ MAX_BYTES = 32 << 20
 """Largest file."""
 MAX_PIXELS = 1 << 25
 """Most pixels (width × height): 100 MB once it is decoded."""
-SUFFIXES = {"PNG": "png", "JPEG": "jpg"}
-"""Formats that are read, as PIL names them, with the ends of their file names."""
+SUFFIXES = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg"}
+"""Formats that are read, as PIL names them, with the ends of their file names. MPO is a JPEG that has further pictures
+behind the first, as cameras write them: the first is shown."""
 _ORIENTATION = 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)
 """Values of the EXIF orientation that exchange width and height."""
+_MAY_BE_TURNED = (b"eXIf", b"Raw profile type", b"com.adobe.xmp")
+"""Where a PNG keeps an orientation; without any of them it is not searched, which would decode it."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -39,22 +43,25 @@ class Image:
     suffix: str = field(init=False, compare=False)
     """End of a file name: png or jpg."""
     width: int = field(init=False, compare=False)
-    """Pixels, as it is shown (a photo's EXIF orientation is followed)."""
+    """Pixels, as it is shown (its EXIF orientation is followed)."""
     height: int = field(init=False, compare=False)
+    _orientation: int = field(init=False, compare=False, repr=False)
+    """As EXIF counts: 1 upright, 2..8 mirrored or turned."""
 
     def __post_init__(self) -> None:
         if len(self.data) > MAX_BYTES:
             raise DataError(f"an image has {len(self.data)} bytes, the limit is {MAX_BYTES}: make it smaller")
         with _read(self.data) as picture:
             width, height = picture.size
-            if picture.format == "JPEG" and picture.getexif().get(_ORIENTATION) in _ON_ITS_SIDE:
-                width, height = height, width
+            if width * height > MAX_PIXELS:
+                raise DataError(
+                    f"an image has {width} × {height} pixels, the limit is {MAX_PIXELS} in all: make it smaller"
+                )
             suffix = SUFFIXES[str(picture.format)]
-        if width * height > MAX_PIXELS:
-            raise DataError(
-                f"an image has {width} × {height} pixels, the limit is {MAX_PIXELS} in all: make it smaller"
-            )
-        for name, value in (("suffix", suffix), ("width", width), ("height", height)):
+            turned = _orientation(picture) if suffix == "jpg" or any(at in self.data for at in _MAY_BE_TURNED) else 1
+        if turned in _ON_ITS_SIDE:
+            width, height = height, width
+        for name, value in (("suffix", suffix), ("width", width), ("height", height), ("_orientation", turned)):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "id", hash_bytes("image", self.data))
 
@@ -66,7 +73,10 @@ class Image:
             DataError: It is missing, too large, or no PNG or JPEG.
         """
         try:
-            size = path.stat().st_size
+            told = path.stat()
+            size = told.st_size
+            if not stat.S_ISREG(told.st_mode):  # a pipe would be waited for
+                raise DataError(f"image {str(path)!r} is no ordinary file: check the path")
             data = path.read_bytes() if size <= MAX_BYTES else b""
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -98,14 +108,13 @@ class Image:
         Raises:
             DataError: The bytes behind the header are damaged.
         """
-        from PIL import ImageOps
-
         with _read(self.data) as picture:
             try:
-                upright = ImageOps.exif_transpose(picture) if picture.format == "JPEG" else picture
-                return upright.convert("RGB")
-            except (OSError, SyntaxError, ValueError) as error:
+                shown = _eight_bits(picture).convert("RGB")
+            except Exception as error:  # PIL raises whatever damage leads to
                 raise DataError(f"an image cannot be decoded ({_line(error)}): save it again") from error
+        way = _ways().get(self._orientation)
+        return shown if way is None else shown.transpose(way)
 
     def small(self, longest: int) -> Image:
         """Encoded anew, at most so many pixels along its longer side: nothing of the file but its pixels is left.
@@ -130,12 +139,48 @@ def _read(data: bytes) -> Picture:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pil.DecompressionBombWarning)  # the limit on pixels says it
-            return pil.open(io.BytesIO(data), formats=tuple(SUFFIXES))
+            warnings.simplefilter("ignore")  # of size, which the limit on pixels says, and of damaged EXIF data
+            return pil.open(io.BytesIO(data), formats=("PNG", "JPEG"))
     except UnidentifiedImageError as error:
         raise DataError("it is no PNG or JPEG image: convert it to one") from error
-    except (OSError, SyntaxError, ValueError, pil.DecompressionBombError) as error:
+    except Exception as error:  # PIL raises whatever damage leads to
         raise DataError(f"an image cannot be read ({_line(error)}): save it again as PNG or JPEG") from error
+
+
+def _orientation(picture: Picture) -> int:
+    """The EXIF orientation; 1 where there is none, or none that can be read: what else the block says is not asked."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damage in what is not used
+            found = picture.getexif().get(_ORIENTATION)
+    except Exception:  # PIL raises whatever a damaged block leads to
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _ways() -> dict[int, Any]:
+    """How a picture is turned upright, by EXIF orientation (as `PIL.ImageOps.exif_transpose` has it)."""
+    from PIL.Image import Transpose
+
+    return {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+
+
+def _eight_bits(picture: Picture) -> Picture:
+    """A grey picture of 16 bits by the upper 8, as PIL does with colours; else PIL clips it: nearly all is white."""
+    if not picture.mode.startswith("I"):
+        return picture
+    import numpy as np
+    from PIL import Image as pil
+
+    return pil.fromarray((np.asarray(picture).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
 
 
 def _line(error: Exception) -> str:

@@ -18,14 +18,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cotlab.chains.image import Image
+from cotlab.chains.image import MAX_PIXELS, Image
 from cotlab.chains.image_layout import ImageLayout, Patches, Window
-from cotlab.errors import ModelError
+from cotlab.errors import DataError, ModelError
 
 __all__ = ["FAMILIES", "ImageFamily", "Llava", "LlavaNext", "Qwen25VL"]
 
 _CLASS_TOKEN = {"clip_vision_model": True, "siglip_vision_model": False}
 """Whether a vision encoder puts a class token before its patches, by model type."""
+
+
+RESIZED = 1 << 23
+"""Most pixels of an image that was resized and is not cropped yet; the processors take some 50 bytes for each."""
 
 
 class ImageFamily(Protocol):
@@ -36,6 +40,14 @@ class ImageFamily(Protocol):
 
     def placeholder(self, token: str) -> str:
         """What stands for an image in a prompt, with the image token once."""
+        ...
+
+    def check(self, image: Image) -> None:
+        """Before the processor runs.
+
+        Raises:
+            DataError: On its way it would make far more of the image than the model then sees.
+        """
         ...
 
     def layout(self, image: Image, inputs: Mapping[str, Any]) -> ImageLayout:
@@ -68,6 +80,22 @@ class Llava:
         """The image token and a line break, as the makers' chat template has it."""
         return f"{token}\n"
 
+    def check(self, image: Image) -> None:
+        """A thin image becomes very long where its short edge is resized, or very large where it is padded.
+
+        Raises:
+            DataError: Too long or too large.
+        """
+        its, width, height = self._processor, image.width, image.height
+        if getattr(its, "do_pad", False):
+            width = height = max(width, height)
+        across, down = _resized(its.size, width, height) if its.do_resize else (width, height)
+        if width * height > 2 * MAX_PIXELS or (its.do_resize and across * down > RESIZED):
+            raise DataError(
+                f"an image of {image.width} × {image.height} pixels does not suit the model, which crops or pads a "
+                "square of it: cut it so that it is less thin"
+            )
+
     def layout(self, image: Image, inputs: Mapping[str, Any]) -> ImageLayout:
         """One tile."""
         height, width = inputs["pixel_values"].shape[-2:]
@@ -95,6 +123,9 @@ class Llava:
 
 class LlavaNext(Llava):
     """LLaVA-NeXT (1.6): the whole image small, and cut into tiles at the resolution that suits its shape."""
+
+    def check(self, image: Image) -> None:
+        """The frame that it is fitted into is bounded."""
 
     def layout(self, image: Image, inputs: Mapping[str, Any]) -> ImageLayout:
         """The whole image, then the picture that the tiles make."""
@@ -130,6 +161,9 @@ class Qwen25VL:
     def placeholder(self, token: str) -> str:
         """The image token between the marks of the makers' chat template."""
         return f"<|vision_start|>{token}<|vision_end|>"
+
+    def check(self, image: Image) -> None:
+        """The processor bounds pixels and shape itself."""
 
     def layout(self, image: Image, inputs: Mapping[str, Any]) -> ImageLayout:
         """The grid that the processor chose."""

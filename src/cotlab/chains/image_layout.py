@@ -88,3 +88,8 @@ class ImageLayout:
     def n_tokens(self) -> int:
         """Tokens of the image."""
         return len(self.tokens.boxes)
+
+    @property
+    def n_bytes(self) -> int:
+        """What its arrays take."""
+        return sum(array.nbytes for part in (self.tokens, self.patches) for array in part)

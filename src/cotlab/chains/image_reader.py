@@ -7,7 +7,6 @@ One path for all families (`cotlab.chains.image_families`): transformers' own im
 from __future__ import annotations
 
 import json
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,8 +26,8 @@ __all__ = ["MARK", "ImageReader", "ImageSpan", "Prepared"]
 
 MARK = "<image>"
 """Stands in a question for an image, whatever the model's own image token is."""
-LAYOUTS = 1024
-"""Layouts that are kept."""
+LAYOUT_BYTES = 1 << 26
+"""Most that kept layouts take: 28 of the largest images of Qwen2.5-VL, 2,000 of LLaVA-1.5's."""
 
 
 class Prepared(NamedTuple):
@@ -64,6 +63,7 @@ class ImageReader:
         self._folder = folder
         self._text_of = text_of
         self._layouts: OrderedDict[str, ImageLayout] = OrderedDict()
+        self._kept = 0
 
     @classmethod
     def of(cls, folder: Path, text_of: Callable[[int], str | None]) -> ImageReader | None:
@@ -132,19 +132,23 @@ class ImageReader:
             ModelError: The model's image processor or vision encoder cannot be used.
         """
         inputs = self.inputs([image])
-        layout = self._layouts.get(image.id) or self._family.layout(image, inputs)
-        self._layouts[image.id] = layout
+        layout = self._layouts.get(image.id)
+        if layout is None:
+            layout = self._layouts[image.id] = self._family.layout(image, inputs)
+            self._kept += layout.n_bytes
         self._layouts.move_to_end(image.id)
-        if len(self._layouts) > LAYOUTS:
-            self._layouts.popitem(last=False)
+        while self._kept > LAYOUT_BYTES and len(self._layouts) > 1:
+            self._kept -= self._layouts.popitem(last=False)[1].n_bytes
         return Prepared(inputs, layout)
 
     def inputs(self, images: Sequence[Image]) -> dict[str, Any]:
         """What the image processor makes of images, all at once; raises what `prepare` does."""
+        for image in images:
+            self._family.check(image)
         pictures = [image.open() for image in images]
         try:
             return dict(self.processor(images=pictures, return_tensors="pt"))
-        except ValueError as error:
+        except (ValueError, MemoryError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             sizes = ", ".join(f"{image.width} × {image.height}" for image in images)
             raise DataError(f"an image of {sizes} pixels does not suit the model: {reason}") from error
@@ -159,8 +163,8 @@ class ImageReader:
         Raises:
             DataError: It has marks, but not one for each image.
         """
-        if MARK not in question and not n_images:
-            return question
+        if not n_images:
+            return question  # what it says is text; `expanded` refuses the model's own image token
         holder = self._family.placeholder(self.token)
         if MARK not in question:
             return holder * n_images + question
@@ -172,14 +176,17 @@ class ImageReader:
         return question.replace(MARK, holder.strip())
 
     def parts(self, question: str, n_images: int) -> list[dict[str, str]]:
-        """A question as chat templates of image processors take it: text and images, which the template then writes.
+        """A question as chat templates of image processors take it: images, then text.
+
+        With marks it is text alone, what stands for images in it: many templates write all images before all text.
 
         Raises:
             DataError: As `marked`.
         """
-        self.marked(question, n_images)
-        said = re.split(f"({re.escape(MARK)})", question) if MARK in question else [MARK] * n_images + [question]
-        return [{"type": "image"} if part == MARK else {"type": "text", "text": part} for part in said if part]
+        said = self.marked(question, n_images)
+        if MARK in question:
+            return [{"type": "text", "text": said}]
+        return [{"type": "image"}] * n_images + ([{"type": "text", "text": question}] if question else [])
 
     def expanded(self, ids: Sequence[int], images: Sequence[Image]) -> tuple[int, ...]:
         """Token ids of a prompt with as many image tokens for each image as the model gives it.

@@ -64,7 +64,7 @@ def _read(asking: Asking, path: Path, question: str, words: str) -> ImageLens:
 
 
 def _show(asking: Asking, found: ImageLens, html: Path | None, json: bool) -> None:
-    from cotlab.cli.output import print_json, print_table
+    from cotlab.cli.output import out, print_json, print_table
 
     say = asking.inside.tokenizer.decode
     if html is not None:
@@ -79,11 +79,13 @@ def _show(asking: Asking, found: ImageLens, html: Path | None, json: bool) -> No
         for place, (grid, row, column) in enumerate(found.span.layout.tokens.cells.tolist()):
             if grid == last:
                 table[row][column] = repr(say([int(found.top[layer, place, 0])]))[1:-1][:12]
-        print_table(f"{point}: likeliest token at each part", [str(i) for i in range(columns)], table)
+        # A title is as narrow as its table, which may be of single letters.
+        out().print(f"{point}: likeliest token at each part", style="bold", markup=False)
+        print_table("", [str(i) for i in range(columns)], table)
         for word, name in enumerate(found.words):
             best = int(found.word_logprob[layer, :, word].argmax())
-            told = f"{float(found.word_logprob[layer, best, word].exp()):.3f} at token {best}"
-            print_table("", ["word", "largest probability"], [[name, told]])
+            likely = float(found.word_logprob[layer, best, word].exp())
+            out().print(f"{name!r} is likeliest at token {best}: {likely:.3f}", markup=False)
 
 
 def _write(asking: Asking, found: ImageLens, path: Path) -> None:

@@ -51,7 +51,11 @@ def image_beside(folder: Path, name: str) -> Image:
             f"image is {name[:60]!r}: give the path of a file beside the problem file; nothing is downloaded"
         )
     path = folder / name
-    if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        outside = Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError) as error:  # links in a circle, a name that is too long
+        raise ValueError(f"image {name[:60]!r} cannot be found ({_reason(error)}): check the path") from error
+    if outside:
         raise ValueError(
             f"image {name!r} lies outside of the problem file's folder: put it there, and name it from there"
         )
@@ -66,11 +70,18 @@ _read: WeakValueDictionary[tuple[Path, int], Image] = WeakValueDictionary()
 
 
 def _loaded(path: Path) -> Image:
-    key = (path, path.stat().st_mtime_ns if path.is_file() else 0)
+    try:
+        key = (path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise DataError(f"image {str(path)[:200]!r} cannot be read ({_reason(error)}): check the path") from error
     image = _read.get(key)
     if image is None:
         image = _read[key] = Image.load(path)
     return image
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).splitlines()[0][:100]
 
 
 def _names(row: dict[str, object]) -> list[str]:

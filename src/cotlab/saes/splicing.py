@@ -21,7 +21,7 @@ from cotlab.interventions.autoencoder import SparseAutoencoder
 from cotlab.interventions.hook_points import HookPoint
 from cotlab.interventions.sparse_features import SparseFeatures
 from cotlab.saes.traces import Trace, kept
-from cotlab.whitebox.inside import Inside
+from cotlab.whitebox.inside import Inside, Tokens
 
 __all__ = ["Loss", "Spliced", "splice"]
 
@@ -70,14 +70,14 @@ def splice(
     Raises:
         ModelError: The model does not have such a point.
     """
-    hidden, read = _pass(inside, trace.ids, {}, list(arms))
+    hidden, read = _pass(inside, trace.whole, {}, list(arms))
     mask = torch.from_numpy(kept(trace, special)).to(hidden.device)
     for point, named in arms.items():
         x = read[point]
         features = {name: sae.encode_sparse(x) for name, sae in named.items()}
         made = {name: _decoded(sae, x, features[name]) for name, sae in named.items()}
         into = {name: torch.where(mask[:, None], value, x) for name, value in made.items()}
-        spliced = [_pass(inside, trace.ids, {point: value}, [])[0] for value in (torch.zeros_like(x), *into.values())]
+        spliced = [_pass(inside, trace.whole, {point: value}, [])[0] for value in (torch.zeros_like(x), *into.values())]
         clean, losses = _losses(inside, trace.ids, hidden, spliced)
         yield point, Spliced(x, made, features, clean, losses[0], dict(zip(named, losses[1:], strict=True)), mask)
 
@@ -88,7 +88,7 @@ def _decoded(sae: SparseAutoencoder, x: Tensor, features: SparseFeatures) -> Ten
 
 
 def _pass(
-    inside: Inside, ids: Sequence[int], put: Mapping[HookPoint, Tensor], wanted: list[HookPoint]
+    inside: Inside, tokens: Tokens, put: Mapping[HookPoint, Tensor], wanted: list[HookPoint]
 ) -> tuple[Tensor, dict[HookPoint, Tensor]]:
     """Hidden states behind the last norm, shape (tokens, d_model), and activations as they are."""
     read: dict[HookPoint, Tensor] = {}
@@ -101,7 +101,7 @@ def _pass(
 
     handles = inside.modules.hook([*put, *wanted], handle)
     try:
-        hidden: Tensor = inside.model.base_model(**inside.inputs(ids), use_cache=False).last_hidden_state[0]
+        hidden: Tensor = inside.model.base_model(**inside.inputs(tokens), use_cache=False).last_hidden_state[0]
     finally:
         remove(handles)
     missed = [str(point) for point in (*put, *wanted) if point not in read]
