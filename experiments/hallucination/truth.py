@@ -40,7 +40,7 @@ def held_against(reports: Mapping[str, Reports]) -> tuple[tuple[Planted, ...], t
             planted.append(Planted(name=f"{name}: {what}", value=str(value), source=source))
         recovered.append(_hallucinates(name, pairs) if side else _does_not(name, narrow))
         if side:
-            recovered.append(_side(name, side, blame))
+            recovered += [_side(name, side, blame), _withheld(name, side, blame)]
         else:
             recovered.append(
                 Recovered(
@@ -79,6 +79,20 @@ def _does_not(name: str, narrow: PopeReport) -> Recovered:
         n=found.n,
         ok=absent(found),
         rule=f"the 90% interval lies below {NEGLIGIBLE}",
+    )
+
+
+def _withheld(name: str, side: str, blame: BlameReport) -> Recovered:
+    found, other = blame.false_yes.unable, "image" if side == "language" else "language"
+    return Recovered(
+        name=f"{name}: blames no side that was not trained",
+        planted=side,
+        value=blame.false_yes.side,
+        low=found.low,
+        high=found.high,
+        n=found.n,
+        ok=blame.false_yes.side != other,
+        rule="the planted side, or none is told; interval: right answers that are wrong with the description alone",
     )
 
 

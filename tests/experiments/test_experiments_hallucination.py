@@ -60,7 +60,7 @@ def reports():
 
 def test_what_was_planted_comes_back(reports):
     planted, recovered = held_against(reports)
-    assert len(planted) == len(recovered) == 8
+    assert (len(planted), len(recovered)) == (8, 11)
     assert [one.name for one in recovered if not one.ok] == []
     sides = {one.name.partition(":")[0]: one.value for one in recovered if "enters" in one.name}
     assert sides == {"prior": "language", "alignment": "image", "perception": "image"}
