@@ -31,7 +31,7 @@ def readout(readable=0.97):
 
 def scores(enters, rng, size=1.0):
     """Scores of 5 where the shape is, of 0 elsewhere; of 5 · size where the error is in."""
-    values = rng.normal(0, 0.8, (len(SITES), len(VERSIONS), N))
+    values = rng.normal(0, 0.3, (len(SITES), len(VERSIONS), N))
     for version in ("there", "both"):
         values[:, VERSIONS.index(version)] += 5
     values[enters:, VERSIONS.index("primed")] += 5 * size

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -28,6 +28,8 @@ _LONGEST_ANSWER = 2_000_000
 _TOLD = 160
 """Characters of a server's answer that an error message quotes."""
 _Read = TypeVar("_Read")
+Prompt = str | Sequence[Mapping[str, Any]]
+"""What a user says: text, or parts (`{"type": "text", …}`, `{"type": "image_url", …}`)."""
 
 
 class _Message(BaseModel):
@@ -77,14 +79,14 @@ class ChatServer:
         return httpx.Client(timeout=limits, follow_redirects=False, trust_env=False)
 
     def ask(
-        self, client: httpx.Client, system: str, prompt: str, read: Callable[[str], _Read], way_out: str = ""
+        self, client: httpx.Client, system: str, prompt: Prompt, read: Callable[[str], _Read], way_out: str = ""
     ) -> _Read:
         """Ask until the answer can be read, at most `tries` times.
 
         Args:
             client: Of `client()`.
             system: Instructions.
-            prompt: The question.
+            prompt: The question: text, or parts of text and images.
             read: Reads an answer; raises ValueError where it cannot.
             way_out: What else a user may try, for the error message.
 
@@ -103,7 +105,7 @@ class ChatServer:
             f"Try another model{way_out}"
         )
 
-    def say(self, client: httpx.Client, system: str, prompt: str) -> str:
+    def say(self, client: httpx.Client, system: str, prompt: Prompt) -> str:
         """What the model answers at temperature 0.
 
         Raises:
@@ -114,7 +116,10 @@ class ChatServer:
         body = {
             "model": self.model,
             "temperature": 0,
-            "messages": [{"role": "system", "content": system}, {"role": "user", "content": prompt}],
+            "messages": [
+                {"role": "system", "content": system},
+                {"role": "user", "content": prompt if isinstance(prompt, str) else list(prompt)},
+            ],
         }
         headers = {"authorization": f"Bearer {self.key}"} if self.key else {}
         address = f"{self.url.rstrip('/')}/chat/completions"

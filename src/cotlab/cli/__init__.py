@@ -58,6 +58,9 @@ def main() -> None:
         transplant,
         tree,
         vision,
+        vision_features,
+        vision_lens,
+        vision_locate,
         watched,
         workbench,
     )

@@ -26,7 +26,7 @@ from cotlab.whitebox.probe_report import balanced_accuracy
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Interpretation", "interpret_feature"]
+__all__ = ["Interpretation", "interpret_feature", "read_explanation"]
 
 EXPLAIN = """\
 You are shown excerpts of a language model's chains of thought. One feature inside of that model is active at the tokens
@@ -88,7 +88,7 @@ def interpret_feature(
     mixed = [(context, i < len(active)) for i, context in enumerate([*active, *quiet])]
     mixed = [mixed[i] for i in rng.permutation(len(mixed))]
     with server.client() as client:
-        explanation = server.ask(client, EXPLAIN, _numbered([one.marked() for one in shown]), _explanation)
+        explanation = server.ask(client, EXPLAIN, _numbered([one.marked() for one in shown]), read_explanation)
         said = _detected(server, client, explanation, [context for context, _ in mixed])
     y = np.array([holds for _, holds in mixed])
     score = balanced_accuracy(said, y, [context.problem_id for context, _ in mixed], seed=seed)
@@ -110,7 +110,12 @@ def _detected(server: ChatServer, client: httpx.Client, explanation: str, contex
     return said
 
 
-def _explanation(text: str) -> str:
+def read_explanation(text: str) -> str:
+    """The line in a model's answer.
+
+    Raises:
+        ValueError: There is none.
+    """
     found = json_object(text)
     said = found.get("explanation") if isinstance(found, dict) else None
     if not isinstance(said, str) or not said.strip():

@@ -11,7 +11,7 @@ from torch import Tensor
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.problem import Problem
 from cotlab.chains.templates import Template
-from cotlab.errors import DataError
+from cotlab.errors import DataError, ModelError
 from cotlab.interventions.hook_points import HookPoint
 from cotlab.models import ModelCard
 from cotlab.tiny.scenes import Scene, ask_exists, problem_of
@@ -36,8 +36,11 @@ class Asking:
         """Take a model and its card.
 
         Raises:
+            ModelError: The model sees no images.
             DataError: Yes and No begin with the same token.
         """
+        if inside.vision is None:
+            raise ModelError(f"model '{inside.name}' sees no images: name an image-text model")
         # What a card asks for behind a question (\boxed{} answers) is for other questions.
         template = replace(card.template().bound(inside.tokenizer), instruction="", choice_instruction="")
         encode = inside.tokenizer.encode

@@ -34,6 +34,8 @@ LEAST_ERROR = 0.1
 """Share of Yes below which there is no error worth locating."""
 LEAST_EVIDENCE = 0.25
 """Evidence at the end of a part from which on the truth counts as lost there; the shape itself gives 1."""
+MOST_KEPT = 0.1
+"""Evidence below which, interval and all, the truth counts as kept; in between it is undecided."""
 READABLE = 0.8
 """AUC below which a site says nothing of whether the shape is there."""
 MOST = 0.5
@@ -123,8 +125,8 @@ def by_sites(sites: Sequence[SiteReadout]) -> Verdict:
         lost = its.q is not None and its.q < 0.05
         if lost and its.value >= LEAST_EVIDENCE:
             return error_of(part)
-        if its.high is not None and its.high >= LEAST_EVIDENCE:
-            return "undecided"  # too little is known to say that the truth is kept
+        if its.high is None or its.high >= MOST_KEPT:
+            return "undecided"  # neither lost nor shown to be kept
     return error_of("decoder")
 
 

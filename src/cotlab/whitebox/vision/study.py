@@ -96,7 +96,8 @@ def locating_study(
         swapped = swap_parts(asking, twin, cases, _each(tell))
     located = locate(ask_cases(asking, cases), readout, scores, swapped, seed=seed)
     some = cases[: plan.n_patched] if located.verdict != "no error" else []
-    tell.phase("erasing and patching", 2 * len(some))
+    if some:
+        tell.phase("erasing and patching", 2 * len(some))
     erased = erase_cases(asking, readout, some, seed=seed, progress=_each(tell)) if some else ()
     patched = patch_cases(asking, some, progress=_each(tell)) if some else ()
     nulls = [null_of_readout(readout, scores, plan.n_shuffles, seed)]

@@ -1,0 +1,52 @@
+"""Sparse autoencoders on image-text models: regions of features, what they carry of a hallucination, steering.
+
+firings = read_image_firings(inside, sae, prefixes)   what is active at which parts of which images
+region_fits(firings, masks)                           IoU of regions with what scenes exactly hold
+monosemanticity(firings.by_image, embeddings)         whether images of a feature are alike (Pach et al. 2025)
+interpret_image_feature(firings, 7, server)           what another image-text model says of one, tried
+carrying = carrying_features(asking, sae, cases)      which features carry an error
+reduce_errors(asking, sae, carrying.chosen(5), carrying, asked)
+                                                      whether changing them reduces it, with controls and cost
+"""
+
+from cotlab.saes.vision.carrying import Carrying, carrying_features
+from cotlab.saes.vision.image_firings import ImageFirings, ReadImage, read_image_firings
+from cotlab.saes.vision.image_interpretation import interpret_image_feature
+from cotlab.saes.vision.monosemanticity import (
+    Monosemanticity,
+    monosemanticity,
+    pixel_embeddings,
+    scene_embeddings,
+)
+from cotlab.saes.vision.regions import ATTRIBUTES, RegionFit, attribute_masks, region_fits
+from cotlab.saes.vision.scene_traces import scene_traces
+from cotlab.saes.vision.steering import ACTIONS, ArmResult, Reduction, feature_change, reduce_errors
+from cotlab.saes.vision.study import FeaturePlan, VisionFeatures, asked_anything, asked_where_it_errs, vision_features
+
+__all__ = [
+    "ACTIONS",
+    "ATTRIBUTES",
+    "ArmResult",
+    "Carrying",
+    "FeaturePlan",
+    "ImageFirings",
+    "Monosemanticity",
+    "ReadImage",
+    "Reduction",
+    "RegionFit",
+    "VisionFeatures",
+    "asked_anything",
+    "asked_where_it_errs",
+    "attribute_masks",
+    "carrying_features",
+    "feature_change",
+    "interpret_image_feature",
+    "monosemanticity",
+    "pixel_embeddings",
+    "read_image_firings",
+    "reduce_errors",
+    "region_fits",
+    "scene_embeddings",
+    "scene_traces",
+    "vision_features",
+]

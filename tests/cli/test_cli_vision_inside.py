@@ -1,0 +1,52 @@
+"""`cotlab vision lens`, `locate` and `features`: documents, pages, faults. Numbers are tested where they are made."""
+
+from __future__ import annotations
+
+import torch
+from command_line import document, fault, shown
+from vision_small import picture, vlm_folder
+
+from cotlab.interventions import HookPoint, SAECard, SparseAutoencoder
+from cotlab.saes import save_sae
+
+SMALL = ("--cases", 5, "--scenes", 20, "--patched", 1)
+
+
+def test_an_image_through_the_lens(tmp_path):
+    folder = vlm_folder(tmp_path, "llava")
+    (tmp_path / "a.png").write_bytes(picture(30, 20).data)
+    page = tmp_path / "lens.html"
+    asked = ("vision", "lens", "--model", folder, "--image", tmp_path / "a.png", "--words", "A, b", "--html", page)
+    found = document(*asked)
+    assert [layer["point"] for layer in found["layers"]][:2] == ["resid_pre:0", "resid_post:0"]
+    assert len(found["layers"][0]["words"]["A"]["probability"]) == len(found["boxes"]) == 16
+    assert found["layers"][1]["point"] in shown(*asked)
+    assert page.read_text().count("data:image/png;base64") == 3 * len(found["layers"])
+    assert "cannot be read" in fault("vision", "lens", "--model", folder, "--image", tmp_path / "none.png")
+
+
+def test_locating_in_a_model_that_knows_nothing(tmp_path):
+    folder, page = vlm_folder(tmp_path, "llava"), tmp_path / "locate.html"
+    asked = ("vision", "locate", "--model", folder, "--twin", folder, *SMALL, "--html", page)
+    found = document(*asked)
+    assert found["verdict"] in ("no error", "undecided") and found["parts"]["decoder"]["value"] == 0
+    assert len(found["sites"]) == 2 + 1 + 3  # LLaVA leaves the last layer of its encoder out
+    assert page.read_text().count("data:image/png;base64") == 5
+    assert "write FIRST>SECOND" in fault("vision", "locate", "--model", folder, "--habit", "star")
+    assert "unknown shape 'sun'" in fault("vision", "locate", "--model", folder, "--habit", "sun>moon")
+    assert "sees no images" in fault("vision", "locate", "--model", "tiny", *SMALL)
+
+
+def test_features_on_images(tmp_path):
+    folder, page = vlm_folder(tmp_path, "llava"), tmp_path / "features.html"
+    rows = torch.randn(16, 48, generator=torch.Generator().manual_seed(0))
+    rows /= rows.norm(dim=1, keepdim=True)
+    card = SAECard(HookPoint("resid_post", 1), "relu", name="small")
+    save_sae(SparseAutoencoder(card, rows.T.contiguous(), torch.zeros(16), rows, torch.zeros(48)), tmp_path / "sae")
+    few = ("--images", 12, "--cases", 6, "--scenes", 5, "--html", page)
+    asked = ("vision", "features", tmp_path / "sae", "--model", folder, *few)
+    found = document(*asked)
+    assert found["regions"] and found["regions"][0]["iou"]["value"] >= found["regions"][-1]["iou"]["value"]
+    assert (found["reduction"] is None) == (found["carrying"] == [])
+    assert "data:image/png;base64" in page.read_text()
+    assert "unknown action 'melt'" in fault(*asked, "--action", "melt")
