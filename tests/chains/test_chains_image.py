@@ -189,3 +189,9 @@ def test_a_file_that_was_cut_is_found_when_it_is_loaded(tmp_path: Path) -> None:
         Image.load(path)
     with pytest.raises(DataError, match=r"none\.png.*No such file"):
         Image.load(tmp_path / "none.png")
+
+
+def test_a_small_image_takes_the_encoding_that_is_smaller() -> None:
+    assert Image.of(noise(300, 200)).small(64).suffix == "jpg"
+    flat = Image.of(pil.new("RGB", (300, 200), "red")).small(64)
+    assert (flat.suffix, flat.width, flat.height) == ("png", 64, 43)

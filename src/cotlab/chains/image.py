@@ -8,7 +8,7 @@ import stat
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cotlab.errors import DataError
 from cotlab.identity import hash_bytes
@@ -32,7 +32,7 @@ _MAY_BE_TURNED = (b"eXIf", b"Raw profile type", b"com.adobe.xmp")
 """Where a PNG keeps an orientation; without any of them it is not searched, which would decode it."""
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Image:
     """An encoded image. Equal where the bytes are: one that was encoded anew is another."""
 
@@ -65,6 +65,12 @@ class Image:
             object.__setattr__(self, name, value)
         object.__setattr__(self, "id", hash_bytes("image", self.data))
 
+    def __eq__(self, other: object) -> bool:
+        return self.id == other.id if isinstance(other, Image) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
     @classmethod
     def load(cls, path: Path) -> Image:
         """Read a file, and see that all of it can be decoded.
@@ -91,10 +97,10 @@ class Image:
         return image
 
     @classmethod
-    def of(cls, picture: Picture) -> Image:
-        """Encode a PIL image, as PNG."""
+    def of(cls, picture: Picture, kind: Literal["PNG", "JPEG"] = "PNG") -> Image:
+        """Encode a PIL image."""
         encoded = io.BytesIO()
-        picture.save(encoded, format="PNG")
+        picture.save(encoded, format=kind)
         return cls(encoded.getvalue())
 
     @property
@@ -119,12 +125,14 @@ class Image:
     def small(self, longest: int) -> Image:
         """Encoded anew, at most so many pixels along its longer side: nothing of the file but its pixels is left.
 
+        As PNG or as JPEG, whichever takes less.
+
         Raises:
             DataError: It cannot be decoded.
         """
         picture = self.open()
         picture.thumbnail((longest, longest))
-        return Image.of(picture)
+        return min(Image.of(picture), Image.of(picture, "JPEG"), key=lambda image: len(image.data))
 
     def data_uri(self) -> str:
         """The bytes as an address that a page can show: nothing in it but base64."""
