@@ -17,9 +17,10 @@ from cotlab.chains.image import Image
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.problem import Problem
 from cotlab.chains.step import Step
-from cotlab.errors import RunError
+from cotlab.errors import RunError, UserError
 from cotlab.reports.study import shown_images
 from cotlab.runs import NewPrefix, Run, copy_records, export_run, merge_runs, verify_run
+from cotlab.sampling import mend_gold
 
 
 def picture(seed: int) -> Image:
@@ -284,3 +285,24 @@ def test_nothing_is_written_where_images_cannot_be(shown: Path) -> None:
         with pytest.raises(RunError, match="cannot write"):
             run.add_problems([new])
         assert len(run.image_ids()) == 2
+
+
+def test_gold_answers_without_images_mend_a_question_that_is_asked_once(shown: Path) -> None:
+    bare = replace(PROBLEM, answer="43")
+    with Run.open(shown, writable=True) as run:
+        ((old, new),) = mend_gold(run, [bare]).problems
+        assert old == SHOWN and new == replace(SHOWN, answer="43")
+    assert verify_run(shown) == []
+
+
+def test_gold_answers_without_images_do_not_choose_among_images(shown: Path) -> None:
+    with Run.open(shown, writable=True) as run:
+        other, prompt = replace(SHOWN, images=(B,)), Prefix(PROMPT.token_ids, 3, (B,))
+        run.add_problems([other])
+        run.add_prefix(prompt, other.id, text="Q: ")
+        with pytest.raises(UserError, match="of several images.*give each with its image"):
+            mend_gold(run, [replace(PROBLEM, answer="43")])
+        ((old, new),) = mend_gold(run, [replace(other, answer="43")]).problems
+        assert (old.id, new.images) == (other.id, (B,))
+        with pytest.raises(UserError, match="with the same images where"):
+            mend_gold(run, [replace(PROBLEM, images=(picture(7),), answer="43")])

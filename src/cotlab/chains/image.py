@@ -25,6 +25,8 @@ MAX_PIXELS = 1 << 25
 SUFFIXES = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg"}
 """Formats that are read, as PIL names them, with the ends of their file names. MPO is a JPEG that has further pictures
 behind the first, as cameras write them: the first is shown."""
+EXACT_BYTES = 1 << 16
+"""Largest PNG that is put into a page."""
 _ORIENTATION = 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)
 """Values of the EXIF orientation that exchange width and height."""
@@ -125,14 +127,15 @@ class Image:
     def small(self, longest: int) -> Image:
         """Encoded anew, at most so many pixels along its longer side: nothing of the file but its pixels is left.
 
-        As PNG or as JPEG, whichever takes less.
+        As PNG, which loses nothing, where that takes little; else as JPEG.
 
         Raises:
             DataError: It cannot be decoded.
         """
         picture = self.open()
         picture.thumbnail((longest, longest))
-        return min(Image.of(picture), Image.of(picture, "JPEG"), key=lambda image: len(image.data))
+        exact = Image.of(picture)
+        return exact if len(exact.data) <= EXACT_BYTES else Image.of(picture, "JPEG")
 
     def data_uri(self) -> str:
         """The bytes as an address that a page can show: nothing in it but base64."""
