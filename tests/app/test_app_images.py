@@ -252,7 +252,9 @@ def test_captions_and_tips_are_text_and_nothing_of_a_file_but_its_pixels_is_sent
 
 
 @pytest.mark.parametrize("text", ["nothing", '{"format": "cotlab-image-features/9"}', "[]"])
-def test_damaged_documents_and_lost_images_are_told(root: Path, scenes: str, text: str) -> None:
+def test_damaged_documents_and_lost_images_are_told(root: Path, scenes: str, text: str, parts: None) -> None:
+    from parts import pictures
+
     folder = root / scenes / "image-features"
     folder.mkdir()
     (folder / "bad.json").write_text(text)
@@ -263,5 +265,6 @@ def test_damaged_documents_and_lost_images_are_told(root: Path, scenes: str, tex
     assert "No features were read yet" in shown(page("features", run=scenes))
     for file in (root / scenes / "images").glob("*.png"):
         file.write_bytes(b"no image")
+    pictures._uri.cache_clear()  # what was shown before is shown again without its file
     at = page("chain", run=scenes)
     assert not at.exception and at.error and "cannot be read" in shown(at)
