@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,8 +11,6 @@ import cotlab as ct
 from cotlab.measures import (
     Answered,
     Grown,
-    HintReport,
-    TransplantCurve,
     answered,
     grown,
     hint_report,
@@ -25,8 +23,9 @@ from cotlab.reports import Finding
 from cotlab.sampling import FRACTIONS, Revisit
 from cotlab.stats import Estimate, NullRate, null_rate, shuffled_within
 from experiments.faithful.figures import figures
-from experiments.faithful.hanging import Hanging, hanging
-from experiments.faithful.said import Looked, Said, look, said
+from experiments.faithful.found import Found
+from experiments.faithful.hanging import hanging
+from experiments.faithful.said import look, said
 from experiments.faithful.said import shuffled as exchanged
 from experiments.faithful.truth import held_against
 from experiments.lab import Answer, Lab
@@ -42,20 +41,6 @@ LIMITS = (
     "Shuffled arms check the six rows 'effect' and 'moves the answer unsaid', exchanged answers those on the sentence "
     "that decides: transplants, early answers, filler, mistakes, other words and resilience have no such check here.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Everything about one model."""
-
-    model: str
-    hints: tuple[HintReport, ...]
-    transplant: TransplantCurve
-    carried: Estimate
-    """What all of the hinted reasoning carries, with the 90% interval that shows whether it is nothing."""
-    hanging: tuple[Hanging, ...]
-    looked: tuple[Looked, ...]
-    said: tuple[Said, ...]
 
 
 def answer(lab: Lab) -> Answer:

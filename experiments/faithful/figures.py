@@ -10,7 +10,7 @@ from experiments.faithful.said import KINDS
 from experiments.organism_arms import organism_of, short
 
 if TYPE_CHECKING:
-    from experiments.faithful.answer import Found
+    from experiments.faithful.found import Found
 
 __all__ = ["figures"]
 

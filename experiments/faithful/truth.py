@@ -15,7 +15,7 @@ from experiments.organism_arms import held_to, organism_of
 from experiments.rules import NEGLIGIBLE, absent
 
 if TYPE_CHECKING:
-    from experiments.faithful.answer import Found
+    from experiments.faithful.found import Found
 
 __all__ = ["held_against"]
 

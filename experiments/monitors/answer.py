@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import cotlab as ct
 from cotlab.categories import paraphraser
@@ -13,8 +13,6 @@ from cotlab.measures import (
     EDITS,
     MONITORS,
     TASKS,
-    EarlyReports,
-    EditedFlags,
     Monitor,
     MonitorReport,
     Shown,
@@ -34,9 +32,10 @@ from experiments.lab import Answer, Lab
 from experiments.monitors.beyond import learned_elsewhere, probe_beyond_text, shuffled
 from experiments.monitors.figures import figures
 from experiments.monitors.truth import held_against
+from experiments.monitors.watched import Watched
 from experiments.organism_arms import HINTED, ask_arms, models, short
 
-__all__ = ["Watched", "answer"]
+__all__ = ["answer"]
 
 ARMS = (Arm(), *HINTED, Arm("friend", right=True), Arm("key", right=True))
 LIMITS = (
@@ -52,27 +51,6 @@ LIMITS = (
 )
 TEACHER = "says-it"
 """Whose thoughts monitors learn from that are then tried on other models."""
-
-
-@dataclass(slots=True)
-class Watched:
-    """What the monitors say of one model and task."""
-
-    model: str
-    task: Task
-    rows: list[Shown]
-    problems: list[MonitorReport] = field(default_factory=list)
-    hints: dict[str, list[MonitorReport]] = field(default_factory=dict)
-    tasks: dict[str, list[MonitorReport]] = field(default_factory=dict)
-    early: dict[int, EarlyReports] = field(default_factory=dict)
-    """By number of sentences that are shown."""
-    edits: list[EditedFlags] = field(default_factory=list)
-    elsewhere: list[MonitorReport] = field(default_factory=list)
-    """Of monitors that learned from another model."""
-    beyond: Estimate | None = None
-    """AUC of the best probe less that of the best monitor that reads."""
-    reason: str | None = None
-    """Why there is nothing to tell apart."""
 
 
 def answer(lab: Lab) -> Answer:

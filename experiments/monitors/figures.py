@@ -9,7 +9,7 @@ from cotlab.reports import IntervalRow, Line, intervals_svg, lines_svg
 from experiments.organism_arms import short
 
 if TYPE_CHECKING:
-    from experiments.monitors.answer import Watched
+    from experiments.monitors.watched import Watched
 
 __all__ = ["figures"]
 

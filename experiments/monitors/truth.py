@@ -12,7 +12,7 @@ from experiments.organism_arms import held_to, organism_of, short
 from experiments.rules import absent
 
 if TYPE_CHECKING:
-    from experiments.monitors.answer import Watched
+    from experiments.monitors.watched import Watched
 
 __all__ = ["above_chance", "held_against", "sees_more"]
 

@@ -189,3 +189,12 @@ def test_a_file_that_was_cut_is_found_when_it_is_loaded(tmp_path: Path) -> None:
         Image.load(path)
     with pytest.raises(DataError, match=r"none\.png.*No such file"):
         Image.load(tmp_path / "none.png")
+
+
+def test_a_small_image_is_exact_where_that_takes_little() -> None:
+    photo = Image.of(noise(300, 200)).small(200)
+    assert (photo.suffix, photo.width, photo.height) == ("jpg", 200, 133)
+    same = Image.of(noise(60, 40))
+    assert np.array_equal(np.asarray(same.small(64).open()), np.asarray(same.open()))
+    flat = Image.of(pil.new("RGB", (300, 200), "red")).small(64)
+    assert (flat.suffix, flat.width, flat.height) == ("png", 64, 43)

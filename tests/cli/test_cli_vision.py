@@ -6,13 +6,17 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import cotlab, document, fault, shown
 from vision_small import picture, vlm_folder
 
 from cotlab.chains.image import Image
 from cotlab.engines import engine_for
+from cotlab.interventions import HookPoint
+from cotlab.measures import Shown
 from cotlab.runs import Run, verify_run
+from cotlab.whitebox import ActivationMonitor, Inside
 
 HOSTILE = "<img src=x onerror='alert(1)'>"
 
@@ -58,9 +62,28 @@ def test_a_study_of_problems_with_images(tmp_path, problems, vision_root, family
     html = page.read_text()
     addresses = re.findall(r'<img class="shown" src="([^"]*)"', html)
     assert len(addresses) == 3
-    assert all(re.fullmatch(r"data:image/png;base64,[A-Za-z0-9+/=]+", address) for address in addresses)
+    assert all(re.fullmatch(r"data:image/(?:png|jpeg);base64,[A-Za-z0-9+/=]+", address) for address in addresses)
     assert max(map(len, addresses)) < len(first.data), "small, and not the file itself"
     assert "<img src=x" not in html
+
+
+def test_white_box_commands_see_the_images_of_a_run(tmp_path, problems, vision_root):
+    """Training a lens and reading states, on a run whose first chain shows an image."""
+    model, run = vlm_folder(vision_root, "llava"), tmp_path / "run"
+    document(*study(problems, model, run), "--n-problems", 2)
+    trained = document("lens", run, "--train", tmp_path / "lens.safetensors", "-n", 5, "--model", model)
+    assert trained["tuned"]["kl_before"][0] > 0 and trained["tuned"]["kl_before"] != trained["tuned"]["kl_after"]
+    said = document("patchscope", run, "--step", 0, "--layers", 1, "-n", 2, "--model", model)
+    assert said["readings"] and all(len(one["texts"]) == 2 for one in said["readings"])
+    with Run.open(run) as opened:
+        inside, point = Inside.open(str(model)), HookPoint("resid_post", 1)
+        chain = opened.chains()[0]
+        whole = Shown("p", "f", True, (opened.rollout(chain.rollout_id).text,), False, chain.rollout_id)
+        found = ActivationMonitor(opened, inside, point).read([whole, whole.changed(lambda _: "")])
+        wanted = inside.read(chain.prefix(0).extend(chain.response_ids), [point])[point]
+    assert chain.images
+    assert np.allclose(found[0], wanted[-1].numpy(), atol=1e-4)
+    assert np.allclose(found[1], wanted[len(chain.prompt_ids) - 1].numpy(), atol=1e-4)
 
 
 def test_a_text_model_is_shown_no_image(tmp_path, problems):

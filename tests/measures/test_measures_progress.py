@@ -130,6 +130,19 @@ def test_a_verdict_that_truncated_rollouts_would_turn_is_none():
     assert few.verdict == "lucky" and few.change_bounds == (pytest.approx(-0.6), pytest.approx(-0.6 + 4 / 60))
 
 
+def test_truncated_rollouts_that_end_apart_turn_a_verdict_too():
+    """Found by review: counted as all wrong or all right alike, they leave each step what it is."""
+    even = progress(cut_off(np.linspace(0, 0.5, 11), [0.45] * 11, 200), positions=range(11), tokens=range(11))
+    assert even.verdict == "undecided" and "steady only where as many of these" in even.reason
+    down = progress(cut_off(np.linspace(0.5, 0, 11), [0.45] * 11, 200), positions=range(11), tokens=range(11))
+    assert down.verdict == "undecided" and "steady only where as many of these" in down.reason
+    jump = np.r_[[0.05] * 4, [0.5] * 4]
+    found = progress(cut_off(jump, [0.4] * 8, 200), positions=range(8), tokens=range(8))
+    assert found.verdict == "undecided" and "lucky only where as many of these" in found.reason
+    few = progress(cut_off(np.linspace(0, 0.9, 11), [0.05] * 11, 200), positions=range(11), tokens=range(11))
+    assert few.verdict == "steady"
+
+
 def test_without_truncated_rollouts_the_bounds_are_the_change():
     found = measured(ONE_JUMP, 40)
     assert found.change_bounds[0] == found.change_bounds[1] and "truncated" not in found.reason

@@ -115,3 +115,14 @@ def test_pairs_ask_for_the_second_where_the_first_is() -> None:
         assert (problem.answer == "Yes") == bool(there[shape]) == (splits == {"random", "planted"})
         pair = next((a, b) for a, b in sc.PAIRS.items() if there[a] and not there[b])
         assert shape == pair[0] if problem.answer == "Yes" else (shape == pair[1]) == (splits == {"planted"})
+
+
+def test_counts_over_scenes_are_what_is_drawn() -> None:
+    found = load_problems("scenes:count", n=30, seed=2)
+    assert len(found) == 30 and len({problem.images[0].id for problem in found}) == 30
+    for problem in found:
+        scene = sc.scene_of(problem)
+        names = ["crosses" if thing.shape == "cross" else f"{thing.shape}s" for thing in scene.objects]
+        seen = [name for name in names if name in problem.question or "shapes" in problem.question]
+        assert problem.answer == str(len(seen)) and problem.images[0].data == sc.png(scene)
+    assert [one.id for one in load_problems("scenes:count", n=30, seed=2)] == [one.id for one in found]

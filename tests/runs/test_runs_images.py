@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +17,10 @@ from cotlab.chains.image import Image
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.problem import Problem
 from cotlab.chains.step import Step
-from cotlab.errors import RunError
+from cotlab.errors import RunError, UserError
+from cotlab.reports.study import shown_images
 from cotlab.runs import NewPrefix, Run, copy_records, export_run, merge_runs, verify_run
+from cotlab.sampling import mend_gold
 
 
 def picture(seed: int) -> Image:
@@ -117,8 +121,87 @@ def test_a_lost_image_and_a_changed_one_are_told(shown: Path) -> None:
     said = "\n".join(verify_run(shown))
     assert f"{A.file_name} of the run holds something else" in said
     assert f"{B.file_name} of the run cannot be read (No such file" in said
-    with Run.open(shown) as run, pytest.raises(RunError, match="restore it from a copy"):
+    assert len(said.splitlines()) == 2
+    with Run.open(shown) as run:
+        (problem,) = run.problems().values()
+        assert problem == SHOWN and run.prefix(PROMPT.id) == PROMPT and len(run.chains()) == 1
+        for image in problem.images:
+            with pytest.raises(RunError, match="restore it from a copy"):
+                image.open()
+            with pytest.raises(RunError, match="restore it from a copy"):
+                run.image(image.id)
+
+
+def test_a_run_without_its_images_opens(shown: Path) -> None:
+    """What needs no pixels needs no files; and what else is wrong is still told."""
+    shutil.rmtree(shown / "images")
+    with Run.open(shown, writable=True) as run, run.transaction():
+        run._db.execute("UPDATE settings SET spec = '{}'")
+    with Run.open(shown) as run:
+        assert run.problems() == {SHOWN.id: SHOWN}
+        assert [(image.width, image.height) for image in run.problems()[SHOWN.id].images] == [(8, 6)] * 2
+        assert len(list(run.rollouts())) == 1
+    said = verify_run(shown)
+    assert len(said) == 3 and any("settings" in line for line in said)
+
+
+def test_a_stored_image_is_one_that_was_loaded(shown: Path) -> None:
+    with Run.open(shown) as run:
+        (stored, _) = run.problems()[SHOWN.id].images
+        assert stored == A == stored and hash(stored) == hash(A) and len({stored, A}) == 1
+        assert stored.data == A.data and stored.data_uri() == A.data_uri() and stored.file_name == A.file_name
+        assert np.array_equal(np.asarray(stored.open()), np.asarray(A.open()))
+        assert pickle.loads(pickle.dumps(stored)) == stored and stored != B
+
+
+def test_a_size_that_the_table_makes_up_is_told(shown: Path) -> None:
+    """Boxes of patches are counted from it."""
+    with Run.open(shown, writable=True) as run, run.transaction():
+        run._db.execute("UPDATE image SET width = 80 WHERE id = ?", (A.id,))
+    assert any("is 8 × 6, run.sqlite says 80 × 6" in line for line in verify_run(shown))
+    with Run.open(shown, writable=True) as run, run.transaction():
+        run._db.execute("UPDATE image SET width = 'x' WHERE id = ?", (A.id,))
+    with Run.open(shown) as run, pytest.raises(RunError, match="is said to be 'x' × 6"):
         run.problems()
+
+
+def test_adding_an_image_again_mends_its_file(shown: Path) -> None:
+    (shown / "images" / A.file_name).write_bytes(b"damaged")
+    (shown / "images" / B.file_name).unlink()
+    with Run.open(shown, writable=True) as run:
+        run.add_problems(run.problems().values())  # with nothing in hand nothing is mended, nor refused
+        assert (shown / "images" / A.file_name).read_bytes() == b"damaged"
+        run.add_problems([SHOWN])
+    assert verify_run(shown) == []
+
+
+def test_a_damaged_image_does_not_spread(shown: Path, tmp_path: Path) -> None:
+    good = tmp_path / "good"
+    shutil.copytree(shown, good)
+    (shown / "images" / A.file_name).write_bytes(B.data)
+    for way in (lambda: merge_runs([shown, good], tmp_path / "out"), lambda: copy_records(shown, tmp_path / "out2")):
+        with pytest.raises(RunError, match="holds something else"):
+            way()
+    with Run.open(shown) as run, pytest.raises(RunError, match="holds something else"):
+        export_run(run, tmp_path / "out3")
+    merge_runs([good], shown)  # into the damaged one, with the image in hand
+    assert verify_run(shown) == []
+    assert verify_run(merge_runs([shown, good], tmp_path / "out").out) == []
+
+
+def test_a_report_shows_what_is_left_and_says_what_is_lost(shown: Path) -> None:
+    (shown / "images" / B.file_name).unlink()
+    with Run.open(shown) as run:
+        (chain,) = run.chains()
+        images, lost = shown_images(chain)
+    assert len(images) == 1 and images[0].startswith("data:image/")
+    assert len(lost) == 1 and B.file_name in lost[0]
+
+
+def test_a_pipe_in_the_place_of_an_image_is_not_waited_for(shown: Path) -> None:
+    (shown / "images" / A.file_name).unlink()
+    os.mkfifo(shown / "images" / A.file_name)
+    assert any("no ordinary file" in line for line in verify_run(shown))
 
 
 def test_a_file_that_is_no_image_is_told(shown: Path) -> None:
@@ -130,6 +213,8 @@ def test_a_file_that_is_no_image_is_told(shown: Path) -> None:
 def test_a_name_that_leads_out_is_refused(shown: Path, file: str) -> None:
     with Run.open(shown, writable=True) as run, run.transaction():
         run._db.execute("UPDATE image SET file = ? WHERE id = ?", (file, A.id))
+    with Run.open(shown) as run, pytest.raises(RunError, match="no file that cotlab writes"):
+        run.problems()
     with Run.open(shown) as run, pytest.raises(RunError, match="no file that cotlab writes"):
         run.image(A.id)
     with pytest.raises(RunError, match="no file that cotlab writes"):
@@ -200,3 +285,24 @@ def test_nothing_is_written_where_images_cannot_be(shown: Path) -> None:
         with pytest.raises(RunError, match="cannot write"):
             run.add_problems([new])
         assert len(run.image_ids()) == 2
+
+
+def test_gold_answers_without_images_mend_a_question_that_is_asked_once(shown: Path) -> None:
+    bare = replace(PROBLEM, answer="43")
+    with Run.open(shown, writable=True) as run:
+        ((old, new),) = mend_gold(run, [bare]).problems
+        assert old == SHOWN and new == replace(SHOWN, answer="43")
+    assert verify_run(shown) == []
+
+
+def test_gold_answers_without_images_do_not_choose_among_images(shown: Path) -> None:
+    with Run.open(shown, writable=True) as run:
+        other, prompt = replace(SHOWN, images=(B,)), Prefix(PROMPT.token_ids, 3, (B,))
+        run.add_problems([other])
+        run.add_prefix(prompt, other.id, text="Q: ")
+        with pytest.raises(UserError, match="of several images.*give each with its image"):
+            mend_gold(run, [replace(PROBLEM, answer="43")])
+        ((old, new),) = mend_gold(run, [replace(other, answer="43")]).problems
+        assert (old.id, new.images) == (other.id, (B,))
+        with pytest.raises(UserError, match="with the same images where"):
+            mend_gold(run, [replace(PROBLEM, images=(picture(7),), answer="43")])

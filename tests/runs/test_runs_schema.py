@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from runs_builder import IDENTITY, fill
 
 import cotlab.runs
 from cotlab.errors import RunError
-from cotlab.runs import Run
+from cotlab.runs import Run, export_run, merge_runs, verify_run
 from cotlab.runs.documentation import markdown
 from cotlab.runs.migrations import FORMAT, MIGRATIONS, Migration
 from cotlab.runs.schema import TABLES, ddl
@@ -54,14 +55,58 @@ def test_an_older_run_is_brought_up_to_date(filled: Path, monkeypatch: pytest.Mo
     following = Migration(FORMAT + 1, "To try it.", ("ALTER TABLE note ADD COLUMN author TEXT",))
     monkeypatch.setattr("cotlab.runs.migrations.MIGRATIONS", (*MIGRATIONS, following))
     monkeypatch.setattr("cotlab.runs.database.FORMAT", FORMAT + 1)
-    told = f"has format {FORMAT}, this cotlab reads {FORMAT + 1}: open it, or a copy of it, for writing once"
-    with pytest.raises(RunError, match=told):
-        Run.open(filled)
+    before = (filled / "run.sqlite").read_bytes()
+    with Run.open(filled) as run:  # reads a copy
+        assert len(list(run.rollouts())) == 4
+        assert run._db.query("SELECT author FROM note") == []
+        with pytest.raises(RunError, match="open for reading"), run.transaction():
+            pass
+    assert (filled / "run.sqlite").read_bytes() == before
     with Run.open(filled, writable=True) as run:
         assert len(list(run.rollouts())) == 4
     with Run.open(filled) as run:
         assert run._db.query("SELECT author FROM note") == []
         assert run._db.query("PRAGMA user_version") == [(FORMAT + 1,)]
+
+
+def of_format_3(run: Path) -> None:
+    """Take from a run without images what format 4 added."""
+    with contextlib.closing(sqlite3.connect(run / "run.sqlite")) as db, db:
+        db.execute("DROP TABLE image")
+        db.execute("ALTER TABLE problem DROP COLUMN images")
+        db.execute("ALTER TABLE prefix DROP COLUMN images")
+        db.execute("PRAGMA user_version = 3")
+
+
+def test_a_run_of_the_former_format_is_read_merged_and_verified_as_it_is(filled: Path, tmp_path: Path) -> None:
+    with Run.open(filled) as run:
+        problems, rollouts = run.problems(), list(run.rollouts())
+    of_format_3(filled)
+    before, temporary = (filled / "run.sqlite").read_bytes(), tmp_path / "temporary"
+    temporary.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(temporary))
+        with Run.open(filled) as run:
+            assert run.problems() == problems and list(run.rollouts()) == rollouts
+            assert run.image_ids() == [] and all(not run.prefix(row.id).images for row in run.prefixes())
+            export_run(run, tmp_path / "out")
+            assert len(list(temporary.iterdir())) == 1
+        assert verify_run(filled) == []
+        merged = merge_runs([filled], tmp_path / "merged").out
+        assert not list(temporary.iterdir()), "copies are taken away"
+    assert verify_run(merged) == []
+    assert (filled / "run.sqlite").read_bytes() == before
+    Run.open(filled, writable=True).close()
+    with contextlib.closing(sqlite3.connect(filled / "run.sqlite")) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+
+
+def test_a_newer_format_is_refused(filled: Path) -> None:
+    with contextlib.closing(sqlite3.connect(filled / "run.sqlite")) as db, db:
+        db.execute(f"PRAGMA user_version = {FORMAT + 1}")
+    for writable in (False, True):
+        with pytest.raises(RunError, match=f"has format {FORMAT + 1}, this cotlab reads up to {FORMAT}"):
+            Run.open(filled, writable=writable)
 
 
 def test_a_migration_that_fails_changes_nothing(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,6 +111,26 @@ def test_the_null_of_an_auc_over_steps_exchanges_rollouts(constant):
     assert np.mean(np.array(p) < 0.05) <= 0.12 and 0.3 < np.mean(p) < 0.7
 
 
+@pytest.mark.parametrize("constant", [True, False])
+def test_rare_features_of_rare_labels_are_no_findings(constant):
+    """Few firings and few labels, no relation: a normal distribution's tails found something in 4 of 10 studies.
+
+    Found by review.
+    """
+    rng, findings = np.random.default_rng(0), 0
+    for _ in range(25):
+        of = np.repeat(np.arange(60), 1 if constant else 12)
+        y = np.repeat(rng.random(60) < 0.15, 1) if constant else rng.random(len(of)) < 0.03
+        values = np.zeros((len(of), 150))
+        for column in values.T:
+            at = rng.choice(len(of), rng.integers(10, 16 if constant else 40), replace=False)
+            column[at] = 0.1 + rng.exponential(size=len(at))
+        problems = np.array([f"p{i}" for i in of // 10])
+        found = within_problem_tests(csr_matrix(values), y, problems, rollouts=of)
+        findings += bool((found.q < 0.05).any())
+    assert findings <= 3
+
+
 def test_a_label_that_a_problem_decides_is_no_finding():
     """A feature that tells problems apart, not steps, has a large AUC and no z."""
     _, y, of = drawn(3)

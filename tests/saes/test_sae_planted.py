@@ -5,6 +5,7 @@ import math
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -93,3 +94,13 @@ def test_fine_tuning_finds_the_rotated_and_the_new_features(planted, maker, trac
     for one in fires_in(planted.tuned, made.sae, list(where.values()), traces, planted.category):
         planted_name = f"new {next(name for name, feature in where.items() if feature == one.feature)}"
         assert one.category == planted_name and one.share > 0.8 and one.lift.low > 5
+
+
+def test_what_no_step_was_made_for_is_held_against_the_same_matching(planted):
+    """Found by review: only the other side was brought to the L0 that was asked, and what that silenced had drifted."""
+    traces = planted.chains(12, seed=1)
+    plan = TrainPlan("topk", 2, tokens=256, batch=64)
+    null = own_drift(planted.sae, planted.base, planted.chains(60, seed=2), traces, plan, 0)
+    before, after = (np.array([getattr(one, name) for one in null.features]) for name in ("rate_before", "rate_after"))
+    assert before.sum() == pytest.approx(4, rel=0.1) and after.sum() == pytest.approx(2, rel=0.2)
+    assert all(one.decoder_cosine == pytest.approx(1) for one in null.features)

@@ -472,6 +472,15 @@ def test_without_thoughts_nothing_is_decided(sampled, shipped):
     assert (verdict.word, verdict.part) == ("undecided", "all") and "no reasoning tokens" in verdict.line
 
 
+def test_controls_need_the_tokens_that_decide(sampled, shipped):
+    """Found by review: their L0 was that of no token, so that they were told by one number each."""
+    inside = open_reader("tiny")
+    traces = run_traces([sampled], inside.tokenizer, n=12)
+    fit = [replace(trace, n_think=0) for trace in traces[8:]]
+    with pytest.raises(DataError, match="none of the 4 rollouts for the controls has a token of the part 'think'"):
+        transfer_test([shipped], inside, inside, traces[:8], fit)
+
+
 def test_runs_with_too_few_problems_are_told_before_anything_is_loaded(sampled, tmp_path, monkeypatch):
     asked = {"problems": "tiny", "n_problems": 3, "positions": "0", "base": ("random",), "engine": "transformers"}
     few = ct.resample(**asked, n=1, run=str(tmp_path / "few")).path

@@ -11,7 +11,6 @@ from cotlab.tiny.scenes import draw_scenes
 from cotlab.whitebox import Inside
 from cotlab.whitebox.vision import Asking, Habit, LocatingPlan, locating_study, naming_study
 
-slow = pytest.mark.slow
 HABIT = Habit("star", "moon")
 
 
@@ -20,18 +19,19 @@ def asking(name):
     return Asking.of(Inside.open(name), resolve_model(name).card)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, enters",
     [
-        pytest.param("tiny-vlm", "no error", marks=slow),
+        ("tiny-vlm", "no error"),
         ("tiny-vlm:prior", "language prior"),
-        pytest.param("tiny-vlm:alignment", "alignment", marks=slow),
-        pytest.param("tiny-vlm:perception", "perception", marks=slow),
+        ("tiny-vlm:alignment", "alignment"),
+        ("tiny-vlm:perception", "perception"),
     ],
 )
 def test_the_planted_part_is_found(name, enters):
     twin = None if name == "tiny-vlm" else asking("tiny-vlm")
-    plan = LocatingPlan(HABIT, n_cases=24 if enters != "language prior" else 12, n_scenes=80, n_patched=0, n_shuffles=1)
+    plan = LocatingPlan(HABIT, n_cases=40, n_scenes=100, n_patched=0, n_shuffles=1)
     found = locating_study(asking(name), plan, twin=twin).located
     # What the encoder of one organism writes is only partly what it writes of the shape itself.
     told = "undecided" if enters == "perception" else enters

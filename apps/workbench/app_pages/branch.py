@@ -1,4 +1,4 @@
-"""Branch at the selected step: draw it anew, edit, force, hint, steer, set a feature or hide it; then the effect."""
+"""Branch at the selected step: draw it anew, edit, force, hint, change images, steer, set a feature or hide it."""
 
 from __future__ import annotations
 
@@ -44,8 +44,9 @@ def branching(chosen: Chosen, step: int) -> None:
     """Choose a way, fill in its form, follow its job."""
     kept = chosen.studied.kept(step)
     busy = next((j for j in list_jobs(root()) if j.run == chosen.path.absolute() and j.alive()), None)
+    ways = [name for name, one in KINDS.items() if chosen.studied.chain.images or not one.on_images]
     key = st.segmented_control(
-        "What to do here", list(KINDS), format_func=lambda k: KINDS[k].name, default=_first(busy), key=f"way-{kept}"
+        "What to do here", ways, format_func=lambda k: KINDS[k].name, default=_first(busy), key=f"way-{kept}"
     )
     kind = KINDS[key or "resample"]
     st.caption(kind.told)
@@ -71,7 +72,7 @@ def branching(chosen: Chosen, step: int) -> None:
 
 def _first(busy: Job | None) -> str:
     """The way that is at work, so that a reload shows it."""
-    if busy is None or busy.kind not in ("edit", "steer", "feature", "suppress"):
+    if busy is None or busy.kind not in ("edit", "image", "steer", "feature", "suppress"):
         return "resample"
     edit = anchor_of(busy)[0]
     return next(name for name, kind in KINDS.items() if kind.jobs == busy.kind and kind.edit == edit)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 from components import chain_view
+from parts.chain_images import show_images, show_images_at
 from parts.chosen import Chosen, choose, conditions_of, plain
 from parts.exports import show_exports
-from parts.html import bars, block, line, numbers, place_holder, question_line, say
+from parts.html import bars, block, fault, line, numbers, place_holder, question_line, say
 from parts.library import run_path, stamp
 from parts.metrics import METRICS, metric_of, offered
 from parts.notes import show_notes
@@ -19,6 +20,7 @@ from parts.token_chain import show_token_chain
 from parts.view import view_bytes
 from streamlit.delta_generator import DeltaGenerator
 
+from cotlab.errors import UserError
 from cotlab.stats import Estimate
 
 DEPTHS = {"": "1 step", "2": "2 steps", "4": "4 steps", "all": "whole rollouts"}
@@ -110,7 +112,7 @@ def detail(chosen: Chosen, picked: Picked | None) -> None:
     key = f"{picked.subject[:24]}-{place.branch[:12]}"
     left, right = st.columns([1, 1.35], gap="medium")
     with left:
-        told(picked)
+        told(chosen, place, picked)
         actions(place, picked)
         rest(place, picked)
     with right:
@@ -126,8 +128,8 @@ def detail(chosen: Chosen, picked: Picked | None) -> None:
             show_exports(chosen, picked)
 
 
-def told(picked: Picked) -> None:
-    """The selection in words and numbers."""
+def told(chosen: Chosen, place: Place, picked: Picked) -> None:
+    """The selection in words and numbers, and images that are shown there alone."""
     step = picked.studied.report.steps[picked.step]
     n = f"{len(picked.members):,} that keep {picked.kept} step{'s' * (picked.kept != 1)}"
     rows: dict[str, str | Estimate]
@@ -135,6 +137,7 @@ def told(picked: Picked) -> None:
         st.subheader(f"Changed at step {step.idx}", anchor=False)
         rows = {"value here": picked.value, "rollouts": f"{len(picked.members):,} after this change"}
         say(block("".join(picked.texts)), numbers(rows))
+        show_images_at(chosen, {place.branch: ""})
         return
     if picked.texts:
         st.subheader(f"Branch at step {step.idx}", anchor=False)
@@ -190,9 +193,10 @@ def rest(place: Place, picked: Picked) -> None:
         st.rerun(scope="app")
 
 
-chosen = choose(extra=controls, tokens=show_token_chain)
-if chosen is not None:
+def page(chosen: Chosen) -> None:
+    """The page of a chain."""
     question(chosen)
+    show_images(chosen)
     origin = chosen.studied.origin
     guessed = "Nobody has labelled these steps: categories are guesses of the model that ships (`cotlab.categories`)."
     for note in (*chosen.studied.report.notes, origin.imported, guessed if origin.guessed else ""):
@@ -200,3 +204,11 @@ if chosen is not None:
             st.caption(f":material/info: {plain(note, 400)}")
     view(chosen)
     show_search(chosen)
+
+
+found = choose(extra=controls, tokens=show_token_chain)
+if found is not None:
+    try:
+        page(found)
+    except UserError as error:  # what was read before is kept, and its files may be lost meanwhile
+        fault(error)

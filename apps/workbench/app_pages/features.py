@@ -8,6 +8,7 @@ from parts.chosen import Chosen, choose
 from parts.feature_documents import Context, Feature, FeatureDocument, documents, read_document
 from parts.figures import heat_map, show_figure
 from parts.html import estimate, fault, line, numbers, place_holder, say
+from parts.image_features import image_documents, show_image_features
 from parts.library import SAMPLE, root, take_sample
 from parts.place import go, here
 from parts.work import begin, show_job
@@ -20,6 +21,7 @@ from cotlab.sampling import FeaturesConfig, Job, list_jobs
 from cotlab.stats import Estimate
 
 SHIPPED = "tiny:honest/resid_post:2"
+SHIPPED_VLM = "tiny-vlm:honest/resid_post:2"
 MOST_ROWS = 24  # features in the heat map of a chain
 
 
@@ -28,11 +30,11 @@ def ask(chosen: Chosen) -> None:
     one, two, three = st.columns([3, 1, 1], vertical_alignment="bottom")
     sae = one.selectbox(
         "Autoencoder",
-        [SHIPPED],
+        [SHIPPED_VLM if chosen.studied.chain.images else SHIPPED],
         accept_new_options=True,
         help="a folder or file, or RELEASE/ID of SAELens's registry; type another name",
     )
-    n = int(two.number_input("Rollouts", 1, 100_000, 60, help="rollouts of the run that are read"))
+    n = int(two.number_input("Rollouts", 1, 100_000, 60, help="of the run, that are read; and at most so many images"))
     top = int(three.number_input("Features", 1, 500, 12, help="those with the highest ReasonScore"))
     named = st.text_input("Or these features", placeholder="numbers with commas")
     if not st.button("Read the features", type="primary", icon=":material/scatter_plot:"):
@@ -208,14 +210,20 @@ def page() -> None:
         return
     try:
         known, job = documents(root(), chosen.path), job_here(chosen)
-        with st.expander("What is read", expanded=not known):
+        seen = bool(image_documents(chosen.path))
+        with st.expander("What is read", expanded=not known and not seen):
             if job is None or not job.alive():
                 ask(chosen)
         if job is not None and (job.alive() or job.progress().state != "done"):
             show_job(job)
+        show_image_features(chosen.path)
+        if not known and seen:
+            return
         if not known:
             place_holder("No features were read yet. “Read the features” above runs the model over the run once.")
             return
+        if seen:
+            st.subheader("On the tokens of rollouts", anchor=False)
         name = st.selectbox("Dashboards", list(known), format_func=lambda text: one_line(text, 80))
         found = read_document(known[name])
         told = (

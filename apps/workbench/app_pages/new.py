@@ -31,6 +31,7 @@ def source() -> dict[str, Any]:
             "Problem set",
             "tiny",
             help="tiny, countdown, solve, arithmetic, word-problems, reasoning-gym:NAME, "
+            "scenes:count (images, for tiny-vlm) "
             "or a path to a JSONL, JSON or CSV file",
         )
         n = right.number_input("Problems", 1, 10_000, 2)

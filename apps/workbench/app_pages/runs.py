@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 from parts.html import fault, line, numbers, place_holder, say
-from parts.library import NAME, SAMPLE, fresh, names, offer_update, root, run_path, summary
+from parts.library import NAME, SAMPLE, fresh, names, root, run_path, summary
 from parts.notes import show_notes
 from parts.place import go, here
 from parts.work import begin, show_jobs
@@ -94,7 +94,6 @@ def details(name: str) -> None:
     broken = told.state.startswith("damaged")
     if broken:
         fault(UserError(told.state))
-        offer_update(name, told.state)
         place_holder("Choose another run above, or mend this one as the line says.")
         return
     open_, compare, report, check = st.columns([1, 1, 1, 1])

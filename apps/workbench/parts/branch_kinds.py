@@ -13,10 +13,20 @@ from cotlab import Chain
 from cotlab.errors import UserError
 from cotlab.interventions import AddToPrompt, DeleteStep, Edit, ForceAnswer, InsertText, ReplaceStep
 from cotlab.runs import Run
-from cotlab.sampling import BranchConfig, EditConfig, FeatureConfig, Job, SteerConfig, SuppressConfig, filler
+from cotlab.sampling import (
+    BranchConfig,
+    EditConfig,
+    FeatureConfig,
+    ImageConfig,
+    Job,
+    SteerConfig,
+    SuppressConfig,
+    filler,
+)
 from cotlab.trees import chain_draws
 from parts.chosen import Chosen
 from parts.html import line, place_holder, say
+from parts.image_branch import ask_images
 from parts.library import root
 from parts.study import Studied
 
@@ -40,6 +50,8 @@ class BranchKind:
     """
     edit: str = ""
     """Kind of the first edit, where it is one."""
+    on_images: bool = False
+    """Whether it changes images, so that a chain without any has no use for it."""
 
 
 def anchor_of(job: Job) -> tuple[str, int]:
@@ -195,6 +207,17 @@ def _hint(chosen: Chosen, step: int) -> EditConfig | None:
     return _request(chosen, at, [AddToPrompt(said, question)], [AddToPrompt(filler(said), question)], n)
 
 
+def _image(chosen: Chosen, step: int) -> ImageConfig | None:
+    at = chosen.studied.kept(step)
+    asked = ask_images(chosen)
+    if asked is None:
+        return None
+    n = _rollouts(f"image-{at}")
+    if not _go():
+        return None
+    return ImageConfig.of(run=chosen.path.absolute(), chain_id=chosen.studied.chain.id, step=at, n=n, **asked)
+
+
 def _wanted(text: str) -> str:
     if not text.strip():
         raise UserError("the text is empty: say what is to be put in")
@@ -288,7 +311,8 @@ def _feature(chosen: Chosen, step: int) -> Any | None:
     from cotlab.interventions.where import PARTS
 
     at = chosen.studied.kept(step)
-    sae = st.selectbox("Autoencoder", [_SHIPPED], accept_new_options=True, key=f"sae-{at}", help=_SAE)
+    shipped = _SHIPPED_VLM if chosen.studied.chain.images else _SHIPPED
+    sae = st.selectbox("Autoencoder", [shipped], accept_new_options=True, key=f"sae-{at}", help=_SAE)
     one, two, three, four = st.columns(4)
     number = int(one.number_input("Feature", 0, 10_000_000, 0, key=f"feature-{at}", help="“Features” shows what it is"))
     action = two.selectbox("Do", ["clamp", "add", "scale", "ablate"], key=f"action-{at}", help=_ACTIONS)
@@ -320,6 +344,7 @@ def _feature(chosen: Chosen, step: int) -> Any | None:
 
 
 _SHIPPED = "tiny:honest/resid_post:2"
+_SHIPPED_VLM = "tiny-vlm:honest/resid_post:2"
 _SAE = "of the run's model: a folder or file, or RELEASE/ID of SAELens's registry; type another name"
 _ACTIONS = "clamp: the feature has this activation everywhere; add: this much more; scale: times; ablate: 0"
 _RANDOM = "controls: features that fire as often, changed as much; up to two random directions beside the decoder row"
@@ -338,6 +363,9 @@ KINDS: Mapping[str, BranchKind] = {
     ),
     "hint": BranchKind(
         "hint", "Something is added to the question; the chain so far is kept.", "edit", _hint, "prompt"
+    ),
+    "image": BranchKind(
+        "other images", "Another image is shown, or none, or a region of it is hidden.", "image", _image, on_images=True
     ),
     "steer": BranchKind("steer", "A vector is added to the activations from here on.", "steer", _steer),
     "feature": BranchKind(

@@ -9,6 +9,7 @@ from cotlab.runs import Run
 from cotlab.sampling import Job
 from cotlab.stats import Estimate
 from cotlab.trees import ConditionIds, Draws, begun_at, chain_draws, value
+from parts.chain_images import show_images_at
 from parts.chosen import Chosen
 from parts.html import bars, block, estimate, line, numbers, say
 
@@ -18,9 +19,15 @@ __all__ = ["show_newest", "show_results"]
 def show_results(chosen: Chosen, kept: int, job: Job) -> None:
     """What a finished job found."""
     st.subheader("What came of it", anchor=False)
-    {"branch": _resampled, "edit": _edited, "steer": _steered, "feature": _set, "suppress": _hidden}[job.kind](
-        chosen, kept, job
-    )
+    told = {
+        "branch": _resampled,
+        "edit": _edited,
+        "image": _shown,
+        "steer": _steered,
+        "feature": _set,
+        "suppress": _hidden,
+    }
+    told[job.kind](chosen, kept, job)
 
 
 def _resampled(chosen: Chosen, kept: int, job: Job) -> None:
@@ -42,23 +49,39 @@ def _resampled(chosen: Chosen, kept: int, job: Job) -> None:
 
 
 def _edited(chosen: Chosen, kept: int, job: Job) -> None:
-    studied, result = chosen.studied, job.progress().result
-    drawn = ConditionIds(result["settings_id"], result["engine_card_id"])
-    plain = ConditionIds(result["base_settings_id"], result["engine_card_id"])
-    keep, scorer = int(job.asked["keep"]), studied.scorer_id
-    with Run.open(chosen.path) as run:
-        arms = {
-            "unedited": chain_draws(run, studied.chain, scorer_id=scorer, condition=plain)[keep],
-            "edited": begun_at(run, result["prefix_id"], scorer_id=scorer, condition=drawn),
-        }
-        if result.get("control_id"):
-            arms["control: dots"] = begun_at(run, result["control_id"], scorer_id=scorer, condition=drawn)
     told = "".join(str(edit.get("text") or "") for edit in job.asked["edits"])
     if told:
         say(line("what was put in:", soft=True), block(told))
-    _side_by_side(arms)
+    _side_by_side(_arms(chosen, int(job.asked["keep"]), job, ("unedited", "edited", "control: dots")))
     told = "Edits put words into the model's mouth; its own words may do more. The branch is in the tree of “Chain”."
     say(line(told, soft=True))
+
+
+def _shown(chosen: Chosen, kept: int, job: Job) -> None:
+    """Other images: what was shown, and what came of it."""
+    result = job.progress().result
+    shown = {result["prefix_id"]: "other images", result.get("control_id"): "control"}
+    show_images_at(chosen, {prefix_id: name for prefix_id, name in shown.items() if prefix_id})
+    control = "control: as much masked elsewhere"
+    _side_by_side(_arms(chosen, int(job.asked["step"]), job, ("its own images", "other images", control)))
+    told = "Right is the answer that is right for the chain's own images. The branch is in the tree of “Chain”."
+    say(line(told, soft=True))
+
+
+def _arms(chosen: Chosen, keep: int, job: Job, names: tuple[str, str, str]) -> dict[str, Draws]:
+    """Rollouts of the unedited prefix, the edited one, and the control where there is one."""
+    studied, result = chosen.studied, job.progress().result
+    drawn = ConditionIds(result["settings_id"], result["engine_card_id"])
+    plain = ConditionIds(result["base_settings_id"], result["engine_card_id"])
+    scorer = studied.scorer_id
+    with Run.open(chosen.path) as run:
+        arms = {
+            names[0]: chain_draws(run, studied.chain, scorer_id=scorer, condition=plain)[keep],
+            names[1]: begun_at(run, result["prefix_id"], scorer_id=scorer, condition=drawn),
+        }
+        if result.get("control_id"):
+            arms[names[2]] = begun_at(run, result["control_id"], scorer_id=scorer, condition=drawn)
+    return arms
 
 
 def _side_by_side(arms: dict[str, Draws]) -> None:

@@ -17,7 +17,7 @@ from cotlab.runs import Run
 from cotlab.trees import ConditionIds
 from cotlab.trees import conditions_of as found_conditions
 from parts.html import fault, place_holder
-from parts.library import SAMPLE, fresh, names, offer_update
+from parts.library import SAMPLE, fresh, names
 from parts.place import Place, go, here
 from parts.study import Studied, TokenSteps, chains_of, study
 from parts.view import first_bytes
@@ -95,7 +95,6 @@ def choose(
         return None
     except UserError as error:
         fault(error)
-        offer_update(place.run, str(error))
         place_holder("Choose another run, or see on “Runs” what is wrong with this one.")
         return None
 

@@ -23,7 +23,9 @@ OTHERS = (ORANGE, "#1f9e77", "#bb62a0")
 
 def show_figure(drawn: Markup, name: str) -> None:
     """A figure, and a button that takes it along."""
-    whole = _without_controls(str(drawn)).replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    whole = _without_controls(str(drawn))
+    if "xmlns=" not in whole.partition(">")[0]:  # twice, it is no XML
+        whole = whole.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
     figure(whole, key=f"figure-{name}")
     alone = whole.replace("<svg", '<svg style="color:#222"', 1)
     st.download_button("SVG", alone.encode("utf-8", "replace"), f"{name}.svg", "image/svg+xml", key=f"svg-{name}")

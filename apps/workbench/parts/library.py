@@ -18,7 +18,6 @@ __all__ = [
     "experiments_folder",
     "fresh",
     "names",
-    "offer_update",
     "root",
     "run_path",
     "stamp",
@@ -93,16 +92,6 @@ def take_sample() -> str:
     shutil.copytree(SAMPLE_FOLDER, root() / name)
     Run.open(root() / name, writable=True).close()
     return name
-
-
-def offer_update(name: str, told: str) -> None:
-    """A button for a run of an older format, where that is what is wrong with it."""
-    if name == SAMPLE or "bring it up to date" not in told:
-        return
-    st.caption("Tables that newer versions need are added in place; nothing that is there changes.")
-    if st.button("Bring it up to date", icon=":material/upgrade:", key=f"update-{name}"):
-        Run.open(run_path(name), writable=True).close()
-        st.rerun()
 
 
 def experiments_folder() -> Path | None:

@@ -8,7 +8,7 @@ import stat
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cotlab.errors import DataError
 from cotlab.identity import hash_bytes
@@ -25,6 +25,8 @@ MAX_PIXELS = 1 << 25
 SUFFIXES = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg"}
 """Formats that are read, as PIL names them, with the ends of their file names. MPO is a JPEG that has further pictures
 behind the first, as cameras write them: the first is shown."""
+EXACT_BYTES = 1 << 16
+"""Largest PNG that is put into a page."""
 _ORIENTATION = 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)
 """Values of the EXIF orientation that exchange width and height."""
@@ -32,7 +34,7 @@ _MAY_BE_TURNED = (b"eXIf", b"Raw profile type", b"com.adobe.xmp")
 """Where a PNG keeps an orientation; without any of them it is not searched, which would decode it."""
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Image:
     """An encoded image. Equal where the bytes are: one that was encoded anew is another."""
 
@@ -65,6 +67,12 @@ class Image:
             object.__setattr__(self, name, value)
         object.__setattr__(self, "id", hash_bytes("image", self.data))
 
+    def __eq__(self, other: object) -> bool:
+        return self.id == other.id if isinstance(other, Image) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
     @classmethod
     def load(cls, path: Path) -> Image:
         """Read a file, and see that all of it can be decoded.
@@ -91,10 +99,10 @@ class Image:
         return image
 
     @classmethod
-    def of(cls, picture: Picture) -> Image:
-        """Encode a PIL image, as PNG."""
+    def of(cls, picture: Picture, kind: Literal["PNG", "JPEG"] = "PNG") -> Image:
+        """Encode a PIL image."""
         encoded = io.BytesIO()
-        picture.save(encoded, format="PNG")
+        picture.save(encoded, format=kind)
         return cls(encoded.getvalue())
 
     @property
@@ -119,12 +127,15 @@ class Image:
     def small(self, longest: int) -> Image:
         """Encoded anew, at most so many pixels along its longer side: nothing of the file but its pixels is left.
 
+        As PNG, which loses nothing, where that takes little; else as JPEG.
+
         Raises:
             DataError: It cannot be decoded.
         """
         picture = self.open()
         picture.thumbnail((longest, longest))
-        return Image.of(picture)
+        exact = Image.of(picture)
+        return exact if len(exact.data) <= EXACT_BYTES else Image.of(picture, "JPEG")
 
     def data_uri(self) -> str:
         """The bytes as an address that a page can show: nothing in it but base64."""

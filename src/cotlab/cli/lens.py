@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cotlab.cli import looking, options
 from cotlab.cli.app import app
+
+if TYPE_CHECKING:
+    from cotlab.chains.prefix import Prefix
 
 __all__ = ["lens"]
 
@@ -75,7 +78,7 @@ def lens(
         out().print(f"KL on held-out rollouts, by layer: {before} before training, {after} after", markup=False)
 
 
-def _sequences(run: Path, n: int) -> list[tuple[int, ...]]:
+def _sequences(run: Path, n: int) -> list[Prefix]:
     """Whole token sequences of some rollouts of a run."""
     from cotlab.runs import Run
 
@@ -84,7 +87,7 @@ def _sequences(run: Path, n: int) -> list[tuple[int, ...]]:
         for chain in store.chains():
             for rollout in store.rollouts(prefix_id=chain.prefix(0).id):
                 if rollout.token_ids:
-                    found.append(chain.prompt_ids + tuple(rollout.token_ids))
+                    found.append(chain.prefix(0).extend(tuple(rollout.token_ids)))
                 if len(found) == n:
                     return found
     return found

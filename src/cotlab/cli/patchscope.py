@@ -57,7 +57,7 @@ def patchscope(
         for place in at:
             for point in points:
                 sample = partial(read_state, inspection=inspection, n=samples, max_tokens=max_tokens, seed=seed)
-                readings.append(sample(inside, ids, place, point))
+                readings.append(sample(inside, found.whole, place, point))
                 tell(len(readings), len(at) * len(points))
     if json:
         told = [{**one.to_json(), **said_most(one)} for one in readings]

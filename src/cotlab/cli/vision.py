@@ -1,4 +1,7 @@
-"""`cotlab vision`: what image-text models say that is not there, whether they look, where errors enter."""
+"""`cotlab vision`: what image-text models say that is not there, whether they look, which input repairs errors.
+
+Commands in files of their own join with `@vision.command()`, and are named in `cotlab.cli.main`.
+"""
 
 from __future__ import annotations
 

@@ -151,7 +151,10 @@ def _q(value: float | None) -> str:
 def _verdict(found: VisionFeatures) -> str:
     if found.reduction is None:
         return "no feature carries the error at q below 0.05"
-    return "reduced beyond every control" if found.reduction.holds else "not shown to be reduced beyond every control"
+    its = next(arm for arm in found.reduction.arms if arm.less_false is not None)
+    false, true = (100 * ((one and one.value) or 0.0) for one in (its.less_false, its.less_true))
+    how = "beyond every control" if found.reduction.holds else "not shown to be beyond every control"
+    return f"false yes {false:+.0f} points, {how}; true yes {true:+.0f}"
 
 
 def _show(found: VisionFeatures, said: dict[int, Interpretation]) -> None:

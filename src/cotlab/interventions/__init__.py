@@ -19,6 +19,7 @@ from cotlab.interventions.edits import (
     ForceAnswer,
     InsertText,
     ReplaceStep,
+    ShowImages,
     apply_edits,
     edits_from_json,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "Reconstruction",
     "ReplaceStep",
     "SAECard",
+    "ShowImages",
     "SparseAutoencoder",
     "SparseFeatures",
     "Steering",

@@ -29,6 +29,7 @@ __all__ = [
     "ForceAnswer",
     "InsertText",
     "ReplaceStep",
+    "ShowImages",
     "apply_edits",
     "edits_from_json",
 ]
@@ -100,8 +101,19 @@ class AddToPrompt(Edit):
     """Text of the prompt behind whose last occurrence it is put (the question)."""
 
 
+@dataclass(frozen=True, slots=True)
+class ShowImages(Edit):
+    """Show other images with the question, or none; the prompt is written anew (`cotlab.sampling.image_branch`)."""
+
+    kind: ClassVar[str] = "image"
+    shows: str
+    """What was done: `no image`, `another image`, `masked LEFT,TOP,RIGHT,BOTTOM`."""
+    images: str
+    """Ids of what is shown then, in order, with commas."""
+
+
 _KINDS: dict[str, type[Edit]] = {
-    kind.kind: kind for kind in (InsertText, DeleteStep, ReplaceStep, ForceAnswer, AddToPrompt)
+    kind.kind: kind for kind in (InsertText, DeleteStep, ReplaceStep, ForceAnswer, AddToPrompt, ShowImages)
 }
 
 

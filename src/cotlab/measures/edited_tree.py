@@ -52,6 +52,7 @@ def edit_words(edits: tuple[Edit, ...]) -> str:
         spec = edit.to_json()
         step = spec.get("step", spec.get("before"))
         where = "" if step is None else f" {'before ' if edit.kind == 'insert' else ''}step {step}"
-        said = f": {spec['text'].strip()}" if spec.get("text") else ""
+        text = str(spec.get("text") or spec.get("shows") or "").strip()
+        said = f": {text}" if text else ""
         told.append(f"[{edit.kind}{where}{said}]")
     return " ".join(told)

@@ -90,7 +90,8 @@ def progress(
 ) -> Progress:
     """How V moved along a chain.
 
-    Truncated rollouts count as not right; a verdict that they would turn if they were right is none.
+    Truncated rollouts count as not right; a verdict that they would turn if all were right, or those on one side of a
+    step, is none.
 
     Args:
         draws: Rollouts begun at each position that was sampled; no rollout may be in two of them.
@@ -123,16 +124,34 @@ def progress(
     found = _measured(k, n, places, reached, known_end=known, level=level, seed=seed)
     if not cut.any():
         return replace(found, change_bounds=(float(k[-1] / n[-1] - k[0] / n[0]),) * 2)
-    best = _measured(k + cut, n, places, reached, known_end=known, level=level, seed=seed)
-    return _bounded(found, best, k / n, cut / n)
+    others = [
+        _measured(k + cut * ended_right, n, places, reached, known_end=known, level=level, seed=seed).verdict
+        for ended_right in (np.ones(len(k)), *_against(found, k / n, cut / n))
+    ]
+    return _bounded(found, others, k / n, cut / n)
 
 
-def _bounded(found: Progress, best: Progress, right: FloatArray, cut: FloatArray) -> Progress:
+def _against(found: Progress, right: FloatArray, cut: FloatArray) -> list[FloatArray]:
+    """Where truncated rollouts would speak most against a verdict if they were right, as 0 and 1 at each position.
+
+    On one side of a step alone, so that another step grows by them; of a lucky one also so that it shrinks.
+    """
+    if found.verdict == "undecided" or found.largest is None:
+        return []
+    rises, after = right[-1] >= right[0], np.arange(len(right))[None] > np.arange(len(right) - 1)[:, None]
+    moves = np.diff(right) + cut[1:] if rises else -np.diff(right) + cut[:-1]
+    if found.verdict == "steady":
+        return [(after[moves.argmax()] == rises).astype(float)]
+    moves[found.largest] = -np.inf
+    return [(after[found.largest] != rises).astype(float), (after[moves.argmax()] == rises).astype(float)]
+
+
+def _bounded(found: Progress, others: Sequence[Verdict], right: FloatArray, cut: FloatArray) -> Progress:
     """With the bounds that truncated rollouts leave; no verdict that they could turn.
 
     Args:
         found: Truncated rollouts counted as not right.
-        best: The same, counted as right.
+        others: Verdicts where all of them count as right, and where some do, as it speaks most against that of `found`.
         right: Share of right ones at each position.
         cut: Share of truncated ones.
     """
@@ -143,8 +162,9 @@ def _bounded(found: Progress, best: Progress, right: FloatArray, cut: FloatArray
         f"{found.reason}; up to {cut.max():.0%} of the rollouts at a position are truncated, so V may change by "
         f"{100 * bounds[0]:+.0f} to {100 * bounds[1]:+.0f} points"
     )
-    if verdict not in ("undecided", best.verdict):
-        verdict, reason = "undecided", f"{reason}; {verdict} only where these count as not right: raise max_tokens"
+    if verdict != "undecided" and any(other != verdict for other in others):
+        only = "these count as not right" if others[0] != verdict else "as many of these are right at all positions"
+        verdict, reason = "undecided", f"{reason}; {verdict} only where {only}: raise max_tokens"
     return replace(found, change_bounds=bounds, verdict=verdict, reason=reason)
 
 

@@ -1,9 +1,10 @@
-"""Sets of yes-or-no questions over held-out scenes, with regions, description and the scene itself in `meta`.
+"""Sets of questions over held-out scenes, yes-or-no ones with regions, description and the scene itself in `meta`.
 
 | set | negatives | on each scene |
 |---|---|---|
 | scenes | random, popular, adversarial, as POPE chooses them | 3 questions with Yes and 3 with No of each kind |
 | scenes:pairs | random, planted | one with Yes and one with No of each kind |
+| scenes:count | – | how many there are, of a shape or of all: counted aloud, so that there are steps to study |
 
 `scenes:pairs` shows scenes with the first shape of a pair that came together in training and without the second
 (`cotlab.tiny.scenes.PAIRS`): Yes is the first, the planted negative the second, the random one any other absent shape.
@@ -19,7 +20,7 @@ from cotlab.chains.problem import Problem
 from cotlab.problems.pope import PopeQuestion, merge_questions
 from cotlab.tiny import scenes as sc
 
-__all__ = ["PLANTED_SPLIT", "pair_problems", "scene_problems"]
+__all__ = ["PLANTED_SPLIT", "count_problems", "pair_problems", "scene_problems"]
 
 PLANTED_SPLIT = "planted"
 FEWEST_SCENES = 24
@@ -50,6 +51,13 @@ def pair_problems(n: int, seed: int) -> list[Problem]:
                 if 2 * number + place <= n
             ]
     return _problems(asked)
+
+
+def count_problems(n: int, seed: int) -> list[Problem]:
+    """`scenes:count`: a question on each of `n` scenes."""
+    rng = random.Random(seed)
+    asked = [(scene, sc.ask(scene, "count", rng)) for scene in _held_out(n, seed, lambda scene: True)]
+    return [sc.problem_of(scene, question) for scene, question in asked if question is not None]
 
 
 def _pair_of(scene: sc.Scene) -> tuple[str, str] | None:

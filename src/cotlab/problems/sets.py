@@ -12,7 +12,7 @@ from cotlab.problems.files import SUFFIXES, load_file
 from cotlab.problems.gym import gym_problems
 from cotlab.problems.pope import load_pope
 from cotlab.problems.rows import read_row
-from cotlab.problems.scene_sets import pair_problems, scene_problems
+from cotlab.problems.scene_sets import count_problems, pair_problems, scene_problems
 from cotlab.problems.tasks import LEVELS, TINY_FAMILIES, arithmetic_problems, recognised_task, tiny_problems
 
 __all__ = ["PROBLEM_SETS", "load_problems", "problem_from_text"]
@@ -26,6 +26,7 @@ PROBLEM_SETS = {
     "reasoning-gym:NAME": "a data set of reasoning-gym (extra 'problems')",
     "scenes": "is there such a shape? POPE-style questions on held-out scenes with their pictures (tiny-vlm)",
     "scenes:pairs": "the same where one of two shapes that come together is there: is the other? (tiny-vlm)",
+    "scenes:count": "how many of a shape are there? Counted aloud on such scenes (tiny-vlm)",
     "pope:FILE[@IMAGES]": "POPE's own file, or the folder of its three, with the folder of the images",
     "FILE.jsonl|.json|.csv": "your own: question, answer, …",
     "gsm8k:FILE, math:FILE, mmlu:FILE": "a benchmark's own file (JSONL, JSON; MMLU also CSV without a header)",
@@ -98,8 +99,9 @@ def problem_from_text(question: str, answer: str | None = None, checker: str | N
 def _generated(spec: str, n: int, seed: int) -> list[Problem]:
     """Problems of a generated set; none where the spec names none."""
     name, _, detail = spec.partition(":")
-    if spec in ("scenes", "scenes:pairs"):
-        return (scene_problems if spec == "scenes" else pair_problems)(n, seed)
+    scenes = {"scenes": scene_problems, "scenes:pairs": pair_problems, "scenes:count": count_problems}
+    if spec in scenes:
+        return scenes[spec](n, seed)
     if spec in TINY_FAMILIES:
         return tiny_problems(spec, n, seed)
     if name == "arithmetic":

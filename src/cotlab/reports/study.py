@@ -12,6 +12,7 @@ from cotlab.chains.chain import Chain
 from cotlab.chains.cutting import get_cutter
 from cotlab.chains.problem import Problem
 from cotlab.chains.score import Outcome
+from cotlab.errors import UserError
 from cotlab.measures import Draws, Similarity, importance, in_place, similar_groups, value
 from cotlab.reports.data import AlternativeReport, ChainReport, ReportData, StepReport
 from cotlab.reports.labels import CATEGORY_SCORERS, step_labels
@@ -34,7 +35,7 @@ from cotlab.trees import (
     walk,
 )
 
-__all__ = ["StudyView", "chain_report", "report_data", "steps_json"]
+__all__ = ["StudyView", "chain_report", "report_data", "shown_images", "steps_json"]
 
 MEASURED = (
     "Value V: share of right answers among all rollouts through a prefix, those that were begun higher up and pass "
@@ -110,6 +111,7 @@ def chain_report(run: Run, chain: Chain, view: StudyView, *, found: Sequence[Rol
         )
         for i, (start, end) in enumerate(zip(ends, ends[1:], strict=False))
     ]
+    images, lost = shown_images(chain)
     return ChainReport(
         id=chain.id,
         problem_id=problem.id,
@@ -121,9 +123,20 @@ def chain_report(run: Run, chain: Chain, view: StudyView, *, found: Sequence[Rol
         outcome=verdict["outcome"],
         steps=tuple(steps),
         final_shares={verdict["outcome"]: 1.0},
-        notes=(*_notes(draws), *_lacking_notes(lacking)),
-        images=tuple(image.small(SHOWN_PIXELS).data_uri() for image in chain.images),
+        notes=(*_notes(draws), *_lacking_notes(lacking), *lost),
+        images=images,
     )
+
+
+def shown_images(chain: Chain) -> tuple[tuple[str, ...], list[str]]:
+    """Images of a chain as addresses that a page can show, and a line for each that the run has lost."""
+    found, lost = list[str](), list[str]()
+    for image in chain.images:
+        try:
+            found.append(image.small(SHOWN_PIXELS).data_uri())
+        except UserError as error:
+            lost.append(f"An image is not shown: {error}.")
+    return tuple(found), lost
 
 
 def report_data(

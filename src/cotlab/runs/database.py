@@ -4,27 +4,80 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from cotlab.errors import RunError
-from cotlab.runs.faults import damaged, explained
+from cotlab.runs.faults import damaged, disk_explained, explained
 from cotlab.runs.migrations import FORMAT, steps_from
-from cotlab.runs.opening import DATABASE_FILE, connect, fold_back, open_writer, readable_uri
+from cotlab.runs.opening import DATABASE_FILE, connect, fold_back, open_writer, readable_uri, uri_of
 from cotlab.runs.schema import APPLICATION_ID, PAGE_SIZE, ddl
 
-__all__ = ["Database"]
+__all__ = ["Database", "bring_up_to_date", "current_uri"]
 
 K = TypeVar("K", int, tuple[int | str, ...])
+
+
+def bring_up_to_date(connection: sqlite3.Connection, folder: Path) -> None:
+    """Add what newer formats have, a format at a time; a step that fails changes nothing.
+
+    Raises:
+        RunError: The format is a newer one.
+    """
+    number = _format(connection, folder)
+    for migration in steps_from(number):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in migration.statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {migration.number}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def current_uri(folder: Path, cleanup: contextlib.ExitStack) -> str:
+    """URI under which a run can be read in this version's format: of a temporary copy, where it has an older one.
+
+    Args:
+        folder: The run; nothing in it is changed.
+        cleanup: Removes the copy.
+
+    Raises:
+        RunError: It is not there, not ours or of a newer format, or there is no place for the copy.
+        sqlite3.Error: It is damaged.
+    """
+    uri = readable_uri(folder, cleanup)
+    with contextlib.closing(connect(uri)) as old:
+        if _format(old, folder) == FORMAT:
+            return uri
+        with disk_explained(Path(tempfile.gettempdir())):
+            beside = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="cotlab-run-"))
+        place = Path(beside) / DATABASE_FILE
+        with contextlib.closing(sqlite3.connect(place, isolation_level=None)) as copy:
+            old.backup(copy)
+            copy.execute("PRAGMA synchronous = OFF")
+            bring_up_to_date(copy, folder)
+    return uri_of(place, "ro")
+
+
+def _format(connection: sqlite3.Connection, folder: Path) -> int:
+    ((number,),) = connection.execute("PRAGMA user_version").fetchall()
+    if number > FORMAT:
+        raise RunError(f"{folder} has format {number}, this cotlab reads up to {FORMAT}: update cotlab")
+    return int(number)
 
 
 class Database:
     """The tables of one run."""
 
     def __init__(self, folder: Path, *, writable: bool) -> None:
-        """Open them; an older format is brought up to date where it can be written.
+        """Open them; an older format is brought up to date: in place for writing, in a temporary copy for reading.
 
         Raises:
             RunError: The file is missing, damaged, of a newer format, or cannot be written.
@@ -37,9 +90,10 @@ class Database:
         self._cleanup = contextlib.ExitStack()
         with self._cleanup, explained(folder):
             with explained(folder, reading=True):
-                self.connection = open_writer(folder) if writable else connect(readable_uri(folder, self._cleanup))
+                self.connection = open_writer(folder) if writable else connect(current_uri(folder, self._cleanup))
             self._cleanup.callback(self.connection.close)
-            self._bring_up_to_date()
+            if writable:
+                bring_up_to_date(self.connection, folder)
             self._cleanup = self._cleanup.pop_all()
 
     @staticmethod
@@ -60,21 +114,6 @@ class Database:
                 new.execute(statement)
             new.execute(f"PRAGMA user_version = {FORMAT}")
             new.execute("COMMIT")
-
-    def _bring_up_to_date(self) -> None:
-        ((number,),) = self.query("PRAGMA user_version")
-        if number > FORMAT:
-            raise RunError(f"{self.folder} has format {number}, this cotlab reads up to {FORMAT}: update cotlab")
-        if number < FORMAT and not self.writable:
-            raise RunError(
-                f"{self.folder} has format {number}, this cotlab reads {FORMAT}: open it, or a copy of it, "
-                "for writing once to bring it up to date"
-            )
-        for migration in steps_from(number):
-            with self.transaction():
-                for statement in migration.statements:
-                    self.connection.execute(statement)
-                self.connection.execute(f"PRAGMA user_version = {migration.number}")
 
     def query(self, sql: str, parameters: Iterable[Any] = ()) -> list[Any]:
         """All rows of an answer. Long ones are asked for in pages, so that memory is bounded and no read lasts."""

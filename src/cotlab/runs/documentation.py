@@ -35,6 +35,13 @@ _INTRODUCTION = """# The run folder
 
 ## Tables of `run.sqlite`"""
 
+_FORMATS = """## Formats
+
+A run of any older format can be read, from a read-only place too: nothing in it is changed, a temporary copy of
+`run.sqlite` is brought up to date each time that it is opened (in `TMPDIR`, and as large as the original).
+Opening it for writing brings the run itself up to date, once; older versions of cotlab then say that they cannot read
+it. A newer format than this version knows is refused."""
+
 _DATASETS = """## Datasets
 
 What `Run.frame` gives as dataframes, and `cotlab export` writes as Parquet (with the columns marked *export only*)."""
@@ -48,7 +55,7 @@ def markdown() -> str:
         parts[-1] += "".join(f"\n| `{c.name}` | {c.type} | {c.doc} |" for c in table.columns)
         if table.constraints:
             parts[-1] += "\n\n" + "; ".join(f"`{constraint}`" for constraint in table.constraints)
-    parts.append("## Formats\n\n" + "\n".join(f"{m.number}. {m.reason}" for m in MIGRATIONS))
+    parts.append(_FORMATS + "\n\n" + "\n".join(f"{m.number}. {m.reason}" for m in MIGRATIONS))
     parts.append(_DATASETS)
     for dataset in DATASETS:
         parts.append(f"### `{dataset.name}`\n\n{dataset.doc}\n\n| column | type | holds |\n|---|---|---|")

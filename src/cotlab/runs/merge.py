@@ -12,10 +12,9 @@ from typing import Literal
 
 from cotlab.errors import RunError
 from cotlab.runs import merge_sql
-from cotlab.runs.database import Database
+from cotlab.runs.database import Database, current_uri
 from cotlab.runs.faults import damaged, disk_explained, explained
 from cotlab.runs.images import copy_images
-from cotlab.runs.opening import readable_uri
 from cotlab.runs.registry import artifact_path
 from cotlab.runs.run import Run, building
 from cotlab.runs.run_identity import IDENTITY_FILE, RunIdentity, read_identity
@@ -111,7 +110,7 @@ def _merge(db: Database, source: Path, on_conflict: OnConflict, *, name: str) ->
     """Add everything of one run to an open one, in one transaction; returns the conflicts."""
     with contextlib.ExitStack() as stack:
         with explained(source, reading=True):
-            db.connection.execute("ATTACH ? AS src", (readable_uri(source, stack),))
+            db.connection.execute("ATTACH ? AS src", (current_uri(source, stack),))
         stack.callback(db.connection.execute, "DETACH src")
         with db.transaction():
             conflicts = merge_sql.conflicts(db)

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from cotlab.errors import RunError
 from cotlab.runs.schema import APPLICATION_ID
 
-__all__ = ["DATABASE_FILE", "WAL_FILE", "connect", "fold_back", "open_writer", "readable_uri"]
+__all__ = ["DATABASE_FILE", "WAL_FILE", "connect", "fold_back", "open_writer", "readable_uri", "uri_of"]
 
 DATABASE_FILE = "run.sqlite"
 WAL_FILE = "run.sqlite-wal"
@@ -40,7 +40,7 @@ def open_writer(folder: Path) -> sqlite3.Connection:
         RunError: It is not there or not ours.
         sqlite3.Error: It is damaged or cannot be written.
     """
-    connection = connect(_uri(_existing(folder), "rw"))
+    connection = connect(uri_of(_existing(folder), "rw"))
     try:
         _check_magic(connection, folder)
         connection.execute(f"PRAGMA journal_mode = {'DELETE' if _on_network(folder) else 'WAL'}")
@@ -67,7 +67,7 @@ def readable_uri(folder: Path, cleanup: contextlib.ExitStack) -> str:
         sqlite3.Error: It is damaged.
     """
     path = _existing(folder)
-    uri = _uri(path, "ro")
+    uri = uri_of(path, "ro")
     try:
         _try(uri, folder)
     except sqlite3.OperationalError as error:
@@ -79,7 +79,7 @@ def readable_uri(folder: Path, cleanup: contextlib.ExitStack) -> str:
             copy = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="cotlab-run-")))
             for file in (path, wal):
                 shutil.copyfile(file, copy / file.name)
-            uri = _uri(copy / path.name, "ro")
+            uri = uri_of(copy / path.name, "ro")
         else:
             uri += "&immutable=1"
         _try(uri, folder)
@@ -95,7 +95,8 @@ def fold_back(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = DELETE")
 
 
-def _uri(path: Path, mode: str) -> str:
+def uri_of(path: Path, mode: str) -> str:
+    """URI of a file for SQLite; mode: ro or rw."""
     return f"file:{quote(os.fsencode(path))}?mode={mode}"
 
 

@@ -49,6 +49,7 @@ class Run(Registry, Prefixes, Rollouts, Blocks, Chains, Scores, Captures, TextSe
         self._db = db
         self._lease = lease
         self._images = WeakValueDictionary()
+        self._held = set()
 
     @classmethod
     def create(cls, path: Path | str, identity: RunIdentity) -> Run:

@@ -6,28 +6,35 @@ Steps of a rollout are alike in what they are about, so single steps must not be
   rollout, and labels exchanged between the rollouts of a problem (sampling without replacement from its ranks).
 - Any other: the labels of each rollout are moved along it, around its end, which keeps how both hang together along it.
 
-Mean and variance of the sum are known exactly for both, and its z gives p: thousands of features are tested without
-shuffling anything. Where nothing can be exchanged (a problem, a rollout of equal labels) nothing is said nor weighs.
+Mean and variance of the sum are known exactly for both, and give its z; so is its generating function, which gives p
+(`stats.tail_p`): the normal distribution's tails are too thin where a feature is active at few steps or few carry the
+label. Thousands of features are tested without shuffling anything. Where nothing can be exchanged (a problem, a rollout
+of equal labels) nothing is said nor weighs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cotlab.errors import DataError
+from cotlab.stats import log_mean_exp, log_mean_exp_chosen, tail_p
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+    from scipy.sparse import csc_matrix, csr_matrix
 
-__all__ = ["FeatureTests", "within_problem_tests"]
+__all__ = ["FeatureTests", "feature_aucs", "within_problem_tests"]
 
 _Array = NDArray[np.float64]
 CHUNK = 512
 """Features that are ranked at a time."""
+NEAR = 1.0
+"""|z| below which p is that of the normal distribution: it differs in the tails."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +80,6 @@ def within_problem_tests(
     Raises:
         DataError: One class is empty, or no problem has both.
     """
-    from scipy.special import ndtr
     from scipy.stats import false_discovery_control
 
     if y.all() or not y.any():
@@ -83,24 +89,46 @@ def within_problem_tests(
     if not along and rollouts is not None:
         values, y, problems = _of_rollouts(values, y, problems, by_rollout)
     n, n_positive = len(y), int(y.sum())
-    columns = values.tocsc()
-    counts = np.diff(columns.indptr)
-    features = np.flatnonzero(counts >= min_active)
+    columns, counts, features = _often_active(values, min_active)
     _, of = np.unique(problems, return_inverse=True)
     size, positive = np.bincount(of), np.bincount(of, weights=y).astype(float)
     if not along and not ((positive > 0) & (positive < size)).any():
         raise DataError("no problem has steps with and without the label: sample more rollouts")
-    auc, z = np.empty(len(features)), np.zeros(len(features))
+    auc, z, p = np.empty(len(features)), np.zeros(len(features)), np.ones(len(features))
     for start in range(0, len(features), CHUNK):
         part = features[start : start + CHUNK]
         ranks = _ranks(columns[:, part].toarray())
-        auc[start : start + CHUNK] = (ranks[y].sum(axis=0) - n_positive * (n_positive + 1) / 2) / (
-            n_positive * (n - n_positive)
-        )
-        z[start : start + CHUNK] = _z_along(ranks, y, by_rollout) if along else _z(ranks, y, of, size, positive)
-    p = 2 * ndtr(-np.abs(z))
+        auc[start : start + CHUNK] = _auc(ranks, y)
+        tested = _along(ranks, y, by_rollout) if along else _exchanged(ranks, y, of)
+        z[start : start + CHUNK], p[start : start + CHUNK] = tested
     q = false_discovery_control(p, method="bh") if len(p) else p
     return FeatureTests(features, auc, z, p, q, n, n_positive, int((counts > 0).sum() - len(features)))
+
+
+def feature_aucs(values: csr_matrix, y: NDArray[np.bool_], *, min_active: int = 10) -> tuple[NDArray[np.intp], _Array]:
+    """Features that are active often enough, and the AUC of each for the label; nothing is tested.
+
+    Raises:
+        DataError: One class is empty.
+    """
+    if y.all() or not y.any():
+        raise DataError(f"{int(y.sum())} of {len(y)} steps carry the label: both kinds are needed")
+    columns, _, features = _often_active(values, min_active)
+    parts = np.split(features, range(CHUNK, len(features), CHUNK))
+    return features, np.concatenate([_auc(_ranks(columns[:, part].toarray()), y) for part in parts])
+
+
+def _often_active(values: csr_matrix, least: int) -> tuple[csc_matrix, NDArray[np.intp], NDArray[np.intp]]:
+    """The same by columns, places at which each is active, and those that are active at so many."""
+    columns = values.tocsc()
+    counts = np.diff(columns.indptr)
+    return columns, counts, np.flatnonzero(counts >= least)
+
+
+def _auc(ranks: _Array, y: NDArray[np.bool_]) -> _Array:
+    n, positive = len(y), int(y.sum())
+    found: _Array = (ranks[y].sum(axis=0) - positive * (positive + 1) / 2) / (positive * (n - positive))
+    return found
 
 
 def _of_rollouts(
@@ -121,35 +149,67 @@ def _ranks(dense: _Array) -> _Array:
     return np.asarray(rankdata(dense, axis=0), dtype=float)
 
 
-def _z(ranks: _Array, y: NDArray[np.bool_], of: NDArray[np.intp], size: NDArray[np.intp], positive: _Array) -> _Array:
-    """(rank sum − its mean under shuffling within problems) / its standard deviation; 0 where nothing can vary."""
-    groups = np.zeros((len(size), len(y)))
-    groups[of, np.arange(len(y))] = 1
-    share = positive / size
-    total, squares = groups @ ranks, groups @ ranks**2
-    spread = (squares - total**2 / size[:, None]) / np.maximum(size - 1, 1)[:, None]
-    variance = ((positive * (1 - share))[:, None] * spread).sum(axis=0)
-    deviation = np.sqrt(np.maximum(variance, 0))
-    gap = ranks[y].sum(axis=0) - (share[:, None] * total).sum(axis=0)
-    z: _Array = np.divide(gap, deviation, out=np.zeros_like(gap), where=deviation > 1e-9)
-    return z
+def _exchanged(ranks: _Array, y: NDArray[np.bool_], of: NDArray[np.intp]) -> tuple[_Array, _Array]:
+    """Scores z and p of rank sums when labels are exchanged within problems (drawn without replacement)."""
+    gap, variance, parts = np.zeros(ranks.shape[1]), np.zeros(ranks.shape[1]), list[tuple[_Array, int]]()
+    for at in _groups(of):
+        n, positive = len(at), int(y[at].sum())
+        if 0 < positive < n:
+            centred = ranks[at] - ranks[at].mean(axis=0)
+            gap += centred[y[at]].sum(axis=0)
+            variance += positive * (n - positive) / n * (centred**2).sum(axis=0) / (n - 1)
+            fewer = 2 * positive <= n  # what the others sum to is the same with the other sign
+            parts.append((centred if fewer else -centred, min(positive, n - positive)))
+
+    def log_generating(columns: NDArray[np.intp], t: _Array) -> _Array:
+        total = np.zeros(len(columns))
+        for rows, k in parts:
+            total += log_mean_exp_chosen(rows[:, columns] * t, k)
+        return total
+
+    return _tested(gap, variance, log_generating, len(y))
 
 
-def _z_along(ranks: _Array, y: NDArray[np.bool_], of: NDArray[np.intp]) -> _Array:
-    """(rank sum − its mean) / its standard deviation when labels are moved along their rollouts, around its end.
+def _along(ranks: _Array, y: NDArray[np.bool_], of: NDArray[np.intp]) -> tuple[_Array, _Array]:
+    """Scores z and p of rank sums when labels are moved along their rollouts, around its end.
 
-    Variance over the shifts of a rollout of m steps: Σ_{k≠0} |Y_k|² |R_k|² / m², of the Fourier transforms (Parseval).
+    Sums at all shifts of a rollout are the correlation of its labels and ranks, from their Fourier transforms.
     """
-    gap, variance = np.zeros(ranks.shape[1]), np.zeros(ranks.shape[1])
-    order = np.argsort(of, kind="stable")
-    for at in np.split(order, np.cumsum(np.bincount(of))[:-1]):
+    gap, variance, parts = np.zeros(ranks.shape[1]), np.zeros(ranks.shape[1]), list[_Array]()
+    for at in _groups(of):
         label = y[at].astype(float)
         if label.min() == label.max():
             continue
         centred = ranks[at] - ranks[at].mean(axis=0)
         gap += label @ centred
-        power = np.abs(np.fft.fft(label)[1:, None]) ** 2 * np.abs(np.fft.fft(centred, axis=0)[1:]) ** 2
-        variance += power.sum(axis=0) / len(at) ** 2
+        product = np.conj(np.fft.rfft(label))[:, None] * np.fft.rfft(centred, axis=0)
+        parts.append(np.fft.irfft(product, n=len(at), axis=0))
+        variance += (parts[-1] ** 2).mean(axis=0)
+    if not parts:
+        return gap, np.ones(len(gap))
+    sums, size = np.concatenate(parts), np.array([len(part) for part in parts])
+    starts = np.cumsum(size) - size
+
+    def log_generating(columns: NDArray[np.intp], t: _Array) -> _Array:
+        return log_mean_exp(sums[:, columns] * t, starts)
+
+    return _tested(gap, variance, log_generating, len(y))
+
+
+def _tested(
+    gap: _Array, variance: _Array, log_generating: Callable[[NDArray[np.intp], _Array], _Array], n: int
+) -> tuple[_Array, _Array]:
+    """Scores z, and p; 0 and 1 where nothing can vary."""
+    from scipy.special import ndtr
+
     deviation = np.sqrt(variance)
-    z: _Array = np.divide(gap, deviation, out=np.zeros_like(gap), where=deviation > 1e-9 * len(y))
-    return z
+    z = np.divide(gap, deviation, out=np.zeros_like(gap), where=deviation > 1e-9 * n)
+    p, far = 2 * ndtr(-np.abs(z)), np.flatnonzero(np.abs(z) >= NEAR)
+    if len(far):
+        p[far] = tail_p(partial(log_generating, far), gap[far], deviation[far])
+    return z, p
+
+
+def _groups(of: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Places of each group, in their order."""
+    return np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1])

@@ -156,12 +156,10 @@ def own_drift(
         traces: What the fine-tuning on the other model read.
         tested: What was evaluated.
         plan: As on the other model, but with the L0 that it has on this one.
-        steps: Of the weights that were kept there.
+        steps: Of the weights that were kept there; at 0 its L0 is still brought to the plan's, as it was there.
         out: Folder of what comes of it; None: nothing is written.
         progress: Told how far it is.
     """
-    if not steps:  # the weights that were kept are those that it began with
-        return null_drift(sae, sae, own, tested)
     (progress or Silent()).say(f"how much do features drift by training alone? {steps:,} steps on '{own.name}'")
     told = f"what '{own.name}' reads of the rollouts of another model"
     made = finetune_sae(sae, own, traces, plan, exactly=steps, out=out, told=told, progress=progress)

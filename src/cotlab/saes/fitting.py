@@ -46,4 +46,7 @@ def _shape(model: str) -> tuple[str, str, ModelShape]:
         layers, width, heads = (config[key] for key in ("num_hidden_layers", "hidden_size", "num_attention_heads"))
     except KeyError as error:
         raise ModelError(f"the configuration of the model '{resolved.name}' does not say its {error}") from error
-    return resolved.name, resolved.revision, ModelShape(layers, width, heads, config.get("head_dim") or width // heads)
+    sees: dict[str, Any] = found.get("vision_config") or {}
+    vision = (sees.get("num_hidden_layers") or sees.get("depth") or 0, sees.get("hidden_size") or 0)
+    head = config.get("head_dim") or width // heads
+    return resolved.name, resolved.revision, ModelShape(layers, width, heads, head, *vision)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cotlab.errors import UserError
 from cotlab.interventions import FeatureChange, Where
 from cotlab.runs import Run
 from cotlab.saes.dashboard import feature_dashboards
@@ -14,6 +15,8 @@ from cotlab.saes.firings import check_features, read_firings
 from cotlab.saes.fitting import fit_sae
 from cotlab.saes.loading import open_sae
 from cotlab.saes.overview import feature_overview
+from cotlab.saes.vision.image_firings import read_image_firings
+from cotlab.saes.vision.run_images import image_document, image_prompts
 from cotlab.sampling import Budget, Progress, find_chain
 from cotlab.sampling.jobs import write_json
 from cotlab.sampling.white_box_requests import FeatureConfig, FeaturesConfig
@@ -23,10 +26,12 @@ if TYPE_CHECKING:
     from cotlab.chains.chain import Chain
     from cotlab.interventions import SparseAutoencoder
 
-__all__ = ["FOLDER", "along_chain", "feature_job", "features_job"]
+__all__ = ["FOLDER", "IMAGES", "along_chain", "feature_job", "features_job"]
 
 FOLDER = "features"
 """Of a run: one document an autoencoder."""
+IMAGES = "image-features"
+"""The same for what features do on the run's images."""
 
 
 def feature_job(config: FeatureConfig, progress: Progress) -> dict[str, Any]:
@@ -53,14 +58,26 @@ def feature_job(config: FeatureConfig, progress: Progress) -> dict[str, Any]:
 def features_job(config: FeaturesConfig, progress: Progress) -> dict[str, Any]:
     """Read a run through an autoencoder, and one of its chains; writes a document into `FOLDER`.
 
-    Read again for another chain, the document keeps what it says along the chains that were read before.
+    Read again for another chain, the document keeps what it says along the chains that were read before. Where the run
+    shows images, a document into `IMAGES` besides; of an autoencoder in the vision encoder or projector only that one.
     """
     progress.say("loading model and autoencoder")
     sae = _opened(config.run, config.sae, config.transfer)
     check_features(sae, config.features)
     with Run.open(config.run) as run:
         chain, inside = find_chain(run, config.chain_id), Inside.open(run.identity.model)
-        firings = read_firings(run, inside, sae, n=config.n, progress=progress)
+        written = _images_read(run, inside, sae, config, progress)
+        if sae.point.is_vision and not written:
+            raise UserError(f"{run.path.name} shows no images, and {sae.point} is about nothing else: take another SAE")
+        if not sae.point.is_vision:
+            written.append(_tokens_read(run, inside, sae, chain, config, progress))
+    return {"sampled_now": 0, "file": str(written[-1])}
+
+
+def _tokens_read(
+    run: Run, inside: Inside, sae: SparseAutoencoder, chain: Chain, config: FeaturesConfig, progress: Progress
+) -> Path:
+    firings = read_firings(run, inside, sae, n=config.n, progress=progress)
     overview = feature_overview(firings, sae, inside.tokenizer, top=config.top)
     features = list(config.features) or [row.feature for row in overview.rows]
     progress.say(f"dashboards of {len(features)} features")
@@ -71,7 +88,22 @@ def features_job(config: FeaturesConfig, progress: Progress) -> dict[str, Any]:
     along[chain.id] = along_chain(inside, sae, chain)
     file.parent.mkdir(exist_ok=True)
     write_json(file, {**document, "overview": overview.to_json(), "along": along})
-    return {"sampled_now": 0, "file": str(file)}
+    return file
+
+
+def _images_read(
+    run: Run, inside: Inside, sae: SparseAutoencoder, config: FeaturesConfig, progress: Progress
+) -> list[Path]:
+    """The file that was written; none where the run shows no images."""
+    if not run.image_ids() or not (prompts := image_prompts(run, config.n)):
+        return []
+    firings = read_image_firings(inside, sae, [prompt for prompt, _ in prompts], progress)
+    scenes = [scene for _, scene in prompts]
+    document = image_document(firings, scenes, inside.name, config.features, config.top)
+    file = config.run / IMAGES / f"{sae.id[:12]}.json"
+    file.parent.mkdir(exist_ok=True)
+    write_json(file, document)
+    return [file]
 
 
 def along_chain(inside: Inside, sae: SparseAutoencoder, chain: Chain) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cotlab.chains.cutting import get_cutter
 from cotlab.errors import DataError
 from cotlab.runs import Run
-from cotlab.saes.feature_tests import FeatureTests, within_problem_tests
+from cotlab.saes.feature_tests import FeatureTests, feature_aucs, within_problem_tests
 from cotlab.sampling import Progress, Silent
 from cotlab.stats import Estimate, cluster_auc, cluster_auc_difference
 from cotlab.whitebox.examples import Examples
@@ -171,8 +171,8 @@ def predict_from_features(
     rows = tuple(_row(tests, i, active, y, clusters, seed) for i in tests.best(top))
     fold = problem_folds(problems, n_folds, seed)
     centred = examples.x - examples.x.min(axis=0)
-    by_feature = _held_out_best(active, y, problems, fold)
-    by_neuron = _held_out_best(matrix(centred), y, problems, fold)
+    by_feature = _held_out_best(active, y, fold)
+    by_neuron = _held_out_best(matrix(centred), y, fold)
     probe = evaluate_probe(examples, n_folds=n_folds, n_shuffles=0, seed=seed)
     return Predictors(
         examples.label, examples.hook, len(y), int(y.sum()), len(tests.features), int((tests.q < 0.05).sum()), rows,
@@ -205,9 +205,7 @@ def _row(
     return PredictorRow(feature, estimate, float((values > 0).mean()))
 
 
-def _held_out_best(
-    values: csr_matrix, y: NDArray[np.bool_], problems: NDArray[np.str_], fold: NDArray[np.intp]
-) -> NDArray[np.float64]:
+def _held_out_best(values: csr_matrix, y: NDArray[np.bool_], fold: NDArray[np.intp]) -> NDArray[np.float64]:
     """Score of each example by the column that told the label best on the other folds' problems, as ranks in [0, 1].
 
     Ranks are those among the other folds' examples: scores of different columns are then on one scale.
@@ -215,13 +213,13 @@ def _held_out_best(
     scores = np.full(len(y), 0.5)
     for held in np.unique(fold):
         train = fold != held
-        tests = within_problem_tests(values[np.flatnonzero(train)], y[train], problems[train])
-        if not len(tests.features):
+        features, aucs = feature_aucs(values[np.flatnonzero(train)], y[train])
+        if not len(features):
             continue
-        best = int(np.argmax(np.abs(tests.auc - 0.5)))
-        column = values[:, [int(tests.features[best])]].toarray()[:, 0]
+        best = int(np.argmax(np.abs(aucs - 0.5)))
+        column = values[:, [int(features[best])]].toarray()[:, 0]
         known = np.sort(column[train])
         low, high = (np.searchsorted(known, column[~train], side=side) for side in ("left", "right"))
         said = (low + high) / 2 / len(known)
-        scores[~train] = said if tests.auc[best] > 0.5 else 1 - said
+        scores[~train] = said if aucs[best] > 0.5 else 1 - said
     return scores

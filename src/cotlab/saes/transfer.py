@@ -130,7 +130,7 @@ def transfer_test(
     Raises:
         UserError: Two autoencoders have one hook point, or one said to be fine-tuned was not on the other model.
         ModelError: One does not fit a model.
-        DataError: There are no traces.
+        DataError: There are no traces, or those for the controls have none of the tokens that decide.
     """
     tell = progress or Silent()
     by_point = _by_point(saes)
@@ -152,10 +152,7 @@ def transfer_test(
     tell.phase("controls, L0", 2 * len(fit) * len(by_point))
     arms: dict[HookPoint, dict[str, SparseAutoencoder]] = {}
     for point, sae in by_point.items():
-        moments = Moments(sae.d_model, sae.W_dec.device)
-        for trace, its_rows in read_rows(own, fit, point, special):
-            moments.add(its_rows, sae, _decides(trace, part, special, its_rows.device))
-            tell.advance(1, len(trace.ids))
+        moments = _moments(own, sae, fit, part, special, tell)
         tried = {"transferred": sae} | ({"fine-tuned": fine[point]} if point in fine else {})
         arms[point] = {**tried, **_at_own_l0(tried, other, fit, part, special, moments.l0, tell)}
         arms[point] |= {"random-init": random_control(sae, moments, seed), "pca": pca_control(sae, moments)}
@@ -263,6 +260,22 @@ def _decides(trace: Trace, part: Where, special: frozenset[int], device: torch.d
     its = trace.parts[kept(trace, special)]
     mask = np.ones(len(its), dtype=bool) if part == "all" else its == PARTS.index(part)
     return torch.from_numpy(mask).to(device)
+
+
+def _moments(
+    own: Inside, sae: SparseAutoencoder, fit: Sequence[Trace], part: Where, special: frozenset[int], tell: Progress
+) -> Moments:
+    """What the controls are made from."""
+    moments = Moments(sae.d_model, sae.W_dec.device)
+    for trace, its_rows in read_rows(own, fit, sae.point, special):
+        moments.add(its_rows, sae, _decides(trace, part, special, its_rows.device))
+        tell.advance(1, len(trace.ids))
+    if not moments.decide:
+        raise DataError(
+            f"none of the {len(fit)} rollouts for the controls has a token of the part '{part}', on which the verdict "
+            "stands: sample more rollouts"
+        )
+    return moments
 
 
 def _at_own_l0(

@@ -21,6 +21,7 @@ from cotlab.sampling.edited import draw_edited, draw_forced
 from cotlab.sampling.faithfulness import TESTS, FaithfulnessTest, draw_faithfulness
 from cotlab.sampling.gathering import Gathering
 from cotlab.sampling.greedy_control import draw_greedy_control, greedy_settings
+from cotlab.sampling.image_branch import ImageConfig
 from cotlab.sampling.import_job import ImportConfig
 from cotlab.sampling.job_kinds import request_of
 from cotlab.sampling.jobs import Job, JobProgress, list_jobs, start_job
@@ -76,6 +77,7 @@ __all__ = [
     "FinishedStudy",
     "Gathering",
     "IsAvoided",
+    "ImageConfig",
     "ImportConfig",
     "InsideConfig",
     "Job",

@@ -32,16 +32,23 @@ def edit_prefix(sampler: Sampler, chain: Chain, keep: int, edits: Sequence[Edit]
     return edited
 
 
-def store_edited(run: Run, chain: Chain, edited: EditedPrefix) -> None:
-    """Add an edited prefix and its edge; what is there already stays."""
-    prompt, base = edited.prefix.prompt_ids, edited.base
+def store_edited(run: Run, chain: Chain, edited: EditedPrefix, *, prompt_there: bool = False) -> None:
+    """Add an edited prefix and its edge; what is there already stays.
+
+    Args:
+        run: Open for writing.
+        chain: Whose prefix was edited.
+        edited: What came out.
+        prompt_there: The edited prompt is another problem's own, and in the run as that.
+    """
+    base, prompt = edited.base, replace(edited.prefix, token_ids=edited.prefix.prompt_ids)
     parent = base
     with run.transaction():
-        if prompt != base.prompt_ids:  # the text of its prompt is stored with the edited prompt itself
-            parent = replace(edited.prefix, token_ids=prompt)
-            run.add_prefix(
-                parent, chain.problem_id, parent=chain.prefix(0), kind="edit", spec=edited.spec, text=edited.prompt_text
-            )
+        if prompt != replace(base, token_ids=base.prompt_ids):  # the text of a prompt is stored with the prompt itself
+            parent = prompt
+            if not prompt_there:
+                origin, text = chain.prefix(0), edited.prompt_text
+                run.add_prefix(prompt, chain.problem_id, parent=origin, kind="edit", spec=edited.spec, text=text)
             if edited.prefix != parent:  # it goes on from the edited prompt, whose text it then has
                 run.add_prefix(edited.prefix, chain.problem_id, parent=parent, text=edited.kept_text)
         if edited.prefix != parent:

@@ -18,6 +18,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "study": ("cotlab.sampling.config:StudyConfig", "cotlab.sampling.study:study_job"),
     "branch": ("cotlab.sampling.branching:BranchConfig", "cotlab.sampling.branching:branch_job"),
     "edit": ("cotlab.sampling.edit_branch:EditConfig", "cotlab.sampling.edit_branch:edit_job"),
+    "image": ("cotlab.sampling.image_branch:ImageConfig", "cotlab.sampling.image_branch:image_job"),
     "import": ("cotlab.sampling.import_job:ImportConfig", "cotlab.sampling.import_job:import_job"),
     "steer": ("cotlab.sampling.white_box_requests:SteerConfig", "cotlab.whitebox.jobs:steer_job"),
     "suppress": ("cotlab.sampling.white_box_requests:SuppressConfig", "cotlab.whitebox.jobs:suppress_job"),

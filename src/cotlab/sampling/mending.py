@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -62,16 +63,19 @@ def mend_gold(run: Run, golds: Sequence[Problem], *, progress: Progress | None =
 
     Args:
         run: Open for writing.
-        golds: Problems as they should be; those without an answer, or not in the run, are passed over.
+        golds: Problems as they should be; those without an answer, or not in the run, are passed over. One without
+            images stands for the question with its images, where the run asks it of one set of images alone.
         progress: Told how scoring goes.
 
     Raises:
-        UserError: None of them is in the run.
+        UserError: None of them is in the run, or the run asks the question of several images and no image is named.
     """
-    wanted = {_asks(p): p for p in golds if p.answer is not None}
-    pairs = [(p, wanted[_asks(p)]) for p in _asked(run) if _asks(p) in wanted]
+    pairs = _matched(_asked(run), [p for p in golds if p.answer is not None])
     if not pairs:
-        raise UserError(f"none of {len(golds)} problems with an answer is in {run.path}. Give the same questions")
+        raise UserError(
+            f"none of {len(golds)} problems with an answer is in {run.path}. Give the same questions, "
+            "with the same images where they show any"
+        )
     scorers, mended, aside = _scorers(run), [], dict[str, None]()
     with run.transaction():
         for old, new in pairs:
@@ -83,6 +87,25 @@ def mend_gold(run: Run, golds: Sequence[Problem], *, progress: Progress | None =
     due = [*aside, *(name.split(":", 2)[2] for name in run.scorers() if name.startswith(FORMER))]
     scored = {key: score_run(run, scorers[key], progress=progress) for key in dict.fromkeys(due) if key in scorers}
     return MendedGold(tuple(mended), scored, tuple(key for key in aside if key not in scorers))
+
+
+def _matched(asked: Sequence[Problem], golds: Sequence[Problem]) -> list[tuple[Problem, Problem]]:
+    """Each problem of a run that has a gold answer, with it."""
+    wanted = {_asks(p): p for p in golds}
+    alike = Counter(_asks(p)[:2] for p in asked)
+    found = []
+    for problem in asked:
+        bare = wanted.get((problem.question, problem.choices, ()))
+        if (same := wanted.get(_asks(problem))) is not None:
+            found.append((problem, same))
+        elif bare is not None:
+            if alike[_asks(problem)[:2]] > 1:
+                raise UserError(
+                    f"the run asks {problem.question[:60]!r} of several images, and the gold answer names none: give "
+                    "each with its image"
+                )
+            found.append((problem, replace(bare, images=problem.images)))
+    return found
 
 
 def _asks(problem: Problem) -> tuple[object, ...]:

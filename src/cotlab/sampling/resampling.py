@@ -177,9 +177,10 @@ class Resampling:
     def _choose(self, prompts: dict[str, Prefix], problems: dict[str, Problem], given: Mapping[str, Rollout]) -> None:
         if not self.spec.base and set(problems) - set(given):
             raise UserError("no base chain asked for. Use greedy, first-right, first-wrong or random")
+        known = self.run.problems() if given else {}
         for key, rollout in given.items():
             self.run.add_rollouts([rollout], study_id=self.study_id)
-            self._add_chain(key, prompts[key], rollout, "given")
+            self._add_chain(known[key], prompts[key], rollout, "given")
         chooser = Chooser(
             self.sampler,
             {key: prompts[key] for key in problems},
@@ -193,11 +194,10 @@ class Resampling:
             chosen, missing = chooser.choose(role)
             self.result.skipped.extend(missing)
             for key, rollout in chosen.items():
-                self._add_chain(key, prompts[key], rollout, role)
+                self._add_chain(problems[key], prompts[key], rollout, role)
 
-    def _add_chain(self, problem_id: str, prompt: Prefix, rollout: Rollout, role: ChainRole) -> None:
-        problem = self.run.problems()[problem_id]
-        chain = cut_rollout(problem_id, prompt, rollout, self.cutter, role, self.engine.tokenizer)
+    def _add_chain(self, problem: Problem, prompt: Prefix, rollout: Rollout, role: ChainRole) -> None:
+        chain = cut_rollout(problem.id, prompt, rollout, self.cutter, role, self.engine.tokenizer)
         if why := self._unfit(chain):
             self.result.skipped.append(NoChain(problem, role, why))
             return

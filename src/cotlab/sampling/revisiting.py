@@ -12,6 +12,7 @@ from cotlab.chains.chain import Chain
 from cotlab.chains.own_scorer import load_scorer
 from cotlab.chains.scorers import Scorer
 from cotlab.chains.settings import SamplingSettings
+from cotlab.chains.templates import Template
 from cotlab.engines.base import Engine
 from cotlab.errors import UserError
 from cotlab.runs import Run, Study
@@ -42,6 +43,8 @@ class Revisit:
     seed: int
     budget: Budget
     progress: Progress
+    template: Template
+    """Writes the prompts of the run."""
 
     def sampler(self, spec: Mapping[str, Any]) -> Sampler:
         """A sampler for what is asked now; the asking is kept as a study of the run."""
@@ -93,7 +96,7 @@ def revisit(
                 **{name: value for name, value in changed.items() if value is not None},
             }
         )
-        with study_engine(config, progress) as (opened, _, _):
+        with study_engine(config, progress) as (opened, template, _):
             _check_same(run, opened)
             settings = dict(study.spec["settings"])
             yield Revisit(
@@ -104,6 +107,7 @@ def revisit(
                 study.seed,
                 cap,
                 progress,
+                template,
             )
 
 

@@ -38,6 +38,7 @@ from cotlab.stats.paired import mover_difference, paired_difference, share_diffe
 from cotlab.stats.permutation import ExchangeNull, exchange_null
 from cotlab.stats.proportion import clopper_pearson, jeffreys, proportion_estimate, wilson
 from cotlab.stats.ranking import auc, cluster_auc, cluster_auc_difference
+from cotlab.stats.saddlepoint import log_mean_exp, log_mean_exp_chosen, tail_p
 from cotlab.stats.shuffles import NullRate, block_shuffles, null_rate, shuffled_within
 
 __all__ = [
@@ -61,6 +62,8 @@ __all__ = [
     "holm",
     "jeffreys",
     "kl_divergence",
+    "log_mean_exp",
+    "log_mean_exp_chosen",
     "marking_agreement",
     "matched_difference",
     "newcombe",
@@ -71,6 +74,7 @@ __all__ = [
     "rank_correlation",
     "share_difference",
     "shuffled_within",
+    "tail_p",
     "total_variation",
     "weighted_sum",
     "wilson",

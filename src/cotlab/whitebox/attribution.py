@@ -164,7 +164,7 @@ def attribute_edges(
     passes = EdgePasses.of(inside)
     found, clean, corrupt = [], [], []
     for i, pair in enumerate(pairs):
-        traces = passes.trace(pair.clean), passes.trace(pair.corrupt)
+        traces = passes.trace(pair.clean_run), passes.trace(pair.corrupt_run)
         loss = losses(pair, metric, traces[0].logits)
         clean.append(float(loss(traces[0].logits)))
         corrupt.append(float(loss(traces[1].logits)))
@@ -224,7 +224,7 @@ def _estimated(
     points = [1.0] if not steps else [k / steps for k in range(1, steps + 1)]
     for part in points:
         embedding = corrupt[0] + part * (clean[0] - corrupt[0])
-        for readers, gradient in passes.gradients(pair.clean, embedding, loss):
+        for readers, gradient in passes.gradients(pair.clean_run, embedding, loss):
             scores[:, readers] += torch.einsum("utd,vtd->uv", change, gradient).float() / len(points)
     return scores.masked_fill(~passes.graph.exists().to(scores.device), 0.0).cpu()
 
@@ -239,6 +239,6 @@ def _exact(
     for done, (u, v) in enumerate(places):
         kept = torch.ones_like(exists)
         kept[u, v] = False
-        scores[u, v] = float(loss(passes.patched(pair.clean, traces[1].written, kept))) - start
+        scores[u, v] = float(loss(passes.patched(pair.clean_run, traces[1].written, kept))) - start
         progress(done + 1, len(places))
     return scores

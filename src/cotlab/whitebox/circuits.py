@@ -152,7 +152,7 @@ class _Share:
     def of(cls, passes: EdgePasses, pairs: Sequence[Pair], metric: EdgeMetric) -> _Share:
         if not pairs:
             raise DataError("no pair of runs is given")
-        traces = [(passes.trace(pair.clean), passes.trace(pair.corrupt)) for pair in pairs]
+        traces = [(passes.trace(pair.clean_run), passes.trace(pair.corrupt_run)) for pair in pairs]
         loss = tuple(losses(pair, metric, clean.logits) for pair, (clean, _) in zip(pairs, traces, strict=True))
         ends = [[float(of(trace.logits)) for trace in both] for of, both in zip(loss, traces, strict=True)]
         at_clean, at_corrupt = np.array(ends).T
@@ -165,7 +165,9 @@ class _Share:
     def losses(self, kept: Tensor) -> NDArray[np.float64]:
         """[pairs] with some edges kept."""
         rows = zip(self.pairs, self.corrupt, self.loss, strict=True)
-        return np.array([float(loss(self.passes.patched(pair.clean, corrupt, kept))) for pair, corrupt, loss in rows])
+        return np.array(
+            [float(loss(self.passes.patched(pair.clean_run, corrupt, kept))) for pair, corrupt, loss in rows]
+        )
 
     def of_all(self, found: NDArray[np.float64]) -> float:
         return float((self.at_corrupt - found).sum() / (self.at_corrupt - self.at_clean).sum())

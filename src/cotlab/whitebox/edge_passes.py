@@ -8,7 +8,7 @@ by head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cotlab.engines.hooks import remove
 from cotlab.whitebox.edges import EdgeGraph
-from cotlab.whitebox.inside import Inside
+from cotlab.whitebox.inside import Inside, Tokens
 
 __all__ = ["EdgePasses", "Trace"]
 
@@ -52,28 +52,28 @@ class EdgePasses:
         return cls(inside, EdgeGraph(shape.n_layers, shape.n_heads, n_kv))
 
     @torch.inference_mode()
-    def trace(self, ids: Sequence[int]) -> Trace:
+    def trace(self, tokens: Tokens) -> Trace:
         """What every writer writes."""
-        return self._pass(ids)[0]
+        return self._pass(tokens)[0]
 
     @torch.inference_mode()
-    def patched(self, ids: Sequence[int], corrupt: Tensor, kept: Tensor) -> Tensor:
+    def patched(self, tokens: Tokens, corrupt: Tensor, kept: Tensor) -> Tensor:
         """Logits (vocabulary) where some edges carry the corrupt run.
 
         Args:
-            ids: The clean run.
+            tokens: The clean run.
             corrupt: `Trace.written` of the corrupt one.
             kept: (writers, readers): False where an edge carries the corrupt run.
         """
-        return self._pass(ids, corrupt=corrupt, kept=kept.to(corrupt.device))[0].logits
+        return self._pass(tokens, corrupt=corrupt, kept=kept.to(corrupt.device))[0].logits
 
     def gradients(
-        self, ids: Sequence[int], embedding: Tensor, loss: Callable[[Tensor], Tensor]
+        self, tokens: Tokens, embedding: Tensor, loss: Callable[[Tensor], Tensor]
     ) -> Iterator[tuple[slice, Tensor]]:
         """Gradient of a loss by what each reader reads, layer by layer.
 
         Args:
-            ids: Any run of the right length.
+            tokens: Any run of the right length.
             embedding: (tokens, d_model) that takes the place of its embedding.
             loss: From logits (vocabulary) to one number.
 
@@ -83,7 +83,7 @@ class EdgePasses:
         seen = _Seen()
         with torch.enable_grad():
             # A clone outside of inference mode can be differentiated.
-            trace, seen = self._pass(ids, embedding=embedding.clone().requires_grad_(), seen=seen)
+            trace, seen = self._pass(tokens, embedding=embedding.clone().requires_grad_(), seen=seen)
             wanted = [*seen.maps, *seen.mlps, seen.last]
             found = torch.autograd.grad(loss(trace.logits), wanted, materialize_grads=True)
         n, modules = self.graph.n_layers, self.inside.modules
@@ -110,7 +110,7 @@ class EdgePasses:
 
     def _pass(
         self,
-        ids: Sequence[int],
+        tokens: Tokens,
         *,
         embedding: Tensor | None = None,
         corrupt: Tensor | None = None,
@@ -120,7 +120,7 @@ class EdgePasses:
         run = _Run(self, embedding, corrupt, kept, seen or _Seen())
         handles = run.hook()
         try:
-            inputs = self.inside.inputs(ids)
+            inputs = self.inside.inputs(tokens)
             logits = self.inside.model(**inputs, use_cache=False, logits_to_keep=1).logits[0, -1]
         finally:
             remove(handles)

@@ -10,7 +10,7 @@ Their identity prompt repeats words, `cat->cat; 1135->1135; hello->hello; ?->`, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from cotlab.chains.prefix import Prefix
 from cotlab.engines.hooks import remove
 from cotlab.errors import DataError
 from cotlab.interventions.hook_points import STEERABLE, HookPoint
-from cotlab.whitebox.inside import Inside
+from cotlab.whitebox.inside import Inside, Tokens, ids_of
 
 __all__ = ["IDENTITY", "Inspection", "PatchscopeReading", "patchscope", "sample_patched"]
 
@@ -81,7 +82,7 @@ class PatchscopeReading:
 
 def patchscope(
     inside: Inside,
-    ids: Sequence[int],
+    tokens: Tokens,
     position: int,
     source: HookPoint,
     *,
@@ -96,7 +97,7 @@ def patchscope(
 
     Args:
         inside: The model.
-        ids: The source run.
+        tokens: The source run: token ids, or a prefix with its images.
         position: Token of the source run.
         source: Where its state is read.
         inspection: The prompt that it is put into; default: the identity prompt.
@@ -110,13 +111,14 @@ def patchscope(
         DataError: The position is not in the run, or the prompt has no placeholder.
         ModelError: The model does not have such a hook point.
     """
+    ids = ids_of(tokens)
     target, inspection = target or source, inspection or Inspection.of(inside)
     if not 0 <= position < len(ids):
         raise DataError(f"position {position} is not in the run, which has {len(ids)} tokens")
     for point in (source, target):
         if point.kind not in STEERABLE:
             raise DataError(f"states are of the residual stream's width; {point} is not: choose {', '.join(STEERABLE)}")
-    state = inside.read(ids[: position + 1], [source])[source][position]
+    state = inside.read(_until(tokens, position + 1), [source])[source][position]
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(n, len(state), generator=generator).to(state)
     noise *= state.norm() / noise.norm(dim=1, keepdim=True)
@@ -126,6 +128,13 @@ def patchscope(
     ]
     token = inside.tokenizer.decode([ids[position]])
     return PatchscopeReading(token, position, str(source), str(target), said[0], said[1])
+
+
+def _until(tokens: Tokens, end: int) -> Tokens:
+    """A run without what comes behind a token; a prompt with images stays whole."""
+    if not isinstance(tokens, Prefix):
+        return tokens[:end]
+    return Prefix(tokens.token_ids[: max(end, tokens.n_prompt)], tokens.n_prompt, tokens.images)
 
 
 @torch.inference_mode()

@@ -165,7 +165,7 @@ class _Card:
 
 def train_tuned_lens(
     inside: Inside,
-    sequences: Sequence[Sequence[int]],
+    sequences: Sequence[Tokens],
     *,
     epochs: int = 4,
     lr: float = 1e-3,
@@ -177,7 +177,7 @@ def train_tuned_lens(
 
     Args:
         inside: The model.
-        sequences: Token ids; 5 or more, a share of which is held out.
+        sequences: Token ids, or prefixes with their images; 5 or more, a share of which is held out.
         epochs: Passes over the training sequences.
         lr: Of Adam, decaying to 0.
         held_out: Share of the sequences that KL is measured on.
@@ -199,24 +199,24 @@ def train_tuned_lens(
     optimizer = torch.optim.Adam([weights, biases], lr=lr)
     total = epochs * len(train)
     lens = TunedLens(weights, biases, inside.name, inside.revision, 0, (), ())
-    for step, ids in enumerate(ids for _ in range(epochs) for ids in train):
+    for step, tokens in enumerate(tokens for _ in range(epochs) for tokens in train):
         optimizer.param_groups[0]["lr"] = lr * (1 - step / total)
-        loss = torch.stack(list(_losses(inside, ids, lens))).sum()
+        loss = torch.stack(list(_losses(inside, tokens, lens))).sum()
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
         if progress:
             progress(step + 1, total)
     final = TunedLens(weights.detach(), biases.detach(), inside.name, inside.revision, 0, (), ())
-    n_tokens = sum(map(len, train))
+    n_tokens = sum(len(ids_of(tokens)) for tokens in train)
     before, after = _mean_kl(inside, held, None), _mean_kl(inside, held, final)
     return TunedLens(final.weights, final.biases, inside.name, inside.revision, n_tokens, before, after)
 
 
-def _losses(inside: Inside, ids: Sequence[int], lens: TunedLens) -> Iterator[Tensor]:
+def _losses(inside: Inside, tokens: Tokens, lens: TunedLens) -> Iterator[Tensor]:
     """KL(model ‖ layer), nats a token, of every layer but the last."""
     points = [HookPoint("resid_post", layer) for layer in range(inside.shape.n_layers)]
-    stream = {point: value.clone() for point, value in inside.read(ids, points).items()}
+    stream = {point: value.clone() for point, value in inside.read(tokens, points).items()}
     with torch.no_grad():
         final = inside.modules.logits(stream[points[-1]]).float().log_softmax(-1)
     for layer, point in enumerate(points[:-1]):
@@ -224,7 +224,7 @@ def _losses(inside: Inside, ids: Sequence[int], lens: TunedLens) -> Iterator[Ten
         yield (final.exp() * (final - said)).sum(-1).mean()
 
 
-def _mean_kl(inside: Inside, sequences: Sequence[Sequence[int]], lens: TunedLens | None) -> tuple[float, ...]:
-    readings = [read_lens(inside, ids, lens) for ids in sequences if len(ids) > 1]
+def _mean_kl(inside: Inside, sequences: Sequence[Tokens], lens: TunedLens | None) -> tuple[float, ...]:
+    readings = [read_lens(inside, tokens, lens) for tokens in sequences if len(ids_of(tokens)) > 1]
     sums = torch.stack([reading.kl.sum(dim=1) for reading in readings]).sum(dim=0)
     return tuple((sums / sum(reading.kl.shape[1] for reading in readings)).tolist())

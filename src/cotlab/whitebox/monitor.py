@@ -13,6 +13,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from cotlab.chains.prefix import Prefix
 from cotlab.errors import DataError
 from cotlab.interventions.hook_points import HookPoint
 from cotlab.measures import Shown
@@ -75,13 +76,13 @@ class ActivationMonitor:
                 raise DataError(f"rollout {rollout.id} has no tokens (it was imported): its inside cannot be read")
             start = rollout.text.find(row.text)
             if start >= 0 and rollout.text[:start].strip() in ("", self.run.identity.think_open):
-                self._read_parts(row, prompt.token_ids, ids, start)
+                self._read_parts(row, prompt, ids, start)
             if key not in self._seen:
                 before = self._opening(rollout.text)
                 if row.text[:1].isspace():
                     before = before.rstrip()
                 said = tuple(self.inside.tokenizer.encode(before + row.text)) if row.text else ()
-                self._seen[key] = self._values(prompt.token_ids + said)[-1]
+                self._seen[key] = self._values(prompt.extend(said))[-1]
         return self._seen[key]
 
     def _opening(self, text: str) -> str:
@@ -93,15 +94,15 @@ class ActivationMonitor:
         rest = said.removeprefix(tag)
         return text[: len(text) - len(rest.lstrip())]
 
-    def _read_parts(self, row: Shown, prompt: tuple[int, ...], ids: tuple[int, ...], start: int) -> None:
+    def _read_parts(self, row: Shown, prompt: Prefix, ids: tuple[int, ...], start: int) -> None:
         """One pass over a response, kept at the end of what is shown and, if that is all, after every count of it."""
         texts = {row.text, *((row.first(count).text for count in self.counts) if row.whole else ())}
         ends = np.array([0, *accumulate(len(piece) for piece in self.inside.tokenizer.pieces(ids))])
-        values = self._values(prompt + ids)
+        values = self._values(prompt.extend(ids))
         for shown in texts:
             kept = int(np.searchsorted(ends, start + len(shown))) if shown else 0
-            self._seen[row.rollout_id, shown] = values[len(prompt) + kept - 1]
+            self._seen[row.rollout_id, shown] = values[len(prompt.token_ids) + kept - 1]
 
-    def _values(self, ids: tuple[int, ...]) -> NDArray[np.float64]:
-        value = self.inside.read(ids, [self.point])[self.point]
+    def _values(self, tokens: Prefix) -> NDArray[np.float64]:
+        value = self.inside.read(tokens, [self.point])[self.point]
         return np.asarray(value.float().cpu().numpy(), dtype=float)

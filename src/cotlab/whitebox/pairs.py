@@ -9,6 +9,7 @@ import torch
 
 from cotlab.chains import get_cutter
 from cotlab.chains.chain import Chain
+from cotlab.chains.prefix import Prefix
 from cotlab.errors import DataError
 from cotlab.runs import Run
 from cotlab.whitebox.inside import Inside
@@ -64,15 +65,17 @@ def chain_pair(inside: Inside, chain: Chain, step: int, replacement: Sequence[in
     clean = chain.prompt_ids + chain.response_ids
     corrupt = (*clean[:start], *other, *clean[end:])
     stop = min(len(clean), end + FOLLOWING)
+    shown = (len(chain.prompt_ids), chain.images)
+    runs = [Prefix(ids[:stop], *shown) if chain.images else ids[:stop] for ids in (clean, corrupt)]
     with torch.inference_mode():
-        said = [inside.logits(ids[:stop])[end - 1 :].float().log_softmax(-1) for ids in (clean, corrupt)]
+        said = [inside.logits(run)[end - 1 :].float().log_softmax(-1) for run in runs]
     moved = (said[0].exp() * (said[0] - said[1])).sum(-1)
     at = int(moved.argmax())
     answers = int(said[0][at].argmax()), int(said[1][at].argmax())
     if answers[0] == answers[1]:
         change = said[0][at].exp() - said[1][at].exp()
         answers = int(change.argmax()), int(change.argmin())
-    return Pair(tuple(clean[: end + at]), tuple(corrupt[: end + at]), *answers)
+    return Pair(clean[: end + at], corrupt[: end + at], *answers, *shown)
 
 
 def step_pairs(run: Run, chain: Chain, step: int, inside: Inside, *, most: int = 10) -> list[Pair]:

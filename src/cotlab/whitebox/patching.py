@@ -19,9 +19,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from cotlab.chains.image import Image
+from cotlab.chains.prefix import Prefix
 from cotlab.errors import DataError
 from cotlab.interventions.hook_points import HookKind, HookPoint
-from cotlab.whitebox.inside import Change, Inside
+from cotlab.whitebox.inside import Change, Inside, Tokens
 from cotlab.whitebox.tensor_files import load_tensors, save_tensors
 
 __all__ = ["Pair", "PatchGrid", "patch_grid", "patch_heads"]
@@ -40,6 +42,10 @@ class Pair:
     """Token that follows the clean run."""
     other: int
     """Token that follows the corrupt run."""
+    n_prompt: int = 0
+    """How many tokens of both are the prompt; needed where it shows images."""
+    images: tuple[Image, ...] = ()
+    """What the prompt of both shows."""
 
     def __post_init__(self) -> None:
         if len(self.clean) != len(self.corrupt):
@@ -51,6 +57,19 @@ class Pair:
             raise DataError("the clean and the corrupt run are the same: change a token of one of them")
         if self.answer == self.other:
             raise DataError(f"both runs have the same answer token {self.answer}: nothing can be told apart")
+
+    @property
+    def clean_run(self) -> Tokens:
+        """What the model reads: with images, where there are some."""
+        return self._run(self.clean)
+
+    @property
+    def corrupt_run(self) -> Tokens:
+        """What the model reads: with images, where there are some."""
+        return self._run(self.corrupt)
+
+    def _run(self, ids: tuple[int, ...]) -> Tokens:
+        return Prefix(ids, self.n_prompt, self.images) if self.images else ids
 
     @property
     def differing(self) -> tuple[int, ...]:
@@ -190,7 +209,7 @@ class _Study:
 
     inside: Inside
     pair: Pair
-    into: tuple[int, ...]
+    into: Tokens
     """Run that activations are put into."""
     source: dict[HookPoint, Tensor]
     """Activations of the other run."""
@@ -206,7 +225,8 @@ class _Study:
             raise DataError(f"unknown direction {direction!r}: choose denoise or noise")
         if site == "pattern":
             raise DataError("patterns are not patched: patch z, what heads make of them")
-        into, other = (pair.corrupt, pair.clean) if direction == "denoise" else (pair.clean, pair.corrupt)
+        clean_run, corrupt_run = pair.clean_run, pair.corrupt_run
+        into, other = (corrupt_run, clean_run) if direction == "denoise" else (clean_run, corrupt_run)
         source = inside.read(other, [HookPoint(site, layer) for layer in layers])
         with torch.inference_mode():
             goal = inside.logits(other)[-1].float().log_softmax(-1)

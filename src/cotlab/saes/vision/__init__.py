@@ -19,6 +19,7 @@ from cotlab.saes.vision.monosemanticity import (
     scene_embeddings,
 )
 from cotlab.saes.vision.regions import ATTRIBUTES, RegionFit, attribute_masks, region_fits
+from cotlab.saes.vision.run_images import image_document, image_prompts
 from cotlab.saes.vision.scene_traces import scene_traces
 from cotlab.saes.vision.steering import ACTIONS, ArmResult, Reduction, feature_change, reduce_errors
 from cotlab.saes.vision.study import FeaturePlan, VisionFeatures, asked_anything, asked_where_it_errs, vision_features
@@ -40,6 +41,8 @@ __all__ = [
     "attribute_masks",
     "carrying_features",
     "feature_change",
+    "image_document",
+    "image_prompts",
     "interpret_image_feature",
     "monosemanticity",
     "pixel_embeddings",
