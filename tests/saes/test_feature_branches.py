@@ -11,12 +11,13 @@ import cotlab as ct
 from cotlab.chains.prefix import Prefix
 from cotlab.engines.base import Passage
 from cotlab.errors import UserError
-from cotlab.interventions import FeatureChange, FeatureSteering, Reconstruction, Steering, Where
+from cotlab.interventions import FeatureChange, FeatureSteering, Reconstruction, SparseFeatures, Steering, Where
 from cotlab.runs import Run, verify_run
 from cotlab.saes import SHIPPED, load_sae
 from cotlab.saes.feature_branch import branch_features
 from cotlab.saes.feature_controls import ChangeSize, measure_changes
 from cotlab.saes.feature_rank import Rank
+from cotlab.saes.feature_sizes import FeatureSizes
 from cotlab.saes.feature_study import FeaturePlan, StrengthRow, StudiedArm, _verdict, feature_report
 from cotlab.stats import Estimate
 from cotlab.trees import build_tree, intervention_branches
@@ -92,8 +93,22 @@ def test_random_features_fire_as_often_and_change_as_much(controls, sae, asked):
 def test_more_random_features_than_there_are_like_it_are_refused(controls, sae):
     few = replace(controls, sae=sae.some(range(4)), active=controls.active.between(0, 4))
     its = FeatureSteering.of(few.sae, [FeatureChange(1, "clamp", 2.0, "raw")], Where("response"))
-    with pytest.raises(UserError, match="has 3 further features of the firing rate of feature 1, 4 are asked for"):
+    with pytest.raises(UserError, match="has 3 further features that can be .* feature 1, 4 are asked for"):
         few.random_features(its, 4, 0)
+
+
+def test_a_clamp_that_is_too_small_for_a_feature_is_not_compared_with_it():
+    """Found by review: features with larger activations than that were set to 0: a change 14 times as large."""
+    rng = np.random.default_rng(0)
+    dense = (rng.random((1000, 8)) < 0.3) * rng.random((1000, 8)) * np.array([0.2] * 4 + [8.0] * 4)
+    active = SparseFeatures.from_dense(torch.from_numpy(dense), "raw")
+    sizes = FeatureSizes.of(active, torch.ones(8))
+    for value in (0.1, 0.15):
+        change = FeatureChange(0, "clamp", value, "raw")
+        like = sizes.like(change, 7, without={0})
+        assert set(like) == {1, 2, 3}
+        for other in like:
+            assert sizes.size(sizes.resized(change, other)) == pytest.approx(sizes.size(change), rel=0.01)
 
 
 def test_an_effect_is_ranked_among_those_of_random_features():

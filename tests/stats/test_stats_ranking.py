@@ -78,3 +78,17 @@ def test_what_cannot_be_told_has_a_reason():
         auc([np.nan, 1.0], [0, 1])
     with pytest.raises(ValueError, match="one class is empty"):
         auc([0.0, 1.0], [1, 1])
+
+
+def test_p_counts_from_where_the_null_of_whole_blocks_lies():
+    """A score that tells rollouts apart, and speaks against the label within them: AUC one half, and no chance.
+
+    Found by review: counted from one half p was 1.
+    """
+    rng = np.random.default_rng(0)
+    block = np.repeat(np.arange(80), 12)
+    high = block % 2 == 0
+    labels = np.concatenate([rng.permutation(12) < (9 if one % 2 == 0 else 3) for one in range(80)])
+    score = 2.0 * high + rng.normal(size=len(block)) - 1.2 * labels
+    found = cluster_auc(score, labels, (block // 4).tolist(), blocks=block, n_boot=50, n_null=200)
+    assert abs(found.value - 0.5) < 0.06 and found.null_mean > 0.6 and found.p < 0.01

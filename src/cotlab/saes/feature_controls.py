@@ -142,8 +142,8 @@ class FeatureControls:
             like = self.sizes.like(change, max(NEAR, 2 * n), without=taken)
             if len(like) < n:
                 raise UserError(
-                    f"SAE {self.sae.card.label} has {len(like)} further features of the firing rate of feature "
-                    f"{change.feature}, {n} are asked for: take fewer random ones"
+                    f"SAE {self.sae.card.label} has {len(like)} further features that can be changed as much as "
+                    f"feature {change.feature}, {n} are asked for: take fewer random ones, or clamp to another value"
                 )
             chosen = rng.choice(like, n, replace=False).tolist()
             taken |= set(chosen)

@@ -58,7 +58,7 @@ class FeatureSizes:
         return float(self._sizes(change)[change.feature]) if _fixed(change) else self._moved(change, change.value or 0)
 
     def like(self, change: FeatureChange, most: int, *, without: Collection[int]) -> NDArray[np.intp]:
-        """Features that fire most nearly as often; where the change is fixed, as often and as much.
+        """Features that fire most nearly as often and can be changed as much; where the change is fixed, that are so.
 
         Args:
             change: Of one feature.
@@ -70,6 +70,8 @@ class FeatureSizes:
             sizes = self._sizes(change)
             with np.errstate(divide="ignore", invalid="ignore"):
                 apart = np.maximum(apart, np.abs(np.log2(sizes / sizes[change.feature])))
+        elif change.action == "clamp":  # at 0 already it is larger: no value makes it as small
+            apart[self.means * self.norms > self.size(change)] = np.inf
         apart[list(without)] = np.inf
         known = np.flatnonzero(np.isfinite(apart))
         found: NDArray[np.intp] = known[np.argsort(apart[known], kind="stable")][:most]

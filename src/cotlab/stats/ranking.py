@@ -62,7 +62,7 @@ def cluster_auc(
         n_null: Permutations; 0 for none. p = (1 + number at least as far from ½) / (1 + n_null).
         min_clusters: Fewer clusters than this give a reason, not a number.
         blocks: [members], the block (rollout) of each, where members of one are alike: the null is then that of
-            `block_shuffles`.
+            `block_shuffles`, and p counts from its mean: what tells rollouts apart is in the null as well.
         seed: Equal seeds give equal intervals.
 
     Returns:
@@ -77,11 +77,14 @@ def cluster_auc(
     rng = np.random.default_rng(seed)
     low, high = _interval(score, positive, label, c, n_boot, level, rng)
     point = auc(score, positive)
+    centre = 0.5
     if blocks is None:
         null = _null(score, positive, label, n_null, rng)
     else:
         mixed = block_shuffles(positive, label, blocks, n_null, rng)
         null = np.array([_weighted(score, one, np.ones((1, len(score))))[0] for one in mixed])
+        centre = float(np.append(null, point).mean())
+    as_far = int((np.abs(null - centre) >= abs(point - centre) - 1e-12).sum())
     return Estimate(
         point,
         low,
@@ -92,7 +95,7 @@ def cluster_auc(
         level=level,
         null_mean=float(null.mean()) if len(null) else None,
         null_q95=float(np.quantile(null, 0.95)) if len(null) else None,
-        p=float((1 + (np.abs(null - 0.5) >= abs(point - 0.5) - 1e-12).sum()) / (1 + len(null))) if len(null) else None,
+        p=(1 + as_far) / (1 + len(null)) if len(null) else None,
         method=_METHOD,
     )
 
