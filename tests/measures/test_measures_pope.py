@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,6 +94,29 @@ def test_the_interval_of_f1_covers():
         (found,) = pope_report(simulated(rng, 40, {"random": 0.3})).splits
         hits += found.f1.low <= truth <= found.f1.high
     assert hits >= 181  # of 200; fewer has p < 0.01 at 95%
+
+
+def test_one_answer_on_many_questions_is_no_evidence():
+    """Without an image 30 questions of the same words are two prompts: what these say is said twice, not 30 times."""
+    rows = []
+    for i in range(30):
+        for view, says in ((OWN, "yes"), (View("none"), "no")):
+            one = row(i, "yes", [says], view=view, p=0.9 if says == "yes" else 0.2, image=f"i{i}")
+            rows.append(one if view == OWN else replace(one, shared=f"prompt {i % 2}"))
+    found = look_report(rows)
+    for measure in ("P(yes)", "says yes"):
+        one = found.contrast(measure, "yes", "own", "none")
+        assert one.difference.value is None and "2 clusters" in one.difference.reason and one.shown == 0
+    unseen = next(one for one in found.seen if one.view == View("none"))
+    assert (unseen.p_yes.value, unseen.says_yes.value, unseen.n) == (None, None, 30)
+    assert blame_report(rows).false_no.errors["none"].value is None
+    own = next(one for one in found.seen if one.view == OWN)
+    assert own.says_yes.value == 1.0 and own.says_yes.low > 0.8
+
+
+def test_f1_counts_answers():
+    (found,) = pope_report([row(i, "yes", ["yes"], "random", f"i{i}") for i in range(9)]).splits
+    assert found.f1.n == 9 and found.f1.value == 1.0
 
 
 P = {  # P(yes) under each view, by right answer, of a model that looks and of one that does not

@@ -131,3 +131,33 @@ def test_faults() -> None:
         View.parse("upside-down")
     with pytest.raises(DataError, match="no yes-or-no question"):
         Viewer([Problem("2 + 2?", "4")])
+
+
+@pytest.mark.parametrize(
+    ("meta", "told"),
+    [
+        ({"pope": {"ids": {"random": 5}}}, "ids of split 'random' in meta 'pope' are '5': give a list"),
+        ({"pope": {"ids": {"random": "abc"}}}, "are 'abc': give a list"),
+        ({"scene": {"x": 1}}, "no description of a scene"),
+        ({"scene": {"background": "zz", "objects": []}}, "unknown background 'zz'"),
+    ],
+)
+def test_what_a_file_says_of_its_images_may_be_nonsense(meta: dict, told: str) -> None:
+    problem = Problem("Is there a dog in the image?", "yes", "yes-no", meta=meta, images=(one_image(),))
+    with pytest.raises(DataError, match=told):
+        Viewer([problem]).views(problem, LOOK_VIEWS)
+
+
+def test_no_scene_is_looked_for_with_a_shape_that_scenes_lack() -> None:
+    scene = sc.draw_scenes(1, 0)[0]
+    for answer in ("yes", "no"):
+        problem = Problem(
+            "Is there a dog in the image?", answer, "yes-no",
+            meta={"scene": scene.to_json(), "shape": "dog"}, images=(one_image(),),
+        )  # fmt: skip
+        found = Viewer([problem]).view(problem, View.parse("wrong"))
+        assert isinstance(found, LeftOut) and "no 'dog'" in found.reason
+
+
+def one_image() -> Image:
+    return Image(sc.png(sc.draw_scenes(1, 0)[0]))

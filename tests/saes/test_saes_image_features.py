@@ -21,6 +21,8 @@ from cotlab.interventions import HookPoint, SAECard, SparseAutoencoder
 from cotlab.saes.vision import (
     ImageFirings,
     ReadImage,
+    Reduction,
+    asked_where_it_errs,
     attribute_masks,
     carrying_features,
     feature_change,
@@ -32,6 +34,8 @@ from cotlab.saes.vision import (
     scene_embeddings,
 )
 from cotlab.saes.vision.carrying import Carrying, attribution
+from cotlab.saes.vision.steering import _result
+from cotlab.saes.vision.study import _by_case
 from cotlab.tiny.scenes import ask_exists, draw_scenes, png, visible
 from cotlab.whitebox.vision import Habit, draw_cases, image_spans, on_region
 
@@ -236,7 +240,53 @@ def test_a_planted_feature_carries_the_error_and_is_reduced(asking):
     assert (plain.false_yes.value, mine.false_yes.value) == (1.0, 0.0)
     assert all(arm.false_yes.value == 1.0 for arm in others if arm.name.startswith("random"))
     assert mine.less_false.value == -1.0 and mine.less_true.value == 0.0
-    assert result.holds == all(arm.false_yes.value > 0 for arm in others)
+    assert [arm.beyond.value for arm in others] == [0.0 - arm.false_yes.value for arm in others]
+    assert result.holds == all(arm.beyond.high < 0 for arm in others)
+    both = [case.id for _ in range(2) for case in cases]
+    by_case = reduce_errors(planted, sae, (feature,), found, asked, clusters=both, n_random=1)
+    assert by_case.arms[0].false_yes.value == 1.0
+
+
+def test_versions_of_one_case_are_no_evidence_of_their_own():
+    """Answers on two versions of a case always agree: twice the questions, no more cases, the same interval."""
+    said = np.array([True, False, True, True, False, False, True, False])
+    cases = [f"case {i}" for i in range(len(said))]
+    by_arm = np.array([np.ones(len(said), bool), said])
+    truth = np.zeros(len(said), dtype=bool)
+    twice = np.repeat(by_arm, 2, axis=1)
+    once = _result("reconstruction", (), said, by_arm, truth, cases, 0)
+    double = _result("reconstruction", (), twice[1], twice, np.repeat(truth, 2), np.repeat(cases, 2).tolist(), 0)
+    apart = _result(
+        "reconstruction", (), twice[1], twice, np.repeat(truth, 2), [f"scene {i}" for i in range(2 * len(said))], 0
+    )
+    for mine, its, wrong in ((once.less_false, double.less_false, apart.less_false),):
+        assert (its.value, its.low, its.high) == pytest.approx((mine.value, mine.low, mine.high))
+        assert wrong.high - wrong.low < 0.9 * (its.high - its.low)
+    assert double.false_yes.high == pytest.approx(once.false_yes.high, abs=1e-9)
+
+
+def test_questions_where_it_errs_come_by_case(asking):
+    asked = _by_case(asking, [Habit("star", "moon"), Habit("ring", "diamond")], 3, 1)
+    assert [(scene, question) for _, scene, question in asked] == asked_where_it_errs(
+        asking, [Habit("star", "moon"), Habit("ring", "diamond")], 3, 1
+    )
+    assert [len(set(its)) for its in np.array([one[0] for one in asked]).reshape(-1, 4)] == [1] * 6
+    assert len({case for case, _, _ in asked}) == 6 and len({scene.id for _, scene, _ in asked}) == 24
+
+
+def test_beyond_every_control_takes_more_than_a_smaller_number():
+    """One question of 40 more than a control is a lower share, and no evidence that the features do more."""
+    n = 40
+    truth, cases = np.zeros(n, dtype=bool), [f"case {i}" for i in range(n)]
+    plain, mine, control = np.ones(n, bool), np.arange(n) < 10, np.arange(n) < 11
+    by_arm = np.array([plain, mine, control])
+    names = ("as it is", "features", "reconstruction")
+    arms = tuple(_result(name, (), by_arm[i], by_arm, truth, cases, 0) for i, name in enumerate(names))
+    assert arms[1].less_false.high < 0 and arms[1].less_false.value < arms[2].less_false.value
+    assert not Reduction("scale", -1.0, n, arms).holds
+    by_arm[2] = np.arange(n) < 30
+    arms = tuple(_result(name, (), by_arm[i], by_arm, truth, cases, 0) for i, name in enumerate(names))
+    assert Reduction("scale", -1.0, n, arms).holds
 
 
 def test_random_features_are_of_like_rate_and_size():

@@ -146,3 +146,20 @@ def test_a_fault_is_told_before_a_model_is_loaded(views: list[View], problems: s
 def test_views_by_name() -> None:
     assert vision_asking.wanted(None, LOOK_VIEWS) == list(LOOK_VIEWS)
     assert vision_asking.wanted("own, none+description", ()) == [OWN, View("none", "description")]
+
+
+def test_questions_that_no_image_makes_one_are_drawn_again_together(model: Path, tmp_path: Path) -> None:
+    study = sample_views(config(model, tmp_path / "run"), [View("none")])
+    with Run.open(study.path) as run:
+        rows = yes_no_rows(run)
+        words = {problem.id: problem.question for problem in run.problems().values()}
+    unseen = [row for row in rows if row.view == View("none")]
+    images: dict[str, set[str]] = {}
+    for row in unseen:
+        images.setdefault(words[row.problem], set()).add(row.image)
+    assert any(len(its) > 1 for its in images.values())
+    for row in unseen:
+        same = [one for one in unseen if words[one.problem] == words[row.problem]]
+        assert (row.shared is not None) == (len(images[words[row.problem]]) > 1)
+        assert {one.drawn for one in same} == {row.drawn} and {one.said for one in same} == {row.said}
+    assert all(row.shared is None and row.drawn == row.image for row in rows if row.view == OWN)

@@ -124,7 +124,7 @@ def _blame(rows: Sequence[YesNoRow], gold: YesNo, contrasts: tuple[Contrast, ...
 
     def share(view: View, holds: Callable[[YesNoRow], bool]) -> Estimate:
         found = [row for row in of_view(chosen, view) if row.answer is not None]
-        return cluster_proportion([holds(row) for row in found], [row.image for row in found], level=level)
+        return cluster_proportion([holds(row) for row in found], [row.drawn for row in found], level=level)
 
     def told(row: YesNoRow, beside_wrong: bool) -> bool:
         beside = both.get(row.problem)
@@ -150,7 +150,7 @@ def _blame(rows: Sequence[YesNoRow], gold: YesNo, contrasts: tuple[Contrast, ...
 
 def _rate(rows: Sequence[YesNoRow], view: View, gold: YesNo, level: float) -> Estimate:
     found = [row for row in of_view(rows, view, gold) if row.answer is not None]
-    return cluster_proportion([_wrong(row) for row in found], [row.image for row in found], level=level)
+    return cluster_proportion([_wrong(row) for row in found], [row.drawn for row in found], level=level)
 
 
 def _wrong(row: YesNoRow) -> bool:

@@ -4,7 +4,8 @@ For questions with the right answer yes (regions of what is asked for are known)
 
 - **P(yes)** under each view: of the first token of the answer, exact, before any thought; **says yes**: of rollouts.
 - **differences** of views, questions paired, images drawn again as wholes (bootstrap, expanded percentiles) or, of
-  rollouts, MOVER by image; p exchanges the two views of each, Holm's rule over all differences of a report.
+  rollouts, MOVER by image; p exchanges the two views of each, Holm's rule over all differences of a report. Questions
+  that `none` makes one prompt have one answer: they are drawn again together, and few such prompts tell nothing.
 
 Were the model to look: hiding the thing (`masked − own`) and another image (`wrong − own`) turn the answer, as much
 hidden elsewhere (`elsewhere − own`) and another background do not. `masked − elsewhere` is the effect of the thing
@@ -20,7 +21,7 @@ from typing import Any
 
 from cotlab.chains.yes_no import YesNo
 from cotlab.measures.hints import counted_difference
-from cotlab.measures.yes_no import Contrast, YesNoRow, of_view, paired_counts, pairs_of, with_holm
+from cotlab.measures.yes_no import Contrast, YesNoRow, drawn_with, of_view, paired_counts, pairs_of, with_holm
 from cotlab.problems import LOOK_VIEWS, View
 from cotlab.stats import Estimate, cluster_proportion, paired_difference
 
@@ -108,7 +109,7 @@ def p_yes_difference(
 ) -> Estimate:
     """Mean P(yes) under the second view minus that under the first, over questions that have both."""
     pairs = [
-        (one.p_yes, other.p_yes, one.image)
+        (one.p_yes, other.p_yes, drawn_with(one, other))
         for one, other in pairs_of(rows, gold, first, second)
         if one.p_yes is not None and other.p_yes is not None
     ]
@@ -119,13 +120,13 @@ def p_yes_difference(
 
 def _seen(rows: Sequence[YesNoRow], view: View, gold: YesNo, level: float) -> Seen:
     found = of_view(rows, view, gold)
-    read = [(row.p_yes, row.image) for row in found if row.p_yes is not None]
-    said = [(says == "yes", row.image) for row in found for says in row.said if says is not None]
+    read = [(row.p_yes, row.drawn) for row in found if row.p_yes is not None]
+    said = [(says == "yes", row.drawn) for row in found for says in row.said if says is not None]
     return Seen(
         view,
         gold,
-        cluster_proportion([p for p, _ in read], [image for _, image in read], level=level),
-        cluster_proportion([yes for yes, _ in said], [image for _, image in said], level=level),
+        cluster_proportion([p for p, _ in read], [unit for _, unit in read], level=level),
+        cluster_proportion([yes for yes, _ in said], [unit for _, unit in said], level=level),
         len(found),
     )
 

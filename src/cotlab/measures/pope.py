@@ -8,8 +8,9 @@ and an answer that was not read neither yes nor no (the published rule reads eve
 - **false yes** FP / right answer no: the rate of hallucinated objects, which differs between kinds of negatives alone.
 
 Intervals are Wilson's at the effective size of answers that come by image (`cotlab.stats.cluster_proportion`); all of
-these are shares of members, for F1 with each TP as two members. False yes of popular and of adversarial negatives less
-that of random ones: images paired, interval MOVER, p exchanges the two kinds within images, Holm's rule over both.
+these are shares of members, for F1 with each TP as two members; its n counts answers. False yes of popular and of
+adversarial negatives less that of random ones: images paired, interval MOVER, p exchanges the two kinds within images,
+Holm's rule over both.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def _split(split: str, found: Sequence[_Answer], level: float) -> PopeSplit:
         accuracy=_share(((one, one.says is one.positive) for one in found), level),
         precision=_share(((one, one.positive) for one in found if one.says), level),
         recall=_share(((one, bool(one.says)) for one in positives), level),
-        f1=_share(double, level),
+        f1=replace(_share(double, level), n=len(of_f1)),
         yes=_share(((one, bool(one.says)) for one in found), level),
         false_yes=_share(((one, bool(one.says)) for one in negatives), level),
         unread=_share(((one, one.says is None) for one in found), level),

@@ -18,7 +18,7 @@ from cotlab.sampling import VIEWS_STUDY, odds_id
 from cotlab.stats import Estimate, holm
 from cotlab.trees import resolve_scorer
 
-__all__ = ["Contrast", "YesNoRow", "of_view", "paired_counts", "pairs_of", "with_holm", "yes_no_rows"]
+__all__ = ["Contrast", "YesNoRow", "drawn_with", "of_view", "paired_counts", "pairs_of", "with_holm", "yes_no_rows"]
 
 ALPHA = 0.05
 
@@ -30,7 +30,7 @@ class YesNoRow:
     problem: str
     """Id of the question as it is in its set."""
     image: str
-    """What is drawn again as a whole: the id of the question's own image."""
+    """Id of the question's own image."""
     view: View
     gold: YesNo
     """Right under the question's own view."""
@@ -41,6 +41,14 @@ class YesNoRow:
     odds: AnswerOdds | None = None
     splits: Mapping[str, int] = field(default_factory=dict)
     """How often it comes up in each split of a POPE set."""
+    shared: str | None = None
+    """Prompt of this view where questions on several images come down to it (no image, the same words): their answers
+    are the same ones."""
+
+    @property
+    def drawn(self) -> str:
+        """What is drawn again as a whole: the image, or the prompt that several images share."""
+        return self.shared or self.image
 
     @property
     def p_yes(self) -> float | None:
@@ -109,7 +117,11 @@ def yes_no_rows(run: Run, *, scorer_id: str = "answers") -> list[YesNoRow]:
     scores = run.scores("prefix", odds_id(card))
     odds = {score.subject_id: AnswerOdds(score.value["yes"], score.value["no"]) for score in scores}
     problems, rows = run.problems(), list[YesNoRow]()
-    for prompt_id, problem, prefix_id, view, truth in _asked(run, problems):
+    asked = list(_asked(run, problems))
+    shown: dict[str, set[str]] = {}
+    for prompt_id, problem, prefix_id, _, _ in asked:
+        shown.setdefault(prefix_id, set()).add(problem.images[0].id if problem.images else prompt_id)
+    for prompt_id, problem, prefix_id, view, truth in asked:
         images = [image.id for image in problem.images]
         rows.append(
             YesNoRow(
@@ -121,6 +133,7 @@ def yes_no_rows(run: Run, *, scorer_id: str = "answers") -> list[YesNoRow]:
                 said.get(prefix_id, ()),
                 odds.get(prefix_id),
                 {split: len(ids) for split, ids in pope_ids(problem).items()},
+                prefix_id if view.image == "none" and len(shown[prefix_id]) > 1 else None,
             )
         )
     return rows
@@ -138,16 +151,24 @@ def pairs_of(rows: Iterable[YesNoRow], gold: YesNo, first: View, second: View) -
     return [(row, other[row.problem]) for row in of_view(listed, first, gold) if row.problem in other]
 
 
+def drawn_with(first: YesNoRow, second: YesNoRow) -> str:
+    """What a question under two views is drawn again with: its image, or a prompt that other images share."""
+    return first.shared or second.drawn
+
+
 def paired_counts(
     rows: Iterable[YesNoRow], gold: YesNo, first: View, second: View, trials: Callable[[YesNoRow], Sequence[bool]]
 ) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
-    """[successes, trials] by image under both views, over questions that have trials under both."""
+    """[successes, trials] under both views, over questions that have trials under both.
+
+    By image; questions whose prompt under a view is shared by several images (`YesNoRow.shared`) by that prompt.
+    """
     counts: tuple[dict[str, list[int]], dict[str, list[int]]] = ({}, {})
     for pair in pairs_of(rows, gold, first, second):
         found = [trials(row) for row in pair]
         if all(found):
-            for row, one, arm in zip(pair, found, counts, strict=True):
-                entry = arm.setdefault(row.image, [0, 0])
+            for one, arm in zip(found, counts, strict=True):
+                entry = arm.setdefault(drawn_with(*pair), [0, 0])
                 entry[0] += sum(one)
                 entry[1] += len(one)
     return counts

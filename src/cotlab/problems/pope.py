@@ -100,9 +100,22 @@ def merge_questions(asked: Iterable[PopeQuestion]) -> list[Problem]:
 
 
 def pope_ids(problem: Problem) -> dict[str, list[int | str]]:
-    """Ids of a problem's question by split; empty for a problem of another kind."""
+    """Ids of a problem's question by split; empty for a problem of another kind.
+
+    Raises:
+        DataError: A file of the user's own has other than lists there.
+    """
     pope = problem.meta.get("pope")
-    return dict(pope["ids"]) if isinstance(pope, dict) and isinstance(pope.get("ids"), dict) else {}
+    found = pope.get("ids") if isinstance(pope, dict) else None
+    if not isinstance(found, dict):
+        return {}
+    for split, ids in found.items():
+        if not isinstance(ids, list | tuple):
+            raise DataError(
+                f"problem {problem.name or problem.question[:40]!r}: ids of split {split[:40]!r} in meta 'pope' are "
+                f"{str(ids)[:40]!r}: give a list"
+            )
+    return dict(found)
 
 
 def object_of(question: str) -> str | None:

@@ -31,7 +31,7 @@ from cotlab.chains.problem import Problem
 from cotlab.chains.yes_no import YesNo, read_yes_no
 from cotlab.errors import DataError, UserError
 from cotlab.problems.image_edits import Region, boxes_elsewhere, mask_boxes
-from cotlab.problems.pope import object_of
+from cotlab.problems.pope import object_of, pope_ids
 
 __all__ = ["BLAME_VIEWS", "LOOK_VIEWS", "OWN", "LeftOut", "View", "Viewer", "Viewed", "gold_of"]
 
@@ -121,6 +121,7 @@ class Viewer:
         self._named: dict[tuple[str, ...], list[str]] = {}
         for problem in problems:
             gold = gold_of(problem)
+            pope_ids(problem)  # what is bad there is said before anything is asked
             for image in problem.images[:1]:
                 self._shown.setdefault((problem.question, gold), {})[image.id] = image
             thing = object_of(problem.question)
@@ -183,6 +184,8 @@ class Viewer:
         if isinstance(problem.meta.get("scene"), Mapping) and isinstance(shape, str):
             from cotlab.tiny import scenes as sc
 
+            if shape not in sc.SHAPES:
+                return _Lacking(f"scenes have no {shape[:40]!r} (meta 'shape')")
             while True:  # of the other split: never an image of the set
                 found = sc.other_scene(rng, lacks=shape) if gold == "yes" else sc.other_scene(rng, holds=shape)
                 if found.split == "train":
@@ -237,7 +240,10 @@ def _on_other_background(problem: Problem, rng: random.Random) -> tuple[Image, .
         return _Lacking("what is background is known of scenes alone")
     from cotlab.tiny import scenes as sc
 
-    scene = sc.Scene.from_json(dict(described))
+    try:
+        scene = sc.Scene.from_json(dict(described))
+    except ValueError as error:
+        raise DataError(f"{_named(problem)}: {str(error)[:200]} (meta 'scene')") from error
     others = [name for name in sc.BACKGROUNDS if name != scene.background]
     return (Image(sc.png(sc.with_background(scene, rng.choice(others)))),)
 

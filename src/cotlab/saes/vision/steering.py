@@ -8,7 +8,8 @@ Arms, on the same questions of existence (POPE-style sets, say):
 - **random features**: as many others of nearly the same firing rate and size, changed in the same way.
 
 False yes is the share of Yes where the shape is not there, true yes where it is: the cost on true objects. Differences
-from the model as it is are paired by question, intervals draw scenes again.
+from the model as it is, and of the features from each control, are paired by question. Intervals draw clusters again:
+scenes, or cases whose versions differ in one cell.
 """
 
 from __future__ import annotations
@@ -53,10 +54,12 @@ class ArmResult:
     """False yes less that of the model as it is; None there."""
     less_true: Estimate | None
     """The same of true yes: below 0 is a cost."""
+    beyond: Estimate | None = None
+    """Of a control: false yes with the features changed less that of this arm; None elsewhere."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        names = ("false_yes", "true_yes", "less_false", "less_true")
+        names = ("false_yes", "true_yes", "less_false", "less_true", "beyond")
         estimates = {name: None if (its := getattr(self, name)) is None else its.to_json() for name in names}
         return {"arm": self.name, "features": list(self.features), "f1": self.f1, **estimates}
 
@@ -72,12 +75,9 @@ class Reduction:
 
     @property
     def holds(self) -> bool:
-        """Whether features reduce false yes, the interval below 0, and by more than every control does."""
-        mine, *others = (arm for arm in self.arms if arm.less_false is not None)
-        its = mine.less_false
-        if its is None or its.high is None or its.value is None or its.high >= 0:
-            return False
-        return all(arm.less_false is not None and its.value < (arm.less_false.value or 0.0) for arm in others)
+        """Whether features reduce false yes, beyond every control: all of these intervals lie below 0."""
+        mine, *controls = (arm for arm in self.arms if arm.less_false is not None)
+        return all(_below(one) for one in (mine.less_false, *(arm.beyond for arm in controls)))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -114,6 +114,7 @@ def reduce_errors(
     carrying: Carrying,
     asked: Sequence[tuple[Scene, Question]],
     *,
+    clusters: Sequence[str] | None = None,
     action: Action = "ablate",
     value: float = 0.0,
     n_random: int = 3,
@@ -128,6 +129,8 @@ def reduce_errors(
         features: What is changed; chosen on other scenes.
         carrying: Rates and sizes of all features, for the controls.
         asked: Questions of existence.
+        clusters: What is drawn again as a whole, of each question; None: its scene. Versions of one scene belong
+            together.
         action: See `feature_change`.
         value: Likewise.
         n_random: Sets of random features.
@@ -162,10 +165,8 @@ def reduce_errors(
         for arm, (_, _, change) in enumerate(arms):
             said[arm, number] = asking.says(prefix, None if change is None else {sae.point: change}) > 0
         tell.advance(1, 0)
-    clusters = [scene.id for scene, _ in asked]
-    found = tuple(
-        _result(name, its, said[arm], said[0], truth, clusters, seed) for arm, (name, its, _) in enumerate(arms)
-    )
+    drawn = [scene.id for scene, _ in asked] if clusters is None else list(clusters)
+    found = tuple(_result(name, its, said[arm], said, truth, drawn, seed) for arm, (name, its, _) in enumerate(arms))
     return Reduction(action, value, len(asked), found)
 
 
@@ -173,18 +174,33 @@ def _result(
     name: str,
     features: tuple[int, ...],
     said: NDArray[np.bool_],
-    plain: NDArray[np.bool_],
+    by_arm: NDArray[np.bool_],
     truth: NDArray[np.bool_],
     clusters: Sequence[str],
     seed: int,
 ) -> ArmResult:
-    sides = []
-    for side in (~truth, truth):
-        names, ones = [one for one, here in zip(clusters, side, strict=True) if here], np.ones(int(side.sum()))
-        moved = (
-            None if name == "as it is" else paired_difference((plain[side], ones), (said[side], ones), names, seed=seed)
-        )
-        sides.append((cluster_proportion(said[side], names), moved))
+    def moved(side: NDArray[np.bool_], before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Estimate:
+        names, ones = _of(clusters, side), np.ones(int(side.sum()))
+        return paired_difference((before[side], ones), (after[side], ones), names, seed=seed)
+
+    plain, changed = by_arm[:2]
     right = int((said & truth).sum())
-    f1 = 2 * right / max(1, int(said.sum() + truth.sum()))
-    return ArmResult(name, features, sides[0][0], sides[1][0], f1, sides[0][1], sides[1][1])
+    first = name == "as it is"
+    return ArmResult(
+        name,
+        features,
+        false_yes=cluster_proportion(said[~truth], _of(clusters, ~truth)),
+        true_yes=cluster_proportion(said[truth], _of(clusters, truth)),
+        f1=2 * right / max(1, int(said.sum() + truth.sum())),
+        less_false=None if first else moved(~truth, plain, said),
+        less_true=None if first else moved(truth, plain, said),
+        beyond=None if name in ("as it is", "features") else moved(~truth, said, changed),
+    )
+
+
+def _of(clusters: Sequence[str], side: NDArray[np.bool_]) -> list[str]:
+    return [one for one, here in zip(clusters, side, strict=True) if here]
+
+
+def _below(one: Estimate | None) -> bool:
+    return one is not None and one.high is not None and one.high < 0

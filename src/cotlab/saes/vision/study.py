@@ -95,8 +95,13 @@ def asked_where_it_errs(asking: Asking, habits: Sequence[Habit], n: int, seed: i
         n: Scenes of each habit, in four versions, two of either answer.
         seed: Of the scenes.
     """
+    return [(scene, question) for _, scene, question in _by_case(asking, habits, n, seed)]
+
+
+def _by_case(asking: Asking, habits: Sequence[Habit], n: int, seed: int) -> list[tuple[str, Scene, Question]]:
+    """The same with the case of each: its versions share all but a cell, so they are drawn again together."""
     return [
-        (case.scenes[version], ask_exists(case.scenes[version], habit.second))
+        (case.id, case.scenes[version], ask_exists(case.scenes[version], habit.second))
         for habit in habits
         for case in draw_cases(asking, habit, n, seed)
         for version in ("primed", "control", "there", "both")
@@ -137,16 +142,17 @@ def vision_features(
     cases = [case for habit in plan.habits for case in draw_cases(asking, habit, plan.n_cases, plan.seed)]
     carrying = carrying_features(asking, sae, cases, tell)
     chosen = carrying.chosen(plan.most)
-    sets = (
-        asked_where_it_errs(asking, plan.habits, plan.n_scenes, plan.seed + 1),
-        asked_anything(plan.n_scenes, plan.seed + 1),
-    )
-    reduction, pope = (
-        reduce_errors(
-            asking, sae, chosen, carrying, asked,
+
+    def reduced(asked: list[tuple[str, Scene, Question]]) -> Reduction | None:
+        if not chosen:
+            return None
+        clusters, questions = [one[0] for one in asked], [one[1:] for one in asked]
+        return reduce_errors(
+            asking, sae, chosen, carrying, questions, clusters=clusters,
             action=plan.action, value=plan.value, n_random=plan.n_random, seed=plan.seed, progress=tell,
-        ) if chosen else None
-        for asked in sets
-    )  # fmt: skip
+        )  # fmt: skip
+
+    reduction = reduced(_by_case(asking, plan.habits, plan.n_scenes, plan.seed + 1))
+    pope = reduced([(scene.id, scene, question) for scene, question in asked_anything(plan.n_scenes, plan.seed + 1)])
     found = (tuple(regions), likeness, carrying, chosen, reduction, pope)
     return VisionFeatures(asking.inside.name, sae.card.name or sae.id, plan, firings, *found)
