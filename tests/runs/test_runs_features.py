@@ -31,7 +31,8 @@ CHANGES = [FeatureChange(7, "clamp", 3.0, "raw"), FeatureChange(2, "scale", 0.5)
 @pytest.mark.parametrize("activation", ["jumprelu", "topk"])
 def test_a_run_keeps_what_an_intervention_needs(filled: Path, activation: str) -> None:
     sae = made(activation, 4 if activation == "topk" else None)
-    its = [FeatureSteering.of(sae, CHANGES, Where("response", after=3)), Reconstruction(sae, Where("new"))]
+    of_features = FeatureSteering.of(sae, CHANGES, Where("response", after=3))
+    its = [of_features, Reconstruction(sae, Where("new"))]
     with Run.open(filled, writable=True) as run:
         base, study = next(run.rollouts()), run.studies()[0].id
         for one in its:
@@ -42,5 +43,5 @@ def test_a_run_keeps_what_an_intervention_needs(filled: Path, activation: str) -
             found = run.intervention(one.id)
             assert found == one and type(found) is type(one) and hash(found) == hash(one)
     assert verify_run(filled) == []
-    file = filled / "saes" / f"{its[0].rows_id}.safetensors"
+    file = filled / "saes" / of_features.rows.file
     assert (file.stat().st_size < 4_000) == (activation != "topk"), "rows alone, where they suffice"
