@@ -51,8 +51,10 @@ def progress_bar(quiet: bool) -> Iterator[Bar]:
 
 def shown(found: Estimate, *, p: bool = True) -> str:
     """A number with its interval, and how likely it is where there is nothing to find."""
+    from cotlab.reports.text import format_p
+
     if found.value is None:
         return f"– ({found.reason})"
     interval = "" if found.low is None else f" [{found.low:.2f}, {found.high:.2f}]"
-    tested = "" if not p or found.p is None else f", p {found.p:.3f}"
+    tested = "" if not p or found.p is None else f", p {format_p(found.p)}"
     return f"{found.value:.2f}{interval}{tested}"
