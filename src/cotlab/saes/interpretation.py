@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cotlab.categories.server import ChatServer, json_object
+from cotlab.categories.server import ChatServer, Prompt, json_object
 from cotlab.errors import DataError
 from cotlab.saes.contexts import Context, apart, quiet_contexts, top_contexts
 from cotlab.saes.firings import Firings
@@ -26,7 +27,7 @@ from cotlab.whitebox.probe_report import balanced_accuracy
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Interpretation", "interpret_feature", "read_explanation"]
+__all__ = ["Interpretation", "interpret_feature", "named_active", "read_explanation"]
 
 EXPLAIN = """\
 You are shown excerpts of a language model's chains of thought. One feature inside of that model is active at the tokens
@@ -97,16 +98,21 @@ def interpret_feature(
 
 def _detected(server: ChatServer, client: httpx.Client, explanation: str, contexts: Sequence[Context]) -> Any:
     prompt = f"The feature: {explanation}\n\n{_numbered([one.text() for one in contexts])}"
+    return named_active(server, client, DETECT, prompt, len(contexts))
+
+
+def named_active(server: ChatServer, client: httpx.Client, system: str, prompt: Prompt, n: int) -> NDArray[np.bool_]:
+    """Which of n numbered things the model says are active, shape (n,)."""
 
     def read(text: str) -> list[int]:
         found = json_object(text)
         numbers = found.get("active") if isinstance(found, dict) else None
-        if not isinstance(numbers, list) or not all(type(i) is int and 0 <= i < len(contexts) for i in numbers):
-            raise ValueError(f"no list of numbers from 0 to {len(contexts) - 1} under 'active'")
+        if not isinstance(numbers, list) or not all(type(i) is int and 0 <= i < n for i in numbers):
+            raise ValueError(f"no list of numbers from 0 to {n - 1} under 'active'")
         return numbers
 
-    said = np.zeros(len(contexts), dtype=bool)
-    said[server.ask(client, DETECT, prompt, read)] = True
+    said = np.zeros(n, dtype=bool)
+    said[server.ask(client, system, prompt, read)] = True
     return said
 
 

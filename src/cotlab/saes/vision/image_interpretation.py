@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cotlab.categories.server import ChatServer, json_object
+from cotlab.categories.server import ChatServer
 from cotlab.chains.image import Image
 from cotlab.errors import DataError
 from cotlab.identity import content_id
-from cotlab.saes.interpretation import Interpretation, read_explanation
+from cotlab.saes.interpretation import Interpretation, named_active, read_explanation
 from cotlab.saes.vision.image_firings import ImageFirings
 from cotlab.whitebox.probe_report import balanced_accuracy
 
@@ -125,14 +125,4 @@ def _numbered(images: Sequence[Image]) -> list[dict[str, Any]]:
 
 def _detected(server: ChatServer, client: httpx.Client, explanation: str, images: Sequence[Image]) -> NDArray[np.bool_]:
     prompt = [{"type": "text", "text": f"The feature: {explanation}"}, *_numbered(images)]
-
-    def read(text: str) -> list[int]:
-        found = json_object(text)
-        numbers = found.get("active") if isinstance(found, dict) else None
-        if not isinstance(numbers, list) or not all(type(i) is int and 0 <= i < len(images) for i in numbers):
-            raise ValueError(f"no list of numbers from 0 to {len(images) - 1} under 'active'")
-        return numbers
-
-    said = np.zeros(len(images), dtype=bool)
-    said[server.ask(client, DETECT, prompt, read)] = True
-    return said
+    return named_active(server, client, DETECT, prompt, len(images))
