@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from cotlab.errors import DataError, fault_of
 from cotlab.stats import Estimate
 
-__all__ = ["Along", "Context", "Feature", "FeatureDocument", "documents", "read_document"]
+__all__ = ["Along", "Context", "Feature", "FeatureDocument", "documents", "read_checked", "read_document"]
 
+Checked = TypeVar("Checked", bound=BaseModel)
 LARGEST = 200_000_000
 """Bytes of a document."""
 
@@ -180,16 +181,21 @@ def documents(root: Path, run: Path) -> dict[str, Path]:
 
 
 def read_document(path: Path) -> FeatureDocument:
-    """One document.
+    """One document. Raises what `read_checked` does."""
+    return read_checked(path, FeatureDocument, "dashboards", LARGEST)
+
+
+def read_checked(path: Path, kind: type[Checked], what: str, largest: int) -> Checked:
+    """A document that a job wrote, or that somebody put there.
 
     Raises:
-        DataError: It is damaged, too large, or of another version.
+        DataError: It is damaged, too large (bytes), or of another version.
     """
-    if path.stat().st_size > LARGEST:
-        raise DataError(f"{path.name} is larger than {LARGEST:,} bytes. Delete it, and read the features again")
+    if path.stat().st_size > largest:
+        raise DataError(f"{path.name} is larger than {largest:,} bytes. Delete it, and read the features again")
     try:
-        return FeatureDocument.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise DataError(
-            f"{path.name} holds no dashboards ({fault_of(error)}). Delete it, and read the features again"
+            f"{path.name} holds no {what} ({fault_of(error)}). Delete it, and read the features again"
         ) from error

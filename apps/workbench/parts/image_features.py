@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 import streamlit as st
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cotlab.errors import DataError, RunError, fault_of
+from cotlab.errors import RunError
 from cotlab.reports.text import one_line
 from cotlab.runs import Run
 from cotlab.stats import Estimate
-from parts.feature_documents import Card
+from parts.feature_documents import Card, read_checked
 from parts.html import estimate, line, numbers, place_holder, say
 from parts.pictures import Part, Picture, finite, show_pictures
 
@@ -92,19 +92,8 @@ def image_documents(run: Path) -> list[Path]:
 
 
 def read_images(path: Path) -> ImageDocument:
-    """One document.
-
-    Raises:
-        DataError: It is damaged, too large, or of another version.
-    """
-    if path.stat().st_size > LARGEST:
-        raise DataError(f"{path.name} is larger than {LARGEST:,} bytes. Delete it, and read the features again")
-    try:
-        return ImageDocument.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise DataError(
-            f"{path.name} holds no features of images ({fault_of(error)}). Delete it, and read the features again"
-        ) from error
+    """One document. Raises what `read_checked` does."""
+    return read_checked(path, ImageDocument, "features of images", LARGEST)
 
 
 def show_image_features(run: Path) -> None:
