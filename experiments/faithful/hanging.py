@@ -94,13 +94,14 @@ def _pooled(arm: str, tested: Sequence[tuple[ChainFaithfulness, str]], tests: Se
     return Hanging(
         arm,
         mean_aoc(early),
-        _mean([(one.without, problem) for one, problem in early]),
+        _mean([(one.without, problem) for one, problem in early], least=0),
         _mean([(one.filler, problem) for one, problem in tested]),
         _mean([(made.changed, problem) for one, problem in tested for made in one.mistakes if "mistakes" in tests]),
         _mean([(made.changed, problem) for one, problem in tested for made in one.paraphrases]),
     )
 
 
-def _mean(found: Sequence[tuple[Estimate, str]]) -> Estimate:
+def _mean(found: Sequence[tuple[Estimate, str]], least: float = -1) -> Estimate:
+    """Over chains, of shares (least 0) or of differences of shares (least −1)."""
     known = [(one.value, problem) for one, problem in found if one.value is not None]
-    return cluster_mean([value for value, _ in known], [problem for _, problem in known])
+    return cluster_mean([value for value, _ in known], [problem for _, problem in known], within=(least, 1))

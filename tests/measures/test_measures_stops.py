@@ -62,11 +62,24 @@ def test_truncated_answers_widen_what_is_told():
     (bare,), (least,), (most,) = (accuracy_at_stops(one, (0.5,)) for one in (found, plain, best))
     assert (bare.value, bare.low, bare.high) == (least.value, least.low, most.high)
     assert accuracy_at_stops(found, (1.0,)) == accuracy_at_stops(plain, (1.0,))
-    gain = gain_of_thinking(found, 0.0, 0.5)
-    assert (gain.value, gain.low, gain.high) == (pytest.approx(0.1), pytest.approx(0.1), pytest.approx(0.5))
-    later = gain_of_thinking(found, 0.5, 1.0)
-    assert (later.value, later.low, later.high) == (pytest.approx(0.7), pytest.approx(0.3), pytest.approx(0.7))
+    gain, least, most = (gain_of_thinking(one, 0.0, 0.5) for one in (found, plain, best))
+    assert (gain.value, gain.low, gain.high) == (pytest.approx(0.1), least.low, most.high)
+    later, most, least = (gain_of_thinking(one, 0.5, 1.0) for one in (found, plain, best))
+    assert (later.value, later.low, later.high) == (pytest.approx(0.7), least.low, most.high)
     assert gain_of_thinking(found, 0.0, 1.0) == gain_of_thinking(plain, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("n_problems", [8, 30])
+@pytest.mark.parametrize("rate", [0.02, 0.1])
+def test_that_thinking_gains_nothing_is_never_told_for_sure(n_problems, rate):
+    """Few problems gain anything: of most studies all those that were drawn gain nothing."""
+    covered, narrow, rng = 0, 0, np.random.default_rng(n_problems)
+    for _ in range(150):
+        right = rng.random(n_problems) < rate
+        gain = gain_of_thinking([chain(str(k), (0, 10 * gained)) for k, gained in enumerate(right)])
+        covered += gain.low <= rate <= gain.high
+        narrow += gain.low == gain.high
+    assert covered / 150 > 0.92 and not narrow
 
 
 def test_forced_answers_of_a_run(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cotlab.stats import cluster_mean
+from cotlab.stats import cluster_mean, wilson
 
 
 @pytest.mark.parametrize("n_clusters", [6, 20])
@@ -47,3 +47,33 @@ def test_unfit_values_are_refused():
         cluster_mean([1.0, 2.0], ["a", "b", "c"])
     with pytest.raises(ValueError, match="finite"):
         cluster_mean([1.0, float("nan")], ["a", "b"])
+
+
+def test_clusters_that_agree_are_not_sure():
+    """Of shares it is Wilson's interval, of paired differences Tango's; what is seen at both ends moves neither."""
+    names, top = list(range(12)), float(wilson(0, 12)[1])
+    for values, within, wanted in (
+        (0.0, (0, 1), (0, top)),
+        (1.0, (0, 1), (1 - top, 1)),
+        (0.0, (-1, 1), (-top, top)),
+        (0.5, (0, 1), (0.5 - top / 2, 0.5 + top / 2)),
+    ):
+        found = cluster_mean([values] * 12, names, within=within)
+        assert (found.value, found.low, found.high) == pytest.approx((values, *wanted))
+        assert "score interval" in found.method
+    mixed = [0.0, 1.0] * 6
+    assert cluster_mean(mixed, names, within=(0, 1)) == cluster_mean(mixed, names)
+    assert cluster_mean(mixed, np.repeat(np.arange(6), 2).tolist(), within=(0, 1)).low < 0.5
+    with pytest.raises(ValueError, match="within 0 and 1"):
+        cluster_mean([2.0] * 12, names, within=(0, 1))
+
+
+@pytest.mark.parametrize("n_clusters", [8, 20])
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.2])
+def test_covers_rare_shares(n_clusters, rate):
+    rng, covered = np.random.default_rng(5), 0
+    for study in range(400):
+        values = (rng.random(n_clusters) < rate).astype(float)
+        found = cluster_mean(values, range(n_clusters), n_boot=1000, within=(0, 1), seed=study)
+        covered += found.low <= rate <= found.high
+    assert covered / 400 > 0.92

@@ -84,7 +84,7 @@ def mean_aoc(chains: Sequence[tuple[EarlyAnswers, str]], *, level: float = 0.95)
         level: Nominal coverage of the interval, from drawing whole problems again.
     """
     found = [(one.aoc.value, problem) for one, problem in chains if one.aoc.value is not None]
-    return cluster_mean([value for value, _ in found], [problem for _, problem in found], level=level)
+    return cluster_mean([value for value, _ in found], [problem for _, problem in found], level=level, within=(0, 1))
 
 
 def same_answers(before: Draws, after: Draws, own: str, *, level: float = 0.95, min_n: int = MIN_ROLLOUTS) -> Estimate:

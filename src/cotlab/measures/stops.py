@@ -122,6 +122,7 @@ def gain_of_thinking(
     """Accuracy after the part `last` of the thoughts less that after the part `first`, within chains.
 
     Truncated answers count as not right in the value; the ends of the interval count them as it takes them farthest.
+    Where all problems gain the same (nothing, say), the interval is that of scores (`cluster_mean`), and has a width.
     """
     usable = [chain for chain in chains if chain.lacking is None and chain.positions]
     if chains and not usable:
@@ -129,7 +130,10 @@ def gain_of_thinking(
     problems = [chain.problem for chain in usable]
     found, least, most = (
         cluster_mean(
-            [chain.at(last, cut_right=up) - chain.at(first, cut_right=down) for chain in usable], problems, level=level
+            [chain.at(last, cut_right=up) - chain.at(first, cut_right=down) for chain in usable],
+            problems,
+            level=level,
+            within=(-1, 1),
         )
         for down, up in ((False, False), (True, False), (False, True))
     )

@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cotlab.stats.estimate import Estimate
+from cotlab.stats.proportion import wilson
 
 __all__ = ["cluster_mean", "expanded_tail"]
 
 _METHOD = "cluster-bootstrap"
+_SCORE = "score interval"
+_AGREE = 1e-12
+"""Difference below which clusters are taken to agree wholly (what is left of rounding)."""
 _BLOCK = 500
 """Draws that are made at once."""
 
@@ -23,6 +27,7 @@ def cluster_mean(
     level: float = 0.95,
     n_boot: int = 10_000,
     min_clusters: int = 5,
+    within: tuple[float, float] | None = None,
     seed: int = 0,
 ) -> Estimate:
     """Mean of all values, with an interval from drawing whole clusters again.
@@ -30,25 +35,34 @@ def cluster_mean(
     The ends are expanded percentiles (Hesterberg 2015, §4.2): plain percentiles of few clusters are too narrow by
     √((c−1)/c) and by normal instead of t quantiles, so the tail is taken at Φ(−√(c/(c−1))·t) instead of (1−level)/2.
 
+    Of clusters that all agree at v every draw is the same, and they would say "exactly v". Where values have ends, as
+    shares have, the interval is then v − w(v − least) … v + w(most − v) with w = z²/(c + z²), the upper end of
+    Wilson's interval for 0 of c (the rule of three, by scores): so large a share of clusters may be unlike those that
+    were seen, and lie anywhere. Of shares that are all 0 it is Wilson's interval, of paired differences of shares that
+    are all 0 that of Tango (1998).
+
     Args:
         values: One number a member, shape [members].
         clusters: The cluster (problem) of each member.
         level: Nominal coverage.
         n_boot: Bootstrap samples.
         min_clusters: Fewer clusters than this give a reason, not a number.
+        within: Least and most that a value can be: 0 and 1 of shares, −1 and 1 of their differences.
         seed: Equal seeds give equal intervals.
 
     Returns:
         The estimate; `n` is the number of members.
 
     Raises:
-        ValueError: `values` and `clusters` differ in length, or a value is not finite.
+        ValueError: `values` and `clusters` differ in length, or a value is not finite, or not `within`.
     """
     numbers = np.asarray(values, dtype=float)
     if numbers.shape != (len(clusters),):
         raise ValueError(f"values have shape {numbers.shape}, expected ({len(clusters)},), one for each cluster label")
     if not np.isfinite(numbers).all():
         raise ValueError("values must be finite: leave missing ones out")
+    if within is not None and not ((numbers >= within[0] - _AGREE) & (numbers <= within[1] + _AGREE)).all():
+        raise ValueError(f"values must be within {within[0]:g} and {within[1]:g}")
     index: dict[Hashable, int] = {}
     label = np.array([index.setdefault(cluster, len(index)) for cluster in clusters], dtype=np.intp)
     c = len(index)
@@ -57,9 +71,19 @@ def cluster_mean(
             f"{c} clusters, at least {max(min_clusters, 2)} are needed", method=_METHOD, n=len(label)
         )
     clusters_of = np.stack([np.bincount(label, weights=numbers), np.bincount(label).astype(float)])
+    value, means = float(numbers.mean()), clusters_of[0] / clusters_of[1]
+    if within is not None and float(np.ptp(means)) < _AGREE:
+        low, high = _unlike(value, within, c, level)
+        return Estimate(value, low, high, n=len(label), level=level, method=f"{_METHOD}, all clusters agree: {_SCORE}")
     tail = expanded_tail(c, level)
     low, high = np.quantile(_drawn_means(clusters_of, n_boot, np.random.default_rng(seed)), [tail, 1 - tail])
-    return Estimate(float(numbers.mean()), float(low), float(high), n=len(label), level=level, method=_METHOD)
+    return Estimate(value, float(low), float(high), n=len(label), level=level, method=_METHOD)
+
+
+def _unlike(value: float, within: tuple[float, float], n_clusters: int, level: float) -> tuple[float, float]:
+    """Interval of a mean of which all clusters say `value`: some may have been missed that do not."""
+    share = float(wilson(0, n_clusters, level)[1])
+    return value - share * max(0.0, value - within[0]), value + share * max(0.0, within[1] - value)
 
 
 def _drawn_means(found: NDArray[np.float64], n_boot: int, rng: np.random.Generator) -> NDArray[np.float64]:
