@@ -27,7 +27,7 @@ from cotlab.problems import Arm
 from cotlab.reports import Finding
 from cotlab.stats import Estimate, NullRate
 from cotlab.tiny import problem_from_question
-from cotlab.whitebox import ActivationMonitor, Inside
+from cotlab.whitebox import ActivationMonitor, EndReader, Inside
 from experiments.lab import Answer, Lab
 from experiments.monitors.beyond import learned_elsewhere, probe_beyond_text, shuffled
 from experiments.monitors.figures import figures
@@ -88,7 +88,8 @@ def answer(lab: Lab) -> Answer:
 def _probes(run: ct.Run, lab: Lab, model: str) -> dict[str, Monitor]:
     inside = Inside.open(model)
     hooks = [HookPoint.parse(hook) for hook in lab.text("hooks").split(",")]
-    return {f"probe {hook}": ActivationMonitor(run, inside, hook, counts=_counts(lab)) for hook in hooks}
+    reader = EndReader(run, inside, hooks, counts=_counts(lab))
+    return {f"probe {hook}": ActivationMonitor(reader, hook) for hook in hooks}
 
 
 def _counts(lab: Lab) -> list[int]:

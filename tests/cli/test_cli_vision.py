@@ -16,7 +16,7 @@ from cotlab.engines import engine_for
 from cotlab.interventions import HookPoint
 from cotlab.measures import Shown
 from cotlab.runs import Run, verify_run
-from cotlab.whitebox import ActivationMonitor, Inside
+from cotlab.whitebox import EndReader, Inside
 
 HOSTILE = "<img src=x onerror='alert(1)'>"
 
@@ -79,7 +79,7 @@ def test_white_box_commands_see_the_images_of_a_run(tmp_path, problems, vision_r
         inside, point = Inside.open(str(model)), HookPoint("resid_post", 1)
         chain = opened.chains()[0]
         whole = Shown("p", "f", True, (opened.rollout(chain.rollout_id).text,), False, chain.rollout_id)
-        found = ActivationMonitor(opened, inside, point).read([whole, whole.changed(lambda _: "")])
+        found = EndReader(opened, inside, [point]).read([whole, whole.changed(lambda _: "")], point)
         wanted = inside.read(chain.prefix(0).extend(chain.response_ids), [point])[point]
     assert chain.images
     assert np.allclose(found[0], wanted[-1].numpy(), atol=1e-4)

@@ -11,6 +11,7 @@ import typer
 
 from cotlab.cli import options
 from cotlab.cli.app import app
+from cotlab.cli.sae import Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["monitor"]
 
-JUDGE, PROBE = "judge", "probe"
+JUDGE = "judge"
 
 
 @app.command()
@@ -35,6 +36,17 @@ def monitor(
     ] = "words,arithmetic,tfidf,length,answer",
     hook: Annotated[
         list[str] | None, typer.Option(help="Also a probe of activations at KIND:LAYER; may be repeated.")
+    ] = None,
+    sae: Annotated[
+        list[str] | None,
+        typer.Option(help="Also 16 features of an SAE, chosen by the training problems; may be repeated."),
+    ] = None,
+    transfer: Transfer = False,
+    lens: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Also which answer the logit lens leans to at a layer, the hinted one or the other; may be repeated."
+        ),
     ] = None,
     first: Annotated[
         str, typer.Option(help="Also the first so many sentences alone, of thoughts that have more: 2,4,8.")
@@ -51,7 +63,8 @@ def monitor(
 ) -> None:
     """Judge monitors of the thoughts in a run of `cotlab hints`. On new problems, new hints, parts, edited thoughts."""
     from cotlab.categories import paraphraser
-    from cotlab.cli.output import print_json
+    from cotlab.cli.monitor_inside import AskedInside, lines
+    from cotlab.cli.output import out, print_json
     from cotlab.measures import EDITS, by_count, by_edit, by_family, by_problem, shown_rows
     from cotlab.runs import Run
 
@@ -59,7 +72,8 @@ def monitor(
     server = options.judge_server(judge, judge_model, judge_key)
     with contextlib.redirect_stdout(sys.stderr), Run.open(run, writable=server is not None) as store:
         rows = shown_rows(store, wanted)
-        named = _named(store, monitors, hook or [], counts, model)
+        inside = AskedInside(hook or (), sae or (), transfer, lens or (), model).open(store, rows, wanted, counts)
+        named = {**_named(monitors), **inside.monitors}
         textual = {name: one for name, one in named.items() if name != JUDGE}
         if server is not None:
             named[JUDGE] = _judged(store, rows, server)
@@ -69,6 +83,7 @@ def monitor(
         early = by_count(rows, textual, counts, seed=seed) if counts else {}
         changes = {**EDITS, "paraphrased": paraphraser(server)} if edits else {}
         changed = by_edit(rows, textual, changes, seed=seed) if edits else []
+        told = inside.told(rows, seed)
     if json:
         print_json(
             {
@@ -80,11 +95,15 @@ def monitor(
                 "families": {name: [one.to_json() for one in found] for name, found in others.items()},
                 "first": {str(count): found.to_json() for count, found in early.items()},
                 "edits": [one.to_json() for one in changed],
+                "saes": told,
+                "missing": inside.missing,
             }
         )
         return
     title = f"{sum(row.label for row in rows)} of {len(rows)} responses {_SAID[wanted]}"
     _print(f"{title}; new problems", whole)
+    for line in lines(told, inside.missing):
+        out().print(line, markup=False)
     for name, found in others.items():
         _print(f"new kind '{name}', new problems", found)
     for count, part in early.items():
@@ -113,21 +132,10 @@ def _task(name: str) -> Any:
     return name
 
 
-def _named(
-    store: Run, monitors: str, hooks: Sequence[str], counts: Sequence[int], model: str | None
-) -> dict[str, Monitor]:
+def _named(monitors: str) -> dict[str, Monitor]:
     from cotlab.measures import monitor_by_name
 
-    named: dict[str, Monitor] = {name.strip(): monitor_by_name(name.strip()) for name in monitors.split(",") if name}
-    if hooks:
-        from cotlab.interventions.hook_points import HookPoint
-        from cotlab.whitebox import ActivationMonitor, Inside
-
-        inside = Inside.open(model or store.identity.model)
-        for hook in hooks:
-            point = HookPoint.parse(hook)
-            named[f"{PROBE} {point}"] = ActivationMonitor(store, inside, point, counts=counts)
-    return named
+    return {name.strip(): monitor_by_name(name.strip()) for name in monitors.split(",") if name}
 
 
 def _judged(store: Run, rows: Sequence[Shown], server: Any) -> Monitor:

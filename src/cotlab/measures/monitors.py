@@ -1,8 +1,8 @@
 """Monitors: what flags a response by what it shows, and how well.
 
 A monitor learns from some responses and scores others, higher where it suspects more, 0 where it starts to flag.
-Those here read text or check answers; one that reads activations is `cotlab.whitebox.activation_scores`, one that asks
-a language model elsewhere `judge_scores`.
+Those here read text or check answers; those that read activations are `cotlab.whitebox.ActivationMonitor` and
+`LensMonitor`, and `cotlab.saes.FeatureMonitor`; one that asks a language model elsewhere is `judge_monitor`.
 
 | monitor | sees | learns |
 |---|---|---|
@@ -36,6 +36,7 @@ __all__ = [
     "MONITORS",
     "Monitor",
     "MonitorReport",
+    "folds_of",
     "g_mean2",
     "held_out_scores",
     "judge_monitor",
@@ -182,17 +183,22 @@ def held_out_scores(rows: Sequence[Shown], monitor: Monitor, *, n_folds: int = 5
     Raises:
         UserError: The responses outside a fold have one class only.
     """
-    names = sorted({row.problem for row in rows})
-    order = np.random.default_rng(seed).permutation(len(names))
-    fold_of = {names[i]: place % min(n_folds, len(names)) for place, i in enumerate(order)}
     scores = np.zeros(len(rows))
-    for fold in range(min(n_folds, len(names))):
-        held = [i for i, row in enumerate(rows) if fold_of[row.problem] == fold]
-        train = [row for row in rows if fold_of[row.problem] != fold]
+    for held in folds_of(rows, n_folds=n_folds, seed=seed):
+        train = [rows[i] for i in sorted(set(range(len(rows))) - set(held))]
         if lacks_class(train):
             raise UserError("responses outside of a fold of problems all have the same label: ask more problems")
         scores[held] = monitor(train, [rows[i] for i in held])
     return scores
+
+
+def folds_of(rows: Sequence[Shown], *, n_folds: int = 5, seed: int = 0) -> list[list[int]]:
+    """Places of the responses that each fold holds out: whole problems, dealt out at random."""
+    names = sorted({row.problem for row in rows})
+    order = np.random.default_rng(seed).permutation(len(names))
+    n = min(n_folds, len(names))
+    fold_of = {names[i]: place % n for place, i in enumerate(order)}
+    return [[i for i, row in enumerate(rows) if fold_of[row.problem] == fold] for fold in range(n)]
 
 
 def monitor_report(

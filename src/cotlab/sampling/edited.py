@@ -14,7 +14,15 @@ from cotlab.interventions import Edit, EditedPrefix, ForceAnswer, apply_edits
 from cotlab.runs import Run
 from cotlab.sampling.draw import Sampler
 
-__all__ = ["ANSWER_STUB", "answer_settings", "answer_stub", "draw_edited", "draw_forced", "edit_prefix"]
+__all__ = [
+    "ANSWER_STUB",
+    "answer_settings",
+    "answer_stub",
+    "draw_edited",
+    "draw_forced",
+    "edit_prefix",
+    "response_stub",
+]
 
 ANSWER_STUB = "\n</think>\n\nTherefore, the final answers is \\boxed{"
 """What the authors of Thought Anchors append (`generate_rollouts.py`), for models whose think-end tag it is."""
@@ -93,12 +101,23 @@ def answer_stub(chain: Chain, think_close: str, tokenizer: Tokenizer) -> str:
     where one of its tokens ends, at the latest behind the think-end tag: after half of a token (`\boxed{` of
     `\boxed{(`) a model says what it never says.
     """
-    text = "".join(step.text for step in chain.steps)
+    return response_stub("".join(step.text for step in chain.steps), chain.response_ids, think_close, tokenizer)
+
+
+def response_stub(text: str, ids: Sequence[int], think_close: str, tokenizer: Tokenizer) -> str:
+    """`answer_stub` of any response.
+
+    Args:
+        text: What it says.
+        ids: Its tokens.
+        think_close: The model's think-end tag.
+        tokenizer: Of the model.
+    """
     closed = text.rfind(think_close) if think_close else -1
     box = text.find("\\boxed{", max(closed, 0))
     if closed < 0 or box < 0:
         return ANSWER_STUB.replace("</think>", think_close) if think_close else "\n\nTherefore, the answer is \\boxed{"
-    ends = accumulate(len(piece) for piece in tokenizer.pieces(chain.response_ids))
+    ends = accumulate(len(piece) for piece in tokenizer.pieces(ids))
     whole = max((end for end in ends if end <= box + len("\\boxed{")), default=0)
     return text[closed : max(whole, closed + len(think_close))]
 

@@ -13,6 +13,8 @@ capture_run(run, engine, ...)                       activations of a whole run, 
 """
 
 from cotlab.whitebox.along_chain import ProbeCurve, probe_curve
+from cotlab.whitebox.answer_lens import AnswerLens, LensMonitor, answer_logprobs, common_stub
+from cotlab.whitebox.at_end import EndReader
 from cotlab.whitebox.attention import ReceiverHeads, receiver_heads, step_attention, suppression_matrix
 from cotlab.whitebox.attribution import Attribution, Edge, attribute_edges
 from cotlab.whitebox.behaviour_study import StudyPlan, StudyResult
@@ -46,6 +48,7 @@ from cotlab.whitebox.suppressing import SuppressionBranch, compare_suppression, 
 
 __all__ = [
     "ActivationMonitor",
+    "AnswerLens",
     "BEHAVIOURS",
     "LABELS",
     "METHODS",
@@ -58,6 +61,7 @@ __all__ = [
     "CircuitReport",
     "Edge",
     "Examples",
+    "EndReader",
     "ExitChain",
     "ExitReport",
     "ExitRow",
@@ -65,6 +69,7 @@ __all__ = [
     "Inspection",
     "LabelledRollout",
     "LayerReport",
+    "LensMonitor",
     "LensReading",
     "Method",
     "Pair",
@@ -80,6 +85,7 @@ __all__ = [
     "StudyResult",
     "SuppressionBranch",
     "TunedLens",
+    "answer_logprobs",
     "attribute_edges",
     "behaviour",
     "behaviour_vector",
@@ -87,6 +93,7 @@ __all__ = [
     "capture_live",
     "capture_run",
     "chain_pair",
+    "common_stub",
     "compare_suppression",
     "divergence",
     "evaluate_circuit",

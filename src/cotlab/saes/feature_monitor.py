@@ -1,0 +1,213 @@
+"""A monitor that reads features of a sparse autoencoder, at the end of what is shown of a response.
+
+Sparse probing (Gurnee et al. 2023, "Finding Neurons in a Haystack"; of autoencoders: Kantamneni et al. 2025, "Are
+Sparse Autoencoders Useful?"): the k features whose activations differ most between the classes, by the difference of
+their means in units of their standard deviation, and a logistic regression on these alone. k is fixed beforehand;
+features are chosen, as the regression is fitted, on the training examples only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cotlab.interventions import SparseAutoencoder
+from cotlab.measures import Shown, folds_of
+from cotlab.saes.traces import special_ids
+from cotlab.stats import Estimate, cluster_mean
+from cotlab.whitebox.at_end import EndReader
+from cotlab.whitebox.probe_fit import fit_rows
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = ["K", "ChosenFeature", "FeatureMonitor", "SAEHere", "SparseProbe", "fit_sparse_probe", "sae_here"]
+
+K = 16
+"""Features of a sparse probe: a convention, chosen before anything was measured."""
+PENALTY = 0.1
+"""C of the logistic penalty on standardised features; fixed, so that shuffles cost no search."""
+READ = 60
+"""Responses that L0 and explained variance stand on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SparseProbe:
+    """Log odds from k features."""
+
+    features: tuple[int, ...]
+    """Those that differ most first."""
+    differences: tuple[float, ...]
+    """Mean where the label holds less mean where not, in standard deviations."""
+    weight: NDArray[np.float64]
+    """[k]"""
+    bias: float
+
+    def __call__(self, active: csr_matrix) -> NDArray[np.float64]:
+        """Log odds [rows] of feature activations (rows, d_sae)."""
+        return np.asarray(active[:, list(self.features)].toarray() @ self.weight + self.bias, dtype=float)
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenFeature:
+    """A feature that a monitor stands on."""
+
+    feature: int
+    difference: float
+    """Over all responses: mean where the label holds less mean where not, in standard deviations."""
+    folds: int
+    """Of how many folds' training examples it was chosen."""
+    of: int
+    """Folds."""
+
+
+def fit_sparse_probe(
+    active: csr_matrix, y: NDArray[np.bool_], problems: NDArray[np.str_], *, k: int = K, penalty: float = PENALTY
+) -> SparseProbe:
+    """Choose k features and fit a logistic regression on them.
+
+    Args:
+        active: Feature activations (rows, d_sae) of the training examples.
+        y: [rows], labels.
+        problems: [rows].
+        k: How many features; fewer where fewer differ at all.
+        penalty: C, on standardised features.
+
+    Raises:
+        DataError: A class is empty.
+    """
+    found = differences(active, y)
+    features = [int(i) for i in np.argsort(-np.abs(found), kind="stable")[:k] if found[i]]
+    if not features:
+        return SparseProbe((), (), np.zeros(0), float(np.log(y.mean() / (1 - y.mean()))))
+    weight, bias = fit_rows(active[:, features].toarray().astype(float), y, problems, "logistic", 0, penalty)
+    return SparseProbe(tuple(features), tuple(found[features].tolist()), weight, bias)
+
+
+def differences(active: csr_matrix, y: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Standardised mean difference [d_sae] of each feature between classes; 0 where it does not vary."""
+    sides = [active[np.flatnonzero(y == side)] for side in (True, False)]
+    means = [np.asarray(one.mean(axis=0)).ravel() for one in sides]
+    squares = [np.asarray(one.multiply(one).mean(axis=0)).ravel() for one in sides]
+    spread = np.sqrt(np.maximum(sum(sq - m * m for sq, m in zip(squares, means, strict=True)) / 2, 0.0))
+    apart = means[0] - means[1]
+    found: NDArray[np.float64] = np.divide(apart, spread, out=apart * 1e6, where=spread > 1e-12)
+    return found
+
+
+class FeatureMonitor:
+    """A monitor that may be called as any other."""
+
+    def __init__(self, reader: EndReader, sae: SparseAutoencoder, *, k: int = K) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            reader: Of the responses; the autoencoder's hook point is one of its points.
+            sae: Of the reader's model, or said to be transferred to it.
+            k: Features that are chosen.
+
+        Raises:
+            ModelError: It does not fit the model.
+        """
+        sae.check(reader.inside.shape, reader.inside.name, reader.inside.revision)
+        self.reader, self.sae, self.k = reader, sae, k
+        self._seen: dict[tuple[str, str], csr_matrix] = {}
+
+    def __call__(self, train: Sequence[Shown], test: Sequence[Shown]) -> NDArray[np.float64]:
+        """Scores [test]: log odds less those of the training examples' classes, so that both weigh alike."""
+        y = np.array([row.label for row in train])
+        return self.probe(train)(self.read(test)) - float(np.log(y.mean() / (1 - y.mean())))
+
+    def probe(self, train: Sequence[Shown]) -> SparseProbe:
+        """What is learned from some responses."""
+        y = np.array([row.label for row in train])
+        return fit_sparse_probe(self.read(train), y, np.array([row.problem for row in train]), k=self.k)
+
+    def read(self, rows: Sequence[Shown]) -> csr_matrix:
+        """Feature activations (rows, d_sae) at the end of what each shows."""
+        from scipy.sparse import vstack
+
+        fresh = [row for row in rows if (row.rollout_id, row.text) not in self._seen]
+        if fresh:
+            active = encoded(self.sae, self.reader.read(fresh, self.sae.point))
+            self._seen |= {(row.rollout_id, row.text): active[i] for i, row in enumerate(fresh)}
+        found: csr_matrix = vstack([self._seen[row.rollout_id, row.text] for row in rows], format="csr")
+        return found
+
+    def chosen(self, rows: Sequence[Shown], *, n_folds: int = 5, seed: int = 0) -> list[ChosenFeature]:
+        """Which features `held_out_scores` of these responses stand on, those of most folds first."""
+        folds = folds_of(rows, n_folds=n_folds, seed=seed)
+        times: Counter[int] = Counter()
+        for held in folds:
+            times.update(self.probe([rows[i] for i in sorted(set(range(len(rows))) - set(held))]).features)
+        apart = differences(self.read(rows), np.array([row.label for row in rows]))
+        found = [ChosenFeature(one, float(apart[one]), n, len(folds)) for one, n in times.items()]
+        return sorted(found, key=lambda one: (-one.folds, -abs(one.difference), one.feature))
+
+
+def encoded(sae: SparseAutoencoder, rows: NDArray[np.float64]) -> csr_matrix:
+    """Feature activations (rows, d_sae) of activations (rows, d_model), raw units."""
+    import torch
+    from scipy.sparse import csr_matrix as matrix
+
+    active = sae.encode_sparse(torch.from_numpy(np.asarray(rows, dtype=np.float32)).to(sae.b_dec))
+    arrays = (active.values.float(), active.features, active.starts)
+    values, features, starts = (tensor.cpu().numpy() for tensor in arrays)
+    return matrix((values, features, starts), shape=(len(rows), sae.d_sae))
+
+
+@dataclass(frozen=True, slots=True)
+class SAEHere:
+    """What an autoencoder is worth on the model that it reads."""
+
+    name: str
+    transferred_from: str
+    """The model that it is of, where it reads another; else empty."""
+    l0: Estimate
+    """Active features a token."""
+    explained_variance: Estimate
+    """1 − E‖x − x̂‖² / E‖x − E x‖², by response."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        told = {"name": self.name, "transferred_from": self.transferred_from or None}
+        return {**told, "l0": self.l0.to_json(), "explained_variance": self.explained_variance.to_json()}
+
+
+def sae_here(reader: EndReader, sae: SparseAutoencoder, rows: Sequence[Shown], *, n: int = READ) -> SAEHere:
+    """L0 and explained variance on the first responses with their prompts, each problem's once before any comes twice.
+
+    Special tokens are left out, as in the transfer test: they are unlike all others, and no feature is of them.
+    The mean activation is that of all these tokens; values are means over responses, clustered by problem.
+
+    Raises:
+        DataError: A response has no tokens.
+    """
+    import torch
+
+    turn = Counter[str]()
+    order = list[tuple[int, int]]()
+    for row in rows:
+        order.append((turn[row.problem], len(order)))
+        turn[row.problem] += 1
+    taken = [rows[i] for _, i in sorted(order)[:n]]
+    special = torch.tensor(sorted(special_ids(reader.inside.tokenizer)))
+    with torch.no_grad():
+        read = []
+        for row in taken:
+            tokens = reader.tokens.prompt(row).extend(reader.tokens.ids(row))
+            ordinary = ~torch.isin(torch.tensor(tokens.token_ids), special)
+            read.append(reader.inside.read(tokens, [sae.point])[sae.point][ordinary])
+        centre = torch.cat(read).mean(dim=0)
+        l0 = [len(sae.encode_sparse(x.to(sae.b_dec)).values) / len(x) for x in read]
+        left = [float((x - sae.reconstruct(x.to(sae.b_dec)).to(x)).square().sum()) for x in read]
+        whole = [float((x - centre).square().sum()) for x in read]
+    problems = [row.problem for row in taken]
+    explained = [1 - lost / all_of for lost, all_of in zip(left, whole, strict=True)]
+    label = sae.card.name or sae.id
+    return SAEHere(label, sae.card.transferred_from, cluster_mean(l0, problems), cluster_mean(explained, problems))
