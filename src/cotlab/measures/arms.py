@@ -10,7 +10,7 @@ from cotlab.chains.problem import Problem
 from cotlab.chains.sample_idx import APART
 from cotlab.chains.settings import SamplingSettings
 from cotlab.errors import UserError
-from cotlab.interventions.base import Baseline
+from cotlab.interventions.base import Baseline, Intervention
 from cotlab.problems import Arm, Asked, asked_of, same_answer
 from cotlab.runs import OutcomeRow, Run, Study
 from cotlab.sampling import ARMS_STUDY
@@ -95,13 +95,20 @@ class Given:
 class ArmReader:
     """Reads responses with both verdicts on them, whole blocks only, under the condition of the study of arms."""
 
-    def __init__(self, run: Run, scorer_id: str = "answers", mentions_id: str = MENTIONS_ID) -> None:
+    def __init__(
+        self,
+        run: Run,
+        scorer_id: str = "answers",
+        mentions_id: str = MENTIONS_ID,
+        intervention: Intervention | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             run: With a study of arms.
             scorer_id: Whose reading of answers counts.
             mentions_id: Who says whether thoughts speak of the hint.
+            intervention: What responses were drawn under; None: nothing.
 
         Raises:
             UserError: There is no such study, or nobody of these names has scored.
@@ -112,9 +119,9 @@ class ArmReader:
         self._under = {
             "settings_id": self.condition.settings_id,
             "engine_card_id": self.condition.engine_card_id,
-            "intervention_id": Baseline().id,
+            "intervention_id": (intervention or Baseline()).id,
         }
-        self._sizes = run.asked(self.condition.settings_id, self.condition.engine_card_id, Baseline().id)
+        self._sizes = run.asked(**self._under)
 
     def given(self, prefix_id: str, problem: Problem, named: Asked, n: int | None = None) -> list[Given]:
         """Responses from one prefix, the first `n` or all, whose answer was read, held against a hinted answer."""

@@ -23,6 +23,16 @@ from cotlab.whitebox.bridge import bridge_of, open_bridge, read_bridge
 from cotlab.whitebox.capture import CapturePlan, capture_run, read_capture
 from cotlab.whitebox.chain_attention import ChainAttention
 from cotlab.whitebox.circuits import CircuitReport, evaluate_circuit
+from cotlab.whitebox.class_steering import (
+    SteerArm,
+    SteeredContrast,
+    SteeredGroup,
+    class_vector,
+    cross_groups,
+    draw_steered,
+    steer_arms,
+    steered_contrasts,
+)
 from cotlab.whitebox.directions import METHODS as VECTOR_METHODS
 from cotlab.whitebox.directions import behaviour_vector, measure_norms, text_vector
 from cotlab.whitebox.early_exit import ExitChain, ExitReport, ExitRow, judge_exits
@@ -81,6 +91,9 @@ __all__ = [
     "ProbeReport",
     "ProbeStudy",
     "ReceiverHeads",
+    "SteerArm",
+    "SteeredContrast",
+    "SteeredGroup",
     "StudyPlan",
     "StudyResult",
     "SuppressionBranch",
@@ -93,9 +106,12 @@ __all__ = [
     "capture_live",
     "capture_run",
     "chain_pair",
+    "class_vector",
     "common_stub",
     "compare_suppression",
+    "cross_groups",
     "divergence",
+    "draw_steered",
     "evaluate_circuit",
     "evaluate_probe",
     "exit_run",
@@ -118,8 +134,10 @@ __all__ = [
     "read_examples",
     "read_lens",
     "receiver_heads",
+    "steer_arms",
     "steer_layers",
     "steer_report",
+    "steered_contrasts",
     "step_attention",
     "step_pairs",
     "suppress_run",
