@@ -47,11 +47,18 @@ def held_against(reports: Mapping[str, Reports]) -> tuple[tuple[Planted, ...], t
                     name=f"{name}: looks at what is asked for",
                     planted="yes",
                     value="yes" if look.looks else "not shown",
+                    n=_hidden(look),
                     ok=look.looks,
                     rule="hiding it lowers P(yes) beyond hiding as much elsewhere, 5% by Holm's rule",
                 )
             )
     return tuple(planted), tuple(recovered)
+
+
+def _hidden(look: LookReport) -> int:
+    """Questions whose thing was hidden, and as much elsewhere."""
+    found = look.contrast("P(yes)", "yes", "elsewhere", "masked")
+    return 0 if found is None else found.difference.n
 
 
 def _hallucinates(name: str, pairs: PopeReport) -> Recovered:

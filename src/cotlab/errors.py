@@ -45,6 +45,8 @@ def fault_of(error: Exception) -> str:
     if faults is not None:
         first = faults()[0]
         said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first["loc"] else str(first["msg"])
+        if first["type"] == "literal_error":
+            said += f", not {str(first['input'])[:40]!r}"
     else:
         said = f"it has no {error}" if isinstance(error, KeyError) else str(error)
     return " ".join(said.split())[:120]

@@ -21,7 +21,8 @@ def test_an_image_through_the_lens(tmp_path):
     assert [layer["point"] for layer in found["layers"]][:2] == ["resid_pre:0", "resid_post:0"]
     assert len(found["layers"][0]["words"]["A"]["probability"]) == len(found["boxes"]) == 16
     assert found["layers"][1]["point"] in shown(*asked)
-    assert page.read_text().count("data:image/png;base64") == 3 * len(found["layers"])
+    html = page.read_text()
+    assert html.count("data:image/png;base64") == 1 and html.count("<use ") == 3 * len(found["layers"])
     assert "cannot be read" in fault("vision", "lens", "--model", folder, "--image", tmp_path / "none.png")
 
 

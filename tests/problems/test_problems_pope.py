@@ -61,7 +61,7 @@ def test_a_file_alone_its_beginning_and_a_list(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"label": "maybe"}, "line 2 label: Input should be 'yes' or 'no'"),
+        ({"label": "maybe"}, "line 2 label: Input should be 'yes' or 'no', not 'maybe'"),
         ({"image": "three.jpg"}, "line 2 shows image .*three.jpg.* cannot be read"),
         ({"image": "../coco_pope_random.json"}, "line 2 image .* lies outside"),
         ({"text": ""}, "line 2 text: "),
@@ -79,6 +79,21 @@ def test_files_that_contradict_each_other(folder: Path) -> None:
     rows = lines([("one", "dog", "no")])
     (folder / "coco_pope_popular.json").write_text(json.dumps(rows[0]))
     with pytest.raises(DataError, match=r"dog.* is answered yes and no \(adversarial 1, popular 1\)"):
+        load_pope(folder, folder / "val2014")
+
+
+def test_two_sets_in_one_folder_are_not_mixed(folder: Path) -> None:
+    (folder / "aokvqa_pope_random.json").write_text((folder / "coco_pope_random.json").read_text())
+    with pytest.raises(DataError, match=r"several sets \(aokvqa_pope_\*.json, coco_pope_\*.json\): name a file"):
+        load_pope(folder, folder / "val2014")
+
+
+def test_a_folder_that_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(self: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", closed)  # as root every folder can be read
+    with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)"):
         load_pope(folder, folder / "val2014")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -88,6 +89,18 @@ def photos() -> list[Problem]:
         PopeQuestion("random", i, name, images[name], f"Is there a {thing} in the image?", yes)
         for i, (name, thing, yes) in enumerate(asked)
     )
+
+
+def test_wrong_images_are_dealt_out_in_turn() -> None:
+    images = [Image.of(pil.new("RGB", (8, 8), (20 * shade, 0, 0))) for shade in range(12)]
+    problems = merge_questions(
+        PopeQuestion("random", i, str(i), image, "Is there a dog in the image?", i < 8)
+        for i, image in enumerate(images)
+    )
+    viewer = Viewer(problems, 3)
+    shown_to = [shown(viewer, problem, "wrong").problem.images[0].id for problem in problems]
+    assert Counter(Counter(shown_to[:8]).values()) == {2: 4} and len(set(shown_to[8:])) == 4
+    assert [shown(Viewer(problems, 3), problem, "wrong").problem.images[0].id for problem in problems] == shown_to
 
 
 def test_of_a_photo_only_what_is_known_is_shown() -> None:

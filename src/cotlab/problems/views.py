@@ -118,12 +118,15 @@ class Viewer:
         """Take the whole set: wrong images and descriptions come from it."""
         self._seed = seed
         self._shown: dict[tuple[str, YesNo], dict[str, Image]] = {}
+        self._turn: dict[tuple[str, YesNo], dict[str, int]] = {}
         self._named: dict[tuple[str, ...], list[str]] = {}
         for problem in problems:
             gold = gold_of(problem)
             pope_ids(problem)  # what is bad there is said before anything is asked
             for image in problem.images[:1]:
                 self._shown.setdefault((problem.question, gold), {})[image.id] = image
+                turns = self._turn.setdefault((problem.question, gold), {})
+                turns.setdefault(problem.id, len(turns))
             thing = object_of(problem.question)
             if gold == "yes" and thing and "pope" in problem.meta:
                 self._named.setdefault(tuple(image.id for image in problem.images), []).append(thing)
@@ -193,7 +196,11 @@ class Viewer:
         known = self._shown.get((problem.question, "no" if gold == "yes" else "yes"))
         if not known:
             return _Lacking("no image of the set is known to make the other answer right")
-        return (known[rng.choice(sorted(known))],)
+        # Dealt out in turn, so that none is shown twice before each was shown once.
+        names = sorted(known)
+        random.Random(f"{self._seed}/{problem.question}/{gold}").shuffle(names)
+        turn = self._turn.get((problem.question, gold), {}).get(problem.id)
+        return (known[rng.choice(names) if turn is None else names[turn % len(names)]],)
 
     def _said(self, problem: Problem, kind: TextKind) -> str | _Lacking:
         if kind == "":

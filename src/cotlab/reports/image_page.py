@@ -22,6 +22,8 @@ __all__ = ["ImageSection", "Shown", "draw_image", "render_image_page", "write_im
 
 SIDE = 176.0
 """Longer side of an image on the page, in pixels."""
+SHARP = int(2 * SIDE)
+"""Most pixels that are kept of it: enough for screens of two pixels a point."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,19 +51,40 @@ class ImageSection:
     rows: tuple[tuple[str, ...], ...] = field(default=())
 
 
-def draw_image(shown: Shown) -> Markup:
-    """An image as SVG, its bytes as a data URI, shaded where values are large."""
+@dataclass(frozen=True, slots=True)
+class _Pictures:
+    """The images of a page, each of them once, under the ids that what is drawn over them refers to."""
+
+    names: dict[str, str]
+    drawn: tuple[Markup, ...]
+
+    @classmethod
+    def of(cls, sections: Sequence[ImageSection]) -> _Pictures:
+        """Take those that some sections show."""
+        images = {one.image.id: one.image for section in sections for one in section.shown}
+        names = {id: f"picture-{number}" for number, id in enumerate(images)}
+        return cls(names, tuple(_pixels(image, names[id]) for id, image in images.items()))
+
+
+def _pixels(image: Image, name: str | None = None) -> Markup:
+    """The pixels alone, encoded anew: whatever else a stranger's file holds stays out of the page."""
+    scale = SIDE / max(image.width, image.height)
+    return element(
+        "image", id=name, href=image.small(SHARP).data_uri(), width=float(image.width), height=float(image.height),
+        preserveAspectRatio="none", style="image-rendering: pixelated" if scale > 1 else None,
+    )  # fmt: skip
+
+
+def draw_image(shown: Shown, name: str | None = None) -> Markup:
+    """An image as SVG, shaded where values are large.
+
+    Args:
+        shown: What is drawn.
+        name: Of the picture elsewhere on the page; None: it is part of the drawing, encoded anew.
+    """
     width, height = shown.image.width, shown.image.height
     scale = SIDE / max(width, height)
-    parts = [
-        element(
-            "image",
-            href=shown.image.data_uri(),
-            width=float(width),
-            height=float(height),
-            style="image-rendering: pixelated" if scale > 1 else None,
-        )
-    ]
+    parts = [_pixels(shown.image) if name is None else element("use", href=f"#{name}")]
     boxes, values = np.asarray(shown.boxes, dtype=float).reshape(-1, 4), np.asarray(shown.values, dtype=float)
     most = max((float(value) for value in values if math.isfinite(value)), default=0.0)
     for place, (box, value) in enumerate(zip(boxes, values, strict=True)):
@@ -84,8 +107,13 @@ def render_image_page(title: str, facts: Sequence[tuple[str, str]], sections: Se
     """The whole page; every value is escaped where it is put in."""
     from cotlab.reports.html import report_environment
 
+    pictures = _Pictures.of(sections)
+
+    def draw(shown: Shown) -> Markup:
+        return draw_image(shown, pictures.names[shown.image.id])
+
     template = report_environment().get_template("images.html")
-    return template.render(title=title, facts=facts, sections=sections, draw=draw_image)
+    return template.render(title=title, facts=facts, sections=sections, draw=draw, pictures=pictures.drawn)
 
 
 def write_image_page(
