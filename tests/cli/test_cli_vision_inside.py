@@ -38,16 +38,36 @@ def test_locating_in_a_model_that_knows_nothing(tmp_path):
     assert "sees no images" in fault("vision", "locate", "--model", "tiny", *SMALL)
 
 
+def test_warning_of_what_is_not_there(tmp_path):
+    folder, page = vlm_folder(tmp_path, "llava"), tmp_path / "warn.html"
+    few = ("--cases", 4, "--scenes", 6, "--shuffles", 2, "--max-tokens", 2)
+    found = document("vision", "warn", "--model", folder, *few, "--html", page)
+    assert [one["kind"] for one in found["warned"]] == ["yes", "words"]
+    assert found["warned"][0]["asked"] == 4 * 4 + 6 * 6 and "a probe takes 10" in found["warned"][1]["reason"]
+    assert "nothing is judged" in page.read_text()
+    assert "unknown probe method 'guess'" in fault("vision", "warn", "--model", folder, "--method", "guess")
+    assert "unknown kind 'no'" in fault("vision", "warn", "--model", folder, "--kinds", "no")
+
+
 def test_features_on_images(tmp_path):
     folder, page = vlm_folder(tmp_path, "llava"), tmp_path / "features.html"
-    rows = torch.randn(16, 48, generator=torch.Generator().manual_seed(0))
-    rows /= rows.norm(dim=1, keepdim=True)
-    card = SAECard(HookPoint("resid_post", 1), "relu", name="small")
-    save_sae(SparseAutoencoder(card, rows.T.contiguous(), torch.zeros(16), rows, torch.zeros(48)), tmp_path / "sae")
-    few = ("--images", 12, "--cases", 6, "--scenes", 5, "--html", page)
-    asked = ("vision", "features", tmp_path / "sae", "--model", folder, *few)
-    found = document(*asked)
-    assert found["regions"] and found["regions"][0]["iou"]["value"] >= found["regions"][-1]["iou"]["value"]
-    assert (found["reduction"] is None) == (found["carrying"] == [])
+    for seed in range(2):
+        rows = torch.randn(16, 48, generator=torch.Generator().manual_seed(seed))
+        rows /= rows.norm(dim=1, keepdim=True)
+        sae = SparseAutoencoder(
+            SAECard(HookPoint("resid_post", 1), "relu", name=f"small {seed}"),
+            rows.T.contiguous(), torch.zeros(16), rows, torch.zeros(48),
+        )  # fmt: skip
+        save_sae(sae, tmp_path / "saes" / str(seed))
+    few = ("--images", 12, "--cases", 6, "--scenes", 5, "--random", 1, "--factors", "0,-1", "--most", 1)
+    asked = ("vision", "features", tmp_path / "saes", "--model", folder, *few)
+    found = document(*asked, "--html", page, "--shuffles", 2)
+    assert len(found["autoencoders"]) == 2 and found["plan"]["factors"] == [0.0, -1.0]
+    for one in found["autoencoders"]:
+        assert one["regions_tested"] >= len(one["regions"])
+        assert (one["choice"] is None) == (one["carrying"] == [])
+        assert [rate["n"] for rate in one["null_rates"]] == [2, 2]
     assert "data:image/png;base64" in page.read_text()
-    assert "unknown action 'melt'" in fault(*asked, "--action", "melt")
+    assert "factors 'much' not understood" in fault(*asked, "--factors", "much")
+    assert "give numbers other than 1" in fault(*asked, "--factors", "1")
+    assert "tolerance is 2, expected 0..1" in fault(*asked, "--tolerance", "2")

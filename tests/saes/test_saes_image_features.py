@@ -19,25 +19,33 @@ from cotlab.chains.image_layout import Window
 from cotlab.errors import DataError
 from cotlab.interventions import HookPoint, SAECard, SparseAutoencoder
 from cotlab.saes.vision import (
+    AskedSet,
+    ChoosingSets,
+    FeaturePlan,
     ImageFirings,
     ReadImage,
     Reduction,
-    asked_where_it_errs,
+    Setting,
+    asked_anything,
+    asked_cases,
     attribute_masks,
     carrying_features,
+    cases_apart,
+    choose_setting,
     feature_change,
     interpret_image_feature,
     monosemanticity,
     read_image_firings,
     reduce_errors,
+    reduces,
     region_fits,
     scene_embeddings,
 )
 from cotlab.saes.vision.carrying import Carrying, attribution
 from cotlab.saes.vision.steering import _result
-from cotlab.saes.vision.study import _by_case
+from cotlab.saes.vision.study import _Questions
 from cotlab.tiny.scenes import ask_exists, draw_scenes, png, visible
-from cotlab.whitebox.vision import Habit, draw_cases, image_spans, on_region
+from cotlab.whitebox.vision import Habit, draw_cases, image_spans, on_region, one_cell_apart
 
 POINT = HookPoint("resid_post", 1)
 PATCHES = Window(48, 48, (1.0, 1.0)).patches(range(6), range(6), 8)
@@ -233,18 +241,29 @@ def test_a_planted_feature_carries_the_error_and_is_reduced(asking):
     found = carrying_features(planted, sae, cases)
     assert found.chosen(3)[0] == feature
     assert found.q[feature] < 0.05
-    asked = [(case.scenes["primed"], ask_exists(case.scenes["primed"], "moon")) for case in cases]
-    asked += [(case.scenes["there"], ask_exists(case.scenes["there"], "moon")) for case in cases]
-    result = reduce_errors(planted, sae, (feature,), found, asked, n_random=2)
+    listed = [
+        (case.id, case.scenes[version], ask_exists(case.scenes[version], "moon"))
+        for version in ("primed", "there")
+        for case in cases
+    ]
+    asked = AskedSet.of(planted, listed)
+    result = reduce_errors(asked, sae, (feature,), found, n_random=2)
     plain, mine, *others = result.arms
     assert (plain.false_yes.value, mine.false_yes.value) == (1.0, 0.0)
     assert all(arm.false_yes.value == 1.0 for arm in others if arm.name.startswith("random"))
     assert mine.less_false.value == -1.0 and mine.less_true.value == 0.0
     assert [arm.beyond.value for arm in others] == [0.0 - arm.false_yes.value for arm in others]
     assert result.holds == all(arm.beyond.high < 0 for arm in others)
-    both = [case.id for _ in range(2) for case in cases]
-    by_case = reduce_errors(planted, sae, (feature,), found, asked, clusters=both, n_random=1)
-    assert by_case.arms[0].false_yes.value == 1.0
+    assert result.holds
+    plain = asked.says(POINT, None)
+    assert reduces(asked, sae, (feature,), found, plain, n_random=2)
+    assert not reduces(asked, sae, found.like((feature,), np.random.default_rng(0)), found, plain, n_random=2)
+    mixed = [found.exchanged(np.random.default_rng(seed)) for seed in range(20)]
+    assert sum(one.chosen(3) != () for one in mixed) <= 4  # q below 0.05 by chance
+    with pytest.raises(DataError, match="no feature is named"):
+        reduce_errors(asked, sae, (), found)
+    with pytest.raises(DataError, match="the same answer"):
+        AskedSet.of(planted, listed[:8])
 
 
 def test_versions_of_one_case_are_no_evidence_of_their_own():
@@ -266,12 +285,68 @@ def test_versions_of_one_case_are_no_evidence_of_their_own():
 
 
 def test_questions_where_it_errs_come_by_case(asking):
-    asked = _by_case(asking, [Habit("star", "moon"), Habit("ring", "diamond")], 3, 1)
-    assert [(scene, question) for _, scene, question in asked] == asked_where_it_errs(
-        asking, [Habit("star", "moon"), Habit("ring", "diamond")], 3, 1
-    )
+    cases = cases_apart(asking, [Habit("star", "moon"), Habit("ring", "diamond")], 3, 1, [])
+    asked = asked_cases(cases)
     assert [len(set(its)) for its in np.array([one[0] for one in asked]).reshape(-1, 4)] == [1] * 6
     assert len({case for case, _, _ in asked}) == 6 and len({scene.id for _, scene, _ in asked}) == 24
+
+
+def test_nothing_that_is_chosen_on_is_judged_on(asking):
+    plan = FeaturePlan((Habit("star", "moon"),), n_cases=8, n_scenes=10)
+    found = _Questions.of(asking, plan)
+    mine = [scene for its in found.choosing for scene in its.scenes]
+    mine += [scene for case in found.cases for scene in case.scenes.values()]
+    its = {scene.id: scene for asked in found.judging for scene in asked.scenes}.values()
+    assert len(its) == 4 * 10 + 10 and not any(one_cell_apart(one, other) for one in mine for other in its)
+    (case,) = cases_apart(asking, plan.habits, 1, plan.seed + 1, [])
+    assert one_cell_apart(case.scenes["primed"], case.scenes["control"])
+    assert not one_cell_apart(case.scenes["control"], case.scenes["both"])
+    # The first case of a seed is passed over where a scene of it, or a twin of one, is among the others.
+    assert cases_apart(asking, plan.habits, 1, plan.seed + 1, [case.scenes["without"]])[0].id != case.id
+    again = asked_anything(3, 5)
+    assert again[0][0] not in {one[0] for one in asked_anything(3, 5, [again[0][1]])}
+
+
+class Answering(AskedSet):
+    """Answers as a table says: [settings that scale so many features, by a factor] to Yes by question."""
+
+    def says(self, point, change, at=None):
+        said = self.table[None if change is None else change]
+        return said if at is None else said & at
+
+
+def answering(monkeypatch, truth, table):
+    made = Answering(None, (None,) * len(truth), np.array(truth), tuple(map(str, range(len(truth)))), ())
+    object.__setattr__(made, "table", {key: np.array(said, dtype=bool) for key, said in table.items()})
+    return made
+
+
+def test_the_setting_that_takes_most_within_the_tolerance_is_chosen(monkeypatch):
+    from cotlab.saes.vision import choosing
+
+    monkeypatch.setattr(choosing, "feature_change", lambda sae, features, action, factor: (len(features), factor))
+    truth = [False] * 4 + [True] * 4
+    yes, no = [True] * 4, [False] * 4
+    table = {None: yes + yes}
+    table[1, 0.0] = [True, True, False, True] + yes  # takes one of four
+    table[1, -1.0] = no + [True, True, False, False]  # takes all, and half of the true ones
+    table[2, 0.0] = [True, False, False, True] + yes  # takes two
+    table[2, -1.0] = [True, False, False, True] + yes  # so does this
+    where = answering(monkeypatch, truth, table)
+    costly = answering(monkeypatch, truth, {**table, (2, 0.0): no + no})
+    sae = sae_at(POINT, 16)
+    for whole in (True, False):
+        sets = ChoosingSets.of(where, where, sae)
+        found = choose_setting(sets, sae, (9, 4), factors=(0.0, -1.0), tolerance=0.05, whole=whole)
+        assert found.setting == Setting((9, 4), 0.0)  # the factor nearer to 1 of two that take as much
+        sets = ChoosingSets.of(where, costly, sae)
+        found = choose_setting(sets, sae, (9, 4), factors=(0.0, -1.0), tolerance=0.05, whole=whole)
+        assert found.setting == Setting((9, 4), -1.0)
+        assert found.trials[0].less_false == -1.0 and found.trials[0].less_true == -0.5
+        loose = choose_setting(sets, sae, (9, 4), factors=(0.0, -1.0), tolerance=0.5, whole=whole)
+        assert loose.setting == Setting((9,), -1.0)
+    nothing = answering(monkeypatch, truth, dict.fromkeys([*table, (1, -0.5)], no + yes))
+    assert choose_setting(ChoosingSets.of(nothing, nothing, sae), sae, (9,)[:1], factors=(-0.5,)).setting is None
 
 
 def test_beyond_every_control_takes_more_than_a_smaller_number():

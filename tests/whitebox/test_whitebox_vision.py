@@ -241,27 +241,3 @@ def test_a_model_without_images_has_no_sites():
 
     with pytest.raises(ModelError, match="sees no images"):
         sites_of(inside_of(random_model("qwen2")))
-
-
-def test_what_the_question_alone_tells_stands_beside_the_probe(asking):
-    """A model that says Yes to all, wrongly where it is asked for moons: the wording tells it, no inside needed."""
-    from cotlab.tiny.scenes import ask_exists
-    from cotlab.whitebox.vision import warning_study
-
-    scenes = [s for s in draw_scenes(60, 0) if counts(s)["circle"] and not counts(s)["moon"]][:12]
-    asked = [(scene, ask_exists(scene, shape)) for scene in scenes for shape in ("circle", "moon")]
-
-    class Yes(type(asking)):
-        """Says Yes to all."""
-
-        def odds(self, logits):
-            return 1.0
-
-    always = Yes(asking.inside, asking.template, asking.closing, asking.yes, asking.no)
-    point = HookPoint("resid_post", 1)
-    found = warning_study(always, asked, [point], method="mass-mean", n_shuffles=2)
-    assert (found.n_asked, found.n_yes, found.n_wrong) == (24, 24, 12)
-    (report,) = found.reports
-    assert report.hook == "resid_post:1" and report.wording.value == 1.0
-    with pytest.raises(DataError, match="12 are answered Yes, 0 of these wrongly"):
-        warning_study(always, asked[::2], [point])

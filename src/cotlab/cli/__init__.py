@@ -61,6 +61,7 @@ def main() -> None:
         vision_features,
         vision_lens,
         vision_locate,
+        vision_warn,
         watched,
         workbench,
     )

@@ -11,10 +11,11 @@ import typer
 
 if TYPE_CHECKING:
     from cotlab.cli.progress import Bar
+    from cotlab.interventions import SparseAutoencoder
     from cotlab.stats import Estimate
     from cotlab.whitebox.vision import Asking
 
-__all__ = ["Habit", "Html", "VisionModel", "opened", "progress_bar", "shown"]
+__all__ = ["Habit", "Html", "VisionModel", "fitting_sae", "opened", "progress_bar", "shown"]
 
 VisionModel = Annotated[str, typer.Option("--model", help="tiny-vlm, tiny-vlm:ORGANISM, a hub name or a folder.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a page with images: one file, works offline.")]
@@ -34,6 +35,22 @@ def opened(name: str) -> Asking:
     from cotlab.whitebox.vision import Asking
 
     return Asking.of(Inside.open(name), resolve_model(name).card)
+
+
+def fitting_sae(name: str, asking: Asking, transfer: bool) -> SparseAutoencoder:
+    """An autoencoder of a model.
+
+    Raises:
+        UserError: There is none of that name.
+        ModelError: It is of another model, and that was not allowed.
+    """
+    from cotlab.saes import load_sae
+
+    sae = load_sae(name)
+    if transfer:
+        sae = sae.for_model(asking.inside.name, asking.inside.revision)
+    sae.check(asking.inside.shape, asking.inside.name, asking.inside.revision)
+    return sae
 
 
 @contextlib.contextmanager

@@ -72,7 +72,7 @@ def load_pope(path: Path, images: Path | None = None, n: int | None = None) -> l
         n: The first so many questions of each file; None: all.
 
     Raises:
-        DataError: A file or an image is missing or bad, two files contradict each other, or a folder holds several sets.
+        DataError: A file or an image is missing or bad, two files contradict each other, or a folder has several sets.
     """
     files = _files_in(path) if path.is_dir() else [path]
     asked: list[PopeQuestion] = []
@@ -83,13 +83,15 @@ def load_pope(path: Path, images: Path | None = None, n: int | None = None) -> l
 
 
 def _files_in(folder: Path) -> list[Path]:
-    """The files of the one set in a folder: coco's and aokvqa's, say, are told apart by what stands before the split."""
+    """The files of the one set in a folder; coco's and aokvqa's differ in what stands before the split."""
     try:
         found = {file: split for file in sorted(folder.iterdir()) if (split := _SPLIT.search(file.name))}
     except OSError as error:
         raise DataError(f"folder {str(folder)!r} cannot be read ({error.strerror}): check its permissions") from error
     if not found:
-        raise DataError(f"folder {str(folder)!r} has no *_pope_{{random,popular,adversarial}}.json: give one, or a file")
+        raise DataError(
+            f"folder {str(folder)!r} has no *_pope_{{random,popular,adversarial}}.json: give one, or a file"
+        )
     sets = dict.fromkeys(f"{file.name[: split.start(1)]}*{file.suffix}" for file, split in found.items())
     if len(sets) > 1:
         listed = ", ".join(sets)

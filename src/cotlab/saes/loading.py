@@ -18,7 +18,7 @@ from cotlab.saes.registry import find_released, read_released
 from cotlab.saes.shipped import shipped_sae
 from cotlab.saes.stored import StoredAutoencoder
 
-__all__ = ["FORMATS", "Format", "load_sae", "open_sae"]
+__all__ = ["FORMATS", "Format", "load_sae", "open_sae", "saes_below"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,18 @@ def load_sae(
         dtype: Number format; None keeps that of the file.
     """
     return open_sae(name_or_path, point=point, model=model, scale=scale, k=k).load(device, dtype)
+
+
+def saes_below(name_or_path: str) -> list[str]:
+    """What a name stands for: itself, or the autoencoders in a folder that holds several."""
+    path = Path(name_or_path).expanduser()
+    if not path.is_dir() or any(known.recognises(path) for known in FORMATS):
+        return [name_or_path]
+    try:
+        inside = sorted(path.iterdir())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
+    return [str(one) for one in inside if any(known.recognises(one) for known in FORMATS)] or [name_or_path]
 
 
 def _unknown(path: Path) -> str:

@@ -55,13 +55,20 @@ class Carrying:
         found = np.flatnonzero((self.q < level) & (self.carried.mean(0) > 0) & (beyond > 0))
         return tuple(int(one) for one in found[np.argsort(-beyond[found], kind="stable")][:most])
 
-    def like(self, features: Sequence[int], rng: np.random.Generator, near: int = 20) -> tuple[int, ...]:
-        """As many others, each of nearly the firing rate and size of one of these.
+    @property
+    def carriers(self) -> tuple[int, ...]:
+        """All that carry the error, whatever a true Yes needs of them."""
+        return tuple(np.flatnonzero((self.q < 0.05) & (self.carried.mean(0) > 0)).tolist())
+
+    def like(
+        self, features: Sequence[int], rng: np.random.Generator, near: int = 20, without: Sequence[int] = ()
+    ) -> tuple[int, ...]:
+        """As many others, each of nearly the firing rate and size of one of these, none of some.
 
         Raises:
             DataError: There are too few others.
         """
-        taken = set(features)
+        taken = {*features, *without}
         alive = [i for i in np.flatnonzero(self.rates > 0).tolist() if i not in taken]
         if len(alive) < len(features):
             raise DataError(f"{len(alive)} other features are active, {len(features)} are needed to compare with")
@@ -72,6 +79,13 @@ class Carrying:
             apart = np.abs(rate[free] - rate[feature]) + np.abs(size[free] - size[feature])
             found.append(int(rng.choice(free[np.argsort(apart, kind="stable")[:near]])))
         return tuple(found)
+
+    def exchanged(self, rng: np.random.Generator) -> Carrying:
+        """As if `primed` and `control` were the other way round in half of the cases, by chance."""
+        turn = rng.random(len(self.carried)) < 0.5
+        carried = np.where(turn[:, None], -self.carried, self.carried)
+        real = np.where(turn[:, None], self.real - self.carried, self.real)
+        return Carrying(carried, real, self.rates, self.sizes, tested(carried))
 
     def to_json(self, features: Sequence[int]) -> list[dict[str, Any]]:
         """Some features."""
@@ -104,8 +118,6 @@ def carrying_features(
         ModelError: The autoencoder does not fit the model.
         UserError: The autoencoder normalises each token by itself.
     """
-    from scipy.stats import false_discovery_control, wilcoxon
-
     if len(cases) < 6:
         raise DataError(f"{len(cases)} cases, at least 6 are needed for a test at 5%")
     sae.check(asking.inside.shape, asking.inside.name, asking.inside.revision)
@@ -124,12 +136,19 @@ def carrying_features(
             size += run.sums * norms
             tokens += run.n_tokens
         tell.advance(1, 0)
-    q = np.full(sae.d_sae, np.nan)
-    tested = np.flatnonzero((carried != 0).any(0))
-    if len(tested):
-        p = wilcoxon(carried[:, tested], alternative="greater", axis=0, method="approx").pvalue
-        q[tested] = false_discovery_control(np.nan_to_num(p, nan=1.0))
-    return Carrying(carried, real, active / tokens, size / tokens, q)
+    return Carrying(carried, real, active / tokens, size / tokens, tested(carried))
+
+
+def tested(carried: Array) -> Array:
+    """Test what features carry, [cases, d_sae]: q over those that are active in some run, NaN of the others."""
+    from scipy.stats import false_discovery_control, wilcoxon
+
+    q = np.full(carried.shape[1], np.nan)
+    some = np.flatnonzero((carried != 0).any(0))
+    if len(some):
+        p = wilcoxon(carried[:, some], alternative="greater", axis=0, method="approx").pvalue
+        q[some] = false_discovery_control(np.nan_to_num(p, nan=1.0))
+    return q
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ Arms, on the same questions of existence (POPE-style sets, say):
 - **as it is**;
 - **features**: ablated, scaled, or clamped, at every token; what the autoencoder misses stays as it is;
 - **reconstruction**: the autoencoder's x̂ in the place of x, no feature touched: what it alone does;
-- **random features**: as many others of nearly the same firing rate and size, changed in the same way.
+- **random features**: as many others of nearly the same firing rate and size, changed in the same way; several sets.
 
 False yes is the share of Yes where the shape is not there, true yes where it is: the cost on true objects. Differences
 from the model as it is, and of the features from each control, are paired by question. Intervals draw clusters again:
@@ -24,18 +24,18 @@ from torch import Tensor
 
 from cotlab.errors import DataError, UserError
 from cotlab.interventions.feature_rows import FeatureRows
+from cotlab.saes.vision.asked import AskedSet
 from cotlab.saes.vision.carrying import Carrying
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.stats import Estimate, cluster_proportion, paired_difference
-from cotlab.tiny.scenes import Question, Scene, problem_of
 from cotlab.whitebox.inside import Change
-from cotlab.whitebox.vision import Asking
 
 if TYPE_CHECKING:
     from cotlab.interventions import SparseAutoencoder
 
-__all__ = ["ACTIONS", "Action", "ArmResult", "Reduction", "feature_change", "reduce_errors"]
+__all__ = ["ACTIONS", "Action", "ArmResult", "Reduction", "feature_change", "reduce_errors", "reduces"]
 
+Flags = NDArray[np.bool_]
 Action = Literal["ablate", "scale", "clamp"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
@@ -108,29 +108,24 @@ def feature_change(
 
 
 def reduce_errors(
-    asking: Asking,
+    asked: AskedSet,
     sae: SparseAutoencoder,
     features: Sequence[int],
     carrying: Carrying,
-    asked: Sequence[tuple[Scene, Question]],
     *,
-    clusters: Sequence[str] | None = None,
     action: Action = "ablate",
     value: float = 0.0,
-    n_random: int = 3,
+    n_random: int = 5,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Reduction:
     """Ask with features changed, and with the controls.
 
     Args:
-        asking: The model.
+        asked: Questions of either answer that neither features nor action were chosen on.
         sae: Of the model.
-        features: What is changed; chosen on other scenes.
+        features: What is changed.
         carrying: Rates and sizes of all features, for the controls.
-        asked: Questions of existence.
-        clusters: What is drawn again as a whole, of each question; None: its scene. Versions of one scene belong
-            together.
         action: See `feature_change`.
         value: Likewise.
         n_random: Sets of random features.
@@ -138,50 +133,82 @@ def reduce_errors(
         progress: Told how far it is.
 
     Raises:
-        DataError: No feature is named, or all questions have the same answer.
+        DataError: No feature is named.
     """
+    arms = [("as it is", (), None), *_arms(sae, features, carrying, (action, value), n_random, seed)]
+    tell = progress or Silent()
+    tell.phase(f"asking {len(asked)} questions under {len(arms)} arms", len(arms))
+    said = np.zeros((len(arms), len(asked)), dtype=bool)
+    for arm, (_, _, change) in enumerate(arms):
+        said[arm] = asked.says(sae.point, change)
+        tell.advance(1, 0)
+    found = (
+        _result(name, its, said[arm], said, asked.truth, asked.clusters, seed)
+        for arm, (name, its, _) in enumerate(arms)
+    )
+    return Reduction(action, value, len(asked), tuple(found))
+
+
+def reduces(
+    asked: AskedSet,
+    sae: SparseAutoencoder,
+    features: Sequence[int],
+    carrying: Carrying,
+    plain: Flags,
+    *,
+    action: Action = "ablate",
+    value: float = 0.0,
+    n_random: int = 5,
+    seed: int = 0,
+) -> bool:
+    """Whether `reduce_errors` would hold: the same arms, asked only until one says no, from answers `plain`."""
+    wrong = ~asked.truth
+    arms = _arms(sae, features, carrying, (action, value), n_random, seed)
+    mine = asked.says(sae.point, arms[0][2], wrong)
+    if not _below(_moved(wrong, plain, mine, asked.clusters, seed)):
+        return False
+    return all(
+        _below(_moved(wrong, asked.says(sae.point, change, wrong), mine, asked.clusters, seed))
+        for _, _, change in arms[1:]
+    )
+
+
+def _arms(
+    sae: SparseAutoencoder,
+    features: Sequence[int],
+    carrying: Carrying,
+    action: tuple[Action, float],
+    n_random: int,
+    seed: int,
+) -> list[tuple[str, tuple[int, ...], Change]]:
+    """The features, then the controls."""
     if not features:
         raise DataError("no feature is named: none carries the error, or the level is too strict")
-    truth = np.array([question.answer == "Yes" for _, question in asked])
-    if truth.all() or not truth.any():
-        raise DataError(f"all {len(asked)} questions have the same answer: ask some of either kind")
     rng = np.random.default_rng(seed)
 
     def reconstruct(x: Tensor) -> Tensor:
         return sae.reconstruct(x.to(sae.b_dec)).to(x)
 
-    sets = [tuple(features), *(carrying.like(features, rng) for _ in range(n_random))]
-    arms: list[tuple[str, tuple[int, ...], Change | None]] = [("as it is", (), None)]
-    arms += [("features", sets[0], feature_change(sae, sets[0], action, value))]
-    arms += [("reconstruction", (), reconstruct)]
-    arms += [
-        (f"random features {i}", its, feature_change(sae, its, action, value)) for i, its in enumerate(sets[1:], 1)
+    mine = tuple(features)
+    sets = [carrying.like(mine, rng) for _ in range(n_random)]
+    return [
+        ("features", mine, feature_change(sae, mine, *action)),
+        ("reconstruction", (), reconstruct),
+        *((f"random features {i}", its, feature_change(sae, its, *action)) for i, its in enumerate(sets, 1)),
     ]
-    tell = progress or Silent()
-    tell.phase(f"asking under {len(arms)} arms", len(asked))
-    prefixes = [asking.prefix(problem_of(scene, question)) for scene, question in asked]
-    said = np.zeros((len(arms), len(asked)), dtype=bool)
-    for number, prefix in enumerate(prefixes):
-        for arm, (_, _, change) in enumerate(arms):
-            said[arm, number] = asking.says(prefix, None if change is None else {sae.point: change}) > 0
-        tell.advance(1, 0)
-    drawn = [scene.id for scene, _ in asked] if clusters is None else list(clusters)
-    found = tuple(_result(name, its, said[arm], said, truth, drawn, seed) for arm, (name, its, _) in enumerate(arms))
-    return Reduction(action, value, len(asked), found)
 
 
 def _result(
     name: str,
     features: tuple[int, ...],
-    said: NDArray[np.bool_],
-    by_arm: NDArray[np.bool_],
-    truth: NDArray[np.bool_],
+    said: Flags,
+    by_arm: Flags,
+    truth: Flags,
     clusters: Sequence[str],
     seed: int,
 ) -> ArmResult:
-    def moved(side: NDArray[np.bool_], before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Estimate:
-        names, ones = _of(clusters, side), np.ones(int(side.sum()))
-        return paired_difference((before[side], ones), (after[side], ones), names, seed=seed)
+    def moved(side: Flags, before: Flags, after: Flags) -> Estimate:
+        return _moved(side, before, after, clusters, seed)
 
     plain, changed = by_arm[:2]
     right = int((said & truth).sum())
@@ -198,7 +225,13 @@ def _result(
     )
 
 
-def _of(clusters: Sequence[str], side: NDArray[np.bool_]) -> list[str]:
+def _moved(side: Flags, before: Flags, after: Flags, clusters: Sequence[str], seed: int) -> Estimate:
+    """Share of Yes on one side of the questions after less before."""
+    names, ones = _of(clusters, side), np.ones(int(side.sum()))
+    return paired_difference((before[side], ones), (after[side], ones), names, seed=seed)
+
+
+def _of(clusters: Sequence[str], side: Flags) -> list[str]:
     return [one for one, here in zip(clusters, side, strict=True) if here]
 
 

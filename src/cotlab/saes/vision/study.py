@@ -1,4 +1,9 @@
-"""The whole study of an autoencoder on an image-text model: its features' regions, what carries an error, steering."""
+"""The whole study of an autoencoder on an image-text model: its features' regions, what carries an error, steering.
+
+Features, how many and their factor are chosen on some cases (`choosing`), and judged on others. How often the whole of
+it reduces something where there is nothing to find is told beside: with `primed` and `control` exchanged by chance, and
+with random features in the place of those that carry the error.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +11,27 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cotlab.errors import UserError
+from cotlab.saes.vision.asked import AskedSet, asked_anything, asked_cases, cases_apart
 from cotlab.saes.vision.carrying import Carrying, carrying_features
+from cotlab.saes.vision.choosing import FACTORS, TOLERANCE, Choice, ChoosingSets, Setting, choose_setting
 from cotlab.saes.vision.image_firings import ImageFirings, read_image_firings
 from cotlab.saes.vision.monosemanticity import Monosemanticity, monosemanticity, scene_embeddings
 from cotlab.saes.vision.regions import RegionFit, attribute_masks, region_fits
-from cotlab.saes.vision.steering import Action, Reduction, reduce_errors
+from cotlab.saes.vision.steering import Reduction, reduce_errors, reduces
 from cotlab.sampling.progress import Progress, Silent
-from cotlab.tiny.scenes import Question, Scene, ask_exists, counts, draw_scenes, pope_questions
-from cotlab.whitebox.vision import Asking, Habit, draw_cases
+from cotlab.stats import NullRate, null_rate
+from cotlab.tiny.scenes import draw_scenes
+from cotlab.whitebox.vision import Asking, Case, Habit, draw_cases
 
 if TYPE_CHECKING:
     from cotlab.interventions import SparseAutoencoder
 
-__all__ = ["FeaturePlan", "VisionFeatures", "asked_where_it_errs", "vision_features"]
+__all__ = ["FeaturePlan", "VisionFeatures", "vision_features"]
+
+_LEASTS = (("n_images", 10), ("n_cases", 6), ("n_scenes", 5), ("most", 1), ("n_random", 0), ("n_shuffles", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +43,31 @@ class FeaturePlan:
     n_images: int = 200
     """Scenes whose regions are read."""
     n_cases: int = 20
-    """Of each habit."""
+    """Cases of each habit that features and factor are chosen on, and as many scenes of a POPE-style set."""
     n_scenes: int = 30
-    """Unseen scenes of the questions that are asked before and after: of each habit, and of a POPE-style set."""
+    """Cases of each habit that the choice is judged on, and as many scenes of a POPE-style set."""
     most: int = 3
-    """Features that are changed."""
-    action: Action = "scale"
-    value: float = -1.0
-    """Times the value: −1 turns a feature round, 0 ablates it."""
-    n_random: int = 3
+    """Features that are changed at most."""
+    factors: tuple[float, ...] = FACTORS
+    """What they may be scaled by: 0 ablates, −1 turns round."""
+    tolerance: float = TOLERANCE
+    """Largest fall of true yes where the factor is chosen, as a share."""
+    n_random: int = 5
+    """Sets of random features beside."""
+    n_shuffles: int = 0
+    """Runs with exchanged labels, and as many with random features, for the null rates; 0: none."""
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("n_images", 10), ("n_cases", 6), ("n_scenes", 5), ("most", 1), ("n_random", 0)):
+        for name, least in _LEASTS:
             if getattr(self, name) < least:
                 raise UserError(f"{name} is {getattr(self, name)}, expected {least} or more")
         if not self.habits:
             raise UserError("no habit is named: give at least one, such as star>moon")
+        if not self.factors or not all(np.isfinite(self.factors)) or 1.0 in self.factors:
+            raise UserError(f"factors {list(self.factors)} not understood: give numbers other than 1, such as 0,-0.5")
+        if not 0 <= self.tolerance <= 1:
+            raise UserError(f"tolerance is {self.tolerance:g}, expected 0..1")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,55 +83,55 @@ class VisionFeatures:
     likeness: Monosemanticity
     """By what is in the scenes."""
     carrying: Carrying
-    chosen: tuple[int, ...]
+    ranked: tuple[int, ...]
     """Features that carry the error; empty: none does."""
+    choice: Choice | None
+    """None where no feature carries the error."""
     reduction: Reduction | None
-    """Where the model errs; None where no feature was chosen."""
+    """Where the model errs, on other cases than the choice; None where no setting was chosen."""
     pope: Reduction | None
     """On a POPE-style set with adversarial negatives of all shapes; likewise."""
+    nulls: tuple[NullRate, ...] = ()
+
+    @property
+    def chosen(self) -> tuple[int, ...]:
+        """The features of the chosen setting."""
+        setting = None if self.choice is None else self.choice.setting
+        return () if setting is None else setting.features
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        plan = {**asdict(self.plan), "habits": [str(habit) for habit in self.plan.habits]}
-        regions = [{**fit.to_json(), "monosemanticity": self.likeness.to_json(fit.feature)} for fit in self.regions]
+        """Plain data; regions are those beyond exchanged masks (q < 0.05)."""
+        beyond = [fit for fit in self.regions if fit.iou.q is not None and fit.iou.q < 0.05]
+        regions = [{**fit.to_json(), "monosemanticity": self.likeness.to_json(fit.feature)} for fit in beyond]
         return {
-            "model": self.model,
             "sae": self.sae,
             "point": str(self.firings.card.point),
-            "plan": plan,
+            "regions_tested": len(self.regions),
             "regions": regions,
-            "carrying": self.carrying.to_json(self.chosen),
+            "carrying": self.carrying.to_json(self.ranked),
+            "choice": None if self.choice is None else self.choice.to_json(),
             "reduction": None if self.reduction is None else self.reduction.to_json(),
             "pope": None if self.pope is None else self.pope.to_json(),
+            "null_rates": [asdict(rate) for rate in self.nulls],
         }
 
 
-def asked_where_it_errs(asking: Asking, habits: Sequence[Habit], n: int, seed: int = 0) -> list[tuple[Scene, Question]]:
-    """Whether the second shape is there: where only the first is, where another is, where it is, where both are.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Questions:
+    """What is chosen on, and what is judged on: no scene of one is in the other, nor differs from one in one cell."""
 
-    Args:
-        asking: The model.
-        habits: Which shapes.
-        n: Scenes of each habit, in four versions, two of either answer.
-        seed: Of the scenes.
-    """
-    return [(scene, question) for _, scene, question in _by_case(asking, habits, n, seed)]
+    cases: list[Case]
+    choosing: tuple[AskedSet, AskedSet]
+    judging: tuple[AskedSet, AskedSet]
 
-
-def _by_case(asking: Asking, habits: Sequence[Habit], n: int, seed: int) -> list[tuple[str, Scene, Question]]:
-    """The same with the case of each: its versions share all but a cell, so they are drawn again together."""
-    return [
-        (case.id, case.scenes[version], ask_exists(case.scenes[version], habit.second))
-        for habit in habits
-        for case in draw_cases(asking, habit, n, seed)
-        for version in ("primed", "control", "there", "both")
-    ]
-
-
-def asked_anything(n: int, seed: int = 0) -> list[tuple[Scene, Question]]:
-    """A POPE-style set of adversarial negatives on n unseen scenes, three questions of either answer each."""
-    drawn = [scene for scene in draw_scenes(8 * n, seed, split="heldout") if len(counts(scene)) >= 3]
-    return pope_questions(drawn[:n], "adversarial", seed=seed)
+    @classmethod
+    def of(cls, asking: Asking, plan: FeaturePlan) -> _Questions:
+        cases = [case for habit in plan.habits for case in draw_cases(asking, habit, plan.n_cases, plan.seed)]
+        mine = [AskedSet.of(asking, asked_cases(cases)), AskedSet.of(asking, asked_anything(plan.n_cases, plan.seed))]
+        taken = [scene for case in cases for scene in case.scenes.values()] + list(dict.fromkeys(mine[1].scenes))
+        others = cases_apart(asking, plan.habits, plan.n_scenes, plan.seed + 1, taken)
+        its = [asked_cases(others), asked_anything(plan.n_scenes, plan.seed + 1, taken)]
+        return cls(cases, (mine[0], mine[1]), (AskedSet.of(asking, its[0]), AskedSet.of(asking, its[1])))
 
 
 def vision_features(
@@ -139,20 +159,69 @@ def vision_features(
     firings = read_image_firings(asking.inside, sae, [asking.exists(scene, first) for scene in scenes], tell)
     regions = region_fits(firings, [attribute_masks(scene) for scene in scenes], seed=plan.seed)
     likeness = monosemanticity(firings.by_image, scene_embeddings(scenes), seed=plan.seed)
-    cases = [case for habit in plan.habits for case in draw_cases(asking, habit, plan.n_cases, plan.seed)]
-    carrying = carrying_features(asking, sae, cases, tell)
-    chosen = carrying.chosen(plan.most)
+    questions = _Questions.of(asking, plan)
+    carrying = carrying_features(asking, sae, questions.cases, tell)
+    ranked = carrying.chosen(plan.most)
+    found = (asking.inside.name, sae.card.name or sae.id, plan, firings, tuple(regions), likeness, carrying, ranked)
+    if not ranked and not plan.n_shuffles:
+        return VisionFeatures(*found, None, None, None)
+    sets = ChoosingSets.of(*questions.choosing, sae)
+    choice, reduction, pope = None, None, None
+    if ranked:
+        choice = _choose(sets, sae, ranked, plan, tell)
+        if choice.setting is not None:
+            reduction, pope = (_judged(asked, sae, choice.setting, carrying, plan, tell) for asked in questions.judging)
+    nulls = _nulls(sets, sae, carrying, questions.judging[0], plan, tell) if plan.n_shuffles else ()
+    return VisionFeatures(*found, choice, reduction, pope, nulls)
 
-    def reduced(asked: list[tuple[str, Scene, Question]]) -> Reduction | None:
-        if not chosen:
-            return None
-        clusters, questions = [one[0] for one in asked], [one[1:] for one in asked]
-        return reduce_errors(
-            asking, sae, chosen, carrying, questions, clusters=clusters,
-            action=plan.action, value=plan.value, n_random=plan.n_random, seed=plan.seed, progress=tell,
+
+def _judged(
+    asked: AskedSet, sae: SparseAutoencoder, setting: Setting, carrying: Carrying, plan: FeaturePlan, tell: Progress
+) -> Reduction:
+    return reduce_errors(
+        asked, sae, setting.features, carrying, action="scale", value=setting.factor,
+        n_random=plan.n_random, seed=plan.seed, progress=tell,
+    )  # fmt: skip
+
+
+def _choose(
+    sets: ChoosingSets, sae: SparseAutoencoder, ranked: Sequence[int], plan: FeaturePlan, tell: Progress | None = None
+) -> Choice:
+    return choose_setting(
+        sets, sae, ranked, factors=plan.factors, tolerance=plan.tolerance, whole=tell is not None, progress=tell
+    )
+
+
+def _nulls(
+    sets: ChoosingSets, sae: SparseAutoencoder, carrying: Carrying, judged: AskedSet, plan: FeaturePlan, tell: Progress
+) -> tuple[NullRate, NullRate]:
+    """How often the whole of it reduces false yes beyond every control where there is nothing to find."""
+    plain = judged.says(sae.point, None, ~judged.truth)
+    ranked = carrying.chosen(plan.most)
+
+    def holds(features: Sequence[int], its: Carrying, rng: np.random.Generator) -> bool:
+        tell.advance(1, 0)
+        setting = _choose(sets, sae, features, plan).setting if features else None
+        if setting is None:
+            return False
+        return reduces(
+            judged, sae, setting.features, its, plain, action="scale", value=setting.factor,
+            n_random=plan.n_random, seed=int(rng.integers(2**31)),
         )  # fmt: skip
 
-    reduction = reduced(_by_case(asking, plan.habits, plan.n_scenes, plan.seed + 1))
-    pope = reduced([(scene.id, scene, question) for scene, question in asked_anything(plan.n_scenes, plan.seed + 1)])
-    found = (tuple(regions), likeness, carrying, chosen, reduction, pope)
-    return VisionFeatures(asking.inside.name, sae.card.name or sae.id, plan, firings, *found)
+    def exchanged(rng: np.random.Generator) -> bool:
+        its = carrying.exchanged(rng)
+        return holds(its.chosen(plan.most), its, rng)
+
+    def at_random(rng: np.random.Generator) -> bool:
+        like = ranked or tuple(rng.permutation(np.flatnonzero(carrying.rates > 0))[: plan.most].tolist())
+        return holds(carrying.like(like, rng, without=carrying.carriers), carrying, rng)
+
+    counts = "found: features are named, a setting is chosen, and it takes false yes beyond every control"
+    tell.phase("analysing what holds nothing", 2 * plan.n_shuffles)
+    return (
+        null_rate(exchanged, analysis=f"primed and control exchanged at random in half of the cases that features are "
+                  f"chosen on; {counts}", shuffles=plan.n_shuffles, seed=plan.seed),
+        null_rate(at_random, analysis=f"random features of like rate and size in the place of those that carry the "
+                  f"error; {counts}", shuffles=plan.n_shuffles, seed=plan.seed + 1),
+    )  # fmt: skip

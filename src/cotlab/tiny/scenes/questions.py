@@ -26,7 +26,19 @@ from cotlab.tiny.scenes.shapes import COLOURS, SHAPES
 from cotlab.tiny.scenes.truth import counts, visible
 from cotlab.tiny.scenes.worlds import POPULARITY
 
-__all__ = ["ALOUD", "KINDS", "RELATIONS", "Kind", "Question", "ask", "ask_exists", "caption", "completion", "mentioned"]
+__all__ = [
+    "ALOUD",
+    "KINDS",
+    "RELATIONS",
+    "SHAPE_NAMES",
+    "Kind",
+    "Question",
+    "ask",
+    "ask_exists",
+    "caption",
+    "completion",
+    "mentioned",
+]
 
 Kind = Literal["exists", "exists-colour", "relation", "colour", "letters", "count", "describe"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -119,10 +131,11 @@ def caption(scene: Scene) -> str:
 
 def mentioned(text: str) -> tuple[str, ...]:
     """Shapes that a text names, in order, each mention of singular or plural."""
-    return tuple(match[1] for match in _SHAPE.finditer(text))
+    return tuple(match[1] for match in SHAPE_NAMES.finditer(text))
 
 
-_SHAPE = re.compile(rf"\b({'|'.join(SHAPES)})(?:e?s)?\b")
+SHAPE_NAMES = re.compile(rf"\b({'|'.join(SHAPES)})(?:e?s)?\b")
+"""A word for a shape; group 1 is the shape."""
 
 
 def _looked_at(scene: Scene, counted: str | None) -> tuple[str, int]:

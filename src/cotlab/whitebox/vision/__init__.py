@@ -5,11 +5,11 @@ read_image_lens(asking.inside, prefix, ["star"])     what every layer would say 
 naming_study(asking, scenes)                         whether it names objects where they are
 plan = LocatingPlan(Habit("star", "moon"))
 locating_study(asking, plan, twin=honest)            perception, alignment, language prior, or undecided
-warning_study(asking, asked)                         probes for a wrong Yes
+warning_study(asking, WarningPlan((Habit("star", "moon"),)))   is a wrong Yes, or a word for what is not there, coming?
 """
 
 from cotlab.whitebox.vision.asking import Asking
-from cotlab.whitebox.vision.cases import VERSIONS, Case, Habit, Version, draw_cases
+from cotlab.whitebox.vision.cases import VERSIONS, Case, Habit, Version, draw_cases, one_cell_apart
 from cotlab.whitebox.vision.erasing import SiteErasure, erase_cases
 from cotlab.whitebox.vision.image_lens import ImageLens, image_spans, read_image_lens
 from cotlab.whitebox.vision.locating import Answers, Located, Verdict, ask_cases, locate
@@ -20,7 +20,9 @@ from cotlab.whitebox.vision.readout import Readout, SiteReadout, fit_readout, re
 from cotlab.whitebox.vision.sites import Part, Site, error_of, sites_of
 from cotlab.whitebox.vision.study import LocatingPlan, LocatingStudy, locating_study
 from cotlab.whitebox.vision.swapping import Swapped, swap_parts
-from cotlab.whitebox.vision.warning import WarningStudy, warning_study
+from cotlab.whitebox.vision.warning import Warned, judge_warning
+from cotlab.whitebox.vision.warning_examples import WarningExamples, described, word_examples, yes_examples
+from cotlab.whitebox.vision.warning_study import WarningPlan, WarningStudy, warning_study
 
 __all__ = [
     "VERSIONS",
@@ -43,18 +45,24 @@ __all__ = [
     "Swapped",
     "Verdict",
     "Version",
+    "Warned",
+    "WarningExamples",
+    "WarningPlan",
     "WarningStudy",
     "ask_cases",
     "covered",
+    "described",
     "draw_cases",
     "erase_cases",
     "error_of",
     "fit_readout",
     "image_spans",
+    "judge_warning",
     "locate",
     "locating_study",
     "naming_study",
     "on_region",
+    "one_cell_apart",
     "patch_cases",
     "read_image_lens",
     "read_out",
@@ -62,4 +70,6 @@ __all__ = [
     "sites_of",
     "swap_parts",
     "warning_study",
+    "word_examples",
+    "yes_examples",
 ]

@@ -25,7 +25,7 @@ from cotlab.tiny.scenes import CELL, SHAPES, Scene, SceneObject, cell_of, counts
 from cotlab.whitebox.vision.asking import Asking
 from cotlab.whitebox.vision.places import Region, cell_region
 
-__all__ = ["VERSIONS", "Case", "Habit", "Version", "draw_cases", "free_scenes"]
+__all__ = ["VERSIONS", "Case", "Habit", "Version", "draw_cases", "free_scenes", "one_cell_apart"]
 
 Version = Literal["without", "primed", "control", "there", "both"]
 VERSIONS: tuple[Version, ...] = get_args(Version)
@@ -111,6 +111,13 @@ def free_scenes(habit: Habit, n: int, seed: int = 0) -> list[Scene]:
             scene = _with(scene, draw_object(rng, habit.second, cell))
         found.append(scene)
     return found
+
+
+def one_cell_apart(first: Scene, second: Scene) -> bool:
+    """Whether two scenes are the same, or differ in what stands in one cell alone."""
+    if (first.background, first.lettering) != (second.background, second.lettering):
+        return False
+    return len({cell_of(thing) for thing in {*first.objects} ^ {*second.objects}}) <= 1
 
 
 def _versions(habit: Habit, rng: random.Random) -> tuple[dict[Version, Scene], tuple[int, int]]:
