@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -15,7 +14,7 @@ from cotlab.chains.prefix import Prefix
 from cotlab.chains.problem import Problem
 from cotlab.chains.settings import SamplingSettings
 from cotlab.chains.templates import Template
-from cotlab.engines import choice, load
+from cotlab.engines import choice
 from cotlab.engines.load import open_engine
 from cotlab.engines.markov import MarkovEngine
 from cotlab.errors import ModelError, UserError
@@ -106,44 +105,6 @@ def test_faults_of_the_user_are_one_line(folder):
         with pytest.raises(UserError, match=message) as caught:
             open_engine(*arguments, options=options)
         assert "\n" not in str(caught.value)
-
-
-def weights(folder: Path, name: str, size: int) -> Path:
-    folder.mkdir()
-    with (folder / name).open("wb") as file:
-        file.truncate(size)  # sparse: takes no room on the disk
-    return folder
-
-
-@pytest.fixture
-def two_threads(monkeypatch):
-    import torch
-
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("cotlab.engines.load._Fitted.variable", None)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors", "model-00001-of-00001.safetensors"])
-def test_a_large_model_keeps_its_threads_also_after_a_small_one(tmp_path, monkeypatch, two_threads, name):
-    import torch
-
-    large = weights(tmp_path / "large", name, 4 << 30)
-    small = weights(tmp_path / "small", name, 1 << 20)
-    load._fit_threads(large)
-    assert torch.get_num_threads() == 2 and "OMP_NUM_THREADS" not in os.environ
-    for _ in range(2):
-        load._fit_threads(small)
-        assert torch.get_num_threads() == 1 and os.environ["OMP_NUM_THREADS"] == "1"
-    load._fit_threads(large)
-    assert torch.get_num_threads() == 2 and "OMP_NUM_THREADS" not in os.environ
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # now the user says so
-    load._fit_threads(small)
-    assert torch.get_num_threads() == 2 and os.environ["OMP_NUM_THREADS"] == "2"
 
 
 def test_importing_the_room_is_light():

@@ -96,7 +96,7 @@ def test_what_cannot_be_mended_is_one_line(tmp_path: Path) -> None:
 
 def test_an_unusable_gold_answer_is_refused_before_the_model_is_loaded(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "own.jsonl").write_text('{"question": "markov", "answer": "abc", "checker": "number"}')
-    monkeypatch.setattr("cotlab.sampling.study.open_engine", lambda *a, **k: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("cotlab.sampling.open_study.open_engine", lambda *a, **k: pytest.fail("the model was loaded"))
     with pytest.raises(DataError, match="line 1 gold answer 'abc' is not a number"):
         study(tmp_path / "run", question=None, answer=None, problems=str(tmp_path / "own.jsonl"))
     assert not (tmp_path / "run").exists()

@@ -98,6 +98,11 @@ def test_asked_again_nothing_is_read_or_drawn(model: Path, done: Path) -> None:
     assert all(len(row.said) == 3 for row in own)
 
 
+def test_another_seed_does_not_mix_into_a_run(model: Path, done: Path) -> None:
+    with pytest.raises(UserError, match="was sampled with seed 0, not 1"):
+        sample_views(config(model, done, seed=1), LOOK_VIEWS)
+
+
 def test_what_was_interrupted_goes_on(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     views, left = [View("masked"), View("none")], [5]
     real = TransformersEngine.next_token_probs

@@ -34,7 +34,7 @@ def capture(
     from cotlab.cli.progress import Bar
     from cotlab.runs import Run
     from cotlab.whitebox.capture import CapturePlan, capture_run
-    from cotlab.whitebox.stage import identity_of, open_steerable
+    from cotlab.whitebox.stage import open_steerable
 
     plan = CapturePlan(tuple(hook), at, dtype, cutter)  # type: ignore[arg-type]  # the plan checks them
     with Run.open(run) as store:
@@ -42,7 +42,7 @@ def capture(
     try:
         with Bar() as bar, contextlib.redirect_stdout(sys.stderr):
             opened = open_steerable(name, engine, options.engine_options(engine_option))
-            with opened.engine as reader, Run.open_or_create(run, identity_of(opened)) as store:
+            with opened.engine as reader, Run.open_or_create(run, opened.identity) as store:
                 size = capture_run(store, reader, plan, progress=bar, dry=dry_run)
     except KeyboardInterrupt:
         typer.echo(f"interrupted: what was read is in {run}/acts; the same command goes on there", err=True)

@@ -16,7 +16,7 @@ from cotlab.models import find_card
 from cotlab.problems import View
 from cotlab.runs import Run
 from cotlab.sampling import StudyConfig, ViewedStudy, ViewPlan, plan_views, sample_views
-from cotlab.sampling.study import study_spec
+from cotlab.sampling.open_study import study_spec
 
 __all__ = ["ask", "print_left_out", "scored", "told", "wanted"]
 

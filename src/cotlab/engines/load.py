@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -17,9 +16,10 @@ from cotlab.chains.tokens import HFTokenizer, Tokenizer
 from cotlab.engines.base import Engine
 from cotlab.engines.choice import engine_choice
 from cotlab.engines.hf_options import TransformersOptions
+from cotlab.engines.threads import fit_threads
 from cotlab.errors import ModelError, UserError
 from cotlab.models.card import ModelCard
-from cotlab.models.folder import weight_files
+from cotlab.runs.run_identity import RunIdentity
 
 if TYPE_CHECKING:
     from cotlab.models.resolving import ResolvedModel
@@ -28,9 +28,6 @@ __all__ = ["ENGINES", "MarkovOptions", "OpenedEngine", "TemplateMaker", "check_m
 
 ENGINES = ("auto", "vllm", "transformers", "markov")
 MARKOV = "markov:"
-THREADS = "OMP_NUM_THREADS"
-SMALL = 100_000_000
-"""Bytes of weights below which a model runs on one CPU thread."""
 Options = TypeVar("Options")
 TemplateMaker = Callable[[ModelCard, Tokenizer], Template]
 
@@ -54,6 +51,17 @@ class OpenedEngine:
     card: ModelCard
     template: Template
     """How its prompts are written; its id is in the engine's card."""
+
+    @property
+    def identity(self) -> RunIdentity:
+        """What a run of this model is of."""
+        return RunIdentity(
+            model=self.engine.card.model,
+            tokenizer_id=self.engine.tokenizer.id,
+            template_id=self.template.id,
+            think_open=self.template.tags.open,
+            think_close=self.template.tags.close,
+        )
 
 
 def open_engine(
@@ -180,39 +188,8 @@ def _open_model(model: str, engine: str, options: Mapping[str, Any], template: T
     opener = _open_vllm if _chosen(found.path, engine, model) == "vllm" else _open_transformers
     tokenizer = HFTokenizer.load(found.path)
     written = template(found.card, tokenizer)
-    _fit_threads(found.path)
+    fit_threads(found.path)
     return OpenedEngine(opener(found, tokenizer, written, options), found.card, written)
-
-
-class _Fitted:
-    """What `_fit_threads` has set in this process, so that a larger model gets back what was there."""
-
-    variable: str | None = None
-    """Value of the environment variable; None: not ours."""
-    threads = 0
-    """Threads that torch had before."""
-
-
-def _fit_threads(folder: Path) -> None:
-    """One thread for a small model on a CPU, where the user has not said how many; else as many as there were.
-
-    Threads that wait for each other cost more than they bring there, and up to 25 times as much once another process
-    needs a core.
-    """
-    import torch
-
-    given = os.environ.get(THREADS)
-    if (given is not None and given != _Fitted.variable) or torch.cuda.is_available():
-        return
-    if sum(file.stat().st_size for file in weight_files(folder)) < SMALL:
-        if _Fitted.variable is None:
-            _Fitted.variable, _Fitted.threads = "1", torch.get_num_threads()
-        os.environ[THREADS] = "1"  # for processes that engines start
-        torch.set_num_threads(1)
-    elif _Fitted.variable is not None:
-        os.environ.pop(THREADS, None)
-        torch.set_num_threads(_Fitted.threads)
-        _Fitted.variable = None
 
 
 def _open_vllm(found: ResolvedModel, tokenizer: Tokenizer, template: Template, options: Mapping[str, Any]) -> Engine:

@@ -16,7 +16,7 @@ from cotlab.saes.feature_controls import RANDOM, ChangeSize, FeatureControls, me
 from cotlab.saes.feature_rank import Rank
 from cotlab.sampling import Budget, Progress, find_chains
 from cotlab.whitebox.branching import BranchResult, draw_arms
-from cotlab.whitebox.stage import identity_of, open_steerable
+from cotlab.whitebox.stage import open_steerable
 
 if TYPE_CHECKING:
     from cotlab.chains.rollout import Rollout
@@ -113,7 +113,7 @@ def branch_features(
     opened = open_steerable(name, engine, engine_options)
     measured, drawn = list[FeatureControls](), list[FeatureSteering]()
 
-    with opened.engine as sampled, Run.open_or_create(path, identity_of(opened)) as run:
+    with opened.engine as sampled, Run.open_or_create(path, opened.identity) as run:
         prefix = found.prefix(step)
 
         def arms(base: list[Rollout]) -> list[tuple[str, Intervention]]:

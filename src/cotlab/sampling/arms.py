@@ -16,7 +16,6 @@ from pathlib import Path
 from cotlab.categories import MentionScorer
 from cotlab.chains.chain import Chain
 from cotlab.chains.cutting import get_cutter
-from cotlab.chains.own_scorer import load_scorer
 from cotlab.chains.prefix import Prefix
 from cotlab.chains.problem import Problem
 from cotlab.chains.settings import SamplingSettings
@@ -29,10 +28,9 @@ from cotlab.runs import Run
 from cotlab.sampling.base_chains import cut_rollout
 from cotlab.sampling.config import StudyConfig
 from cotlab.sampling.draw import Sampler
+from cotlab.sampling.open_study import open_study
 from cotlab.sampling.progress import Progress, Silent
-from cotlab.sampling.resampling import refuse_other_seed
 from cotlab.sampling.scoring import score_run
-from cotlab.sampling.study import study_engine, study_identity, study_spec
 
 __all__ = ["ARMS_STUDY", "AskedStudy", "first_chains", "sample_arms"]
 
@@ -81,42 +79,35 @@ def sample_arms(
     if len(set(arms)) < len(arms) or not arms:
         raise UserError(f"arms are {', '.join(arm.name for arm in arms) or 'none'}: name each once, and at least one")
     problems = _problems(config, arms, scenarios)
-    cap = config.budget_cap()
-    with study_engine(config, progress) as (engine, template, card):
-        spec, identity = study_spec(config, card.sampling), study_identity(engine, template)
-        scorer = load_scorer(config.scorer, identity.tags)
-        with Run.open_or_create(config.run_folder(), identity) as run:
-            refuse_other_seed(run, config.seed)
-            study_id = run.add_study(
-                {
-                    "kind": ARMS_STUDY,
-                    "settings": spec.settings.to_json(),
-                    "n": spec.n,
-                    "arms": [arm.name for arm in arms],
-                    "cutter": spec.cutter,
-                    "asked": config.model_dump(mode="json", exclude={"run", "engine_options"}),
-                },
-                config.seed,
-            )
-            prompts = _prompts(run, engine, problems, template.encode)
-            sampler = Sampler(run, engine, study_id, seed=config.seed, budget=cap, progress=progress)
-            sampler.draw(prompts, spec.n, spec.settings, phase="asking")
-            for one in (scorer, MentionScorer(identity.tags)):
-                score_run(run, one, progress=progress)
-            return AskedStudy(
-                config.run_folder(),
-                engine.card.model,
-                spec.settings,
-                engine.card.id,
-                scorer.id,
-                tuple(arm.name for arm in arms),
-                len(prompts) // len(arms),
-                spec.n,
-                sampler.drawn.rollouts,
-                sampler.drawn.failures,
-                sampler.drawn.stopped,
-                time.monotonic() - started,
-            )
+    with open_study(config, progress) as study:
+        sampler = study.sampler(
+            {
+                "kind": ARMS_STUDY,
+                "settings": study.settings.to_json(),
+                "n": config.n,
+                "arms": [arm.name for arm in arms],
+                "cutter": config.cutter,
+                "asked": config.as_stored(),
+            }
+        )
+        prompts = _prompts(study.run, study.engine, problems, study.template.encode)
+        sampler.draw(prompts, config.n, study.settings, phase="asking")
+        study.score()
+        score_run(study.run, MentionScorer(study.run.identity.tags), progress=progress)
+        return AskedStudy(
+            config.run_folder(),
+            study.engine.card.model,
+            study.settings,
+            study.engine.card.id,
+            study.scorer.id,
+            tuple(arm.name for arm in arms),
+            len(prompts) // len(arms),
+            config.n,
+            sampler.drawn.rollouts,
+            sampler.drawn.failures,
+            sampler.drawn.stopped,
+            time.monotonic() - started,
+        )
 
 
 def first_chains(

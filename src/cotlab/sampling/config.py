@@ -86,6 +86,10 @@ class StudyConfig(BaseModel):
         except ValueError:
             raise UserError(f"screen '{self.screen}' not understood. Use LOW:HIGH, such as 0.25:0.75") from None
 
+    def as_stored(self) -> dict[str, Any]:
+        """What was asked, as the study's row in the run keeps it: without what belongs to this machine."""
+        return self.model_dump(mode="json", exclude={"run", "engine_options"})
+
     def run_folder(self) -> Path:
         """Where the run is: as asked, else `runs/<model>-<hash of the request>`, which asking again finds again."""
         if self.run is not None:

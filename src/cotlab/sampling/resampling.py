@@ -28,6 +28,7 @@ from cotlab.sampling.budget import Budget
 from cotlab.sampling.cost import Cost, expected_new_tokens
 from cotlab.sampling.draw import Drawn, Sampler
 from cotlab.sampling.labels import label_steps
+from cotlab.sampling.open_study import refuse_other_seed
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.refine import next_wave
 from cotlab.sampling.scoring import outcomes_at, score_run
@@ -318,16 +319,3 @@ class Resampling:
 def _same_response(left: Chain, right: Chain) -> bool:
     """Whether two chains have the same prefixes, so that the same rollouts serve both."""
     return (left.whole, left.prompt_ids, left.steps) == (right.whole, right.prompt_ids, right.steps)
-
-
-def refuse_other_seed(run: Run, seed: int) -> None:
-    """Keep rollouts of two seeds apart: their keys do not hold the seed, so they would mix.
-
-    Raises:
-        UserError: The run was sampled with another seed.
-    """
-    other = sorted({study.seed for study in run.studies() if study.spec.get("kind") in ("resample", "arms")} - {seed})
-    if other:
-        raise UserError(
-            f"{run.path} was sampled with seed {other[0]}, not {seed}. Use --seed {other[0]} or another --run"
-        )

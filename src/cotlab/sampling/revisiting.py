@@ -10,50 +10,24 @@ from typing import Any
 
 from cotlab.chains.chain import Chain
 from cotlab.chains.own_scorer import load_scorer
-from cotlab.chains.scorers import Scorer
 from cotlab.chains.settings import SamplingSettings
-from cotlab.chains.templates import Template
 from cotlab.engines.base import Engine
 from cotlab.errors import UserError
 from cotlab.runs import Run, Study
 from cotlab.sampling.budget import Budget
 from cotlab.sampling.config import StudyConfig
-from cotlab.sampling.draw import Sampler
+from cotlab.sampling.open_study import SAMPLED, OpenStudy, study_engine
 from cotlab.sampling.progress import Progress, Silent
-from cotlab.sampling.scoring import score_run
-from cotlab.sampling.study import study_engine
 
 __all__ = ["Revisit", "find_chain", "find_chains", "revisit"]
 
-SAMPLED = ("resample", "arms", "views")
-"""Kinds of studies that begin a run here: they say what it was sampled with."""
 NAMED = 5
 """Chains that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
-class Revisit:
+class Revisit(OpenStudy):
     """An open run with the engine that filled it."""
-
-    run: Run
-    engine: Engine
-    scorer: Scorer
-    settings: SamplingSettings
-    """Those of the run's last study that began with prompts."""
-    seed: int
-    budget: Budget
-    progress: Progress
-    template: Template
-    """Writes the prompts of the run."""
-
-    def sampler(self, spec: Mapping[str, Any]) -> Sampler:
-        """A sampler for what is asked now; the asking is kept as a study of the run."""
-        study_id = self.run.add_study(dict(spec), self.seed)
-        return Sampler(self.run, self.engine, study_id, seed=self.seed, budget=self.budget, progress=self.progress)
-
-    def score(self) -> int:
-        """Score what is new; returns how many."""
-        return score_run(self.run, self.scorer, progress=self.progress)
 
 
 @contextmanager
@@ -96,18 +70,18 @@ def revisit(
                 **{name: value for name, value in changed.items() if value is not None},
             }
         )
-        with study_engine(config, progress) as (opened, template, _):
-            _check_same(run, opened)
+        with study_engine(config, progress) as opened:
+            _check_same(run, opened.engine)
             settings = dict(study.spec["settings"])
             yield Revisit(
                 run,
-                opened,
+                opened.engine,
                 load_scorer(config.scorer, run.identity.tags),
                 SamplingSettings(**{**settings, "stop": tuple(settings["stop"])}),
                 study.seed,
                 cap,
                 progress,
-                template,
+                opened.template,
             )
 
 

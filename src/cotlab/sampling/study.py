@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cotlab.chains.own_scorer import load_scorer
 from cotlab.chains.problem import Problem
 from cotlab.chains.rollout import Rollout
-from cotlab.chains.scorers import Scorer
 from cotlab.chains.settings import SamplingSettings
-from cotlab.chains.templates import Template, TemplateKind, template_from_file
-from cotlab.chains.tokens import Tokenizer
+from cotlab.chains.templates import Template
 from cotlab.engines.base import Engine
-from cotlab.engines.load import open_engine
 from cotlab.errors import UserError
 from cotlab.identity import content_id
 from cotlab.interventions.base import Baseline
-from cotlab.models import EngineCard, ModelCard
+from cotlab.models import EngineCard
 from cotlab.problems import load_problems, load_transcript, problem_from_text
-from cotlab.runs import Run, RunIdentity, copy_records
+from cotlab.runs import Run
 from cotlab.sampling.config import StudyConfig
-from cotlab.sampling.positions import Positions
+from cotlab.sampling.open_study import OpenStudy, open_study, study_spec
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.sampling.resampling import Resampled, Resampling
-from cotlab.sampling.spec import StudySpec
 
-__all__ = ["FinishedStudy", "resample", "run_study", "study_engine", "study_identity", "study_spec"]
+__all__ = ["FinishedStudy", "resample", "run_study"]
 
 GIVEN_CARD = EngineCard(engine="given", model="transcript", revision="", tokenizer_id="", template_id="", dtype="")
 """What the rollouts of pasted transcripts are from: nothing that samples, so they never count as samples."""
 CANDIDATES = 10
 """Problems that a screen looks at for each one that it is to keep."""
-TEMPLATE_KINDS: tuple[TemplateKind, ...] = ("r1", "qwen3", "plain", "tokenizer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,26 +85,23 @@ def run_study(
     """
     progress, started = progress or Silent(), time.monotonic()
     problems, response = _problems(config)
-    load_scorer(config.scorer)  # what cannot be is said before a model is loaded, which takes long
-    cap = config.budget_cap()
-    with study_engine(config, progress) as (engine, template, card):
-        spec = study_spec(config, card.sampling)
-        identity = study_identity(engine, template)
-        scorer = load_scorer(config.scorer, identity.tags)
-        with _run(config, identity, dry) as run, (around or _bare)(run, engine) as sampled:
-            resampling = Resampling(
-                run,
-                sampled,
-                spec,
-                scorer,
-                render=lambda problem: template.encode(problem, engine.tokenizer),
-                budget=cap,
-                progress=progress,
-                asked=config.model_dump(mode="json", exclude={"run", "engine_options"}),
-            )
-            given = _given(response, problems[0], resampling, template) if response is not None else {}
-            result = resampling.go(problems, given=given, dry=dry)
-            return _finished(config, engine, scorer, result, len(problems), time.monotonic() - started, dry)
+    with (
+        open_study(config, progress, dry=dry) as study,
+        (around or _bare)(study.run, study.engine) as sampled,
+    ):
+        resampling = Resampling(
+            study.run,
+            sampled,
+            study_spec(config, study.settings),
+            study.scorer,
+            render=lambda problem: study.template.encode(problem, study.engine.tokenizer),
+            budget=study.budget,
+            progress=progress,
+            asked=config.as_stored(),
+        )
+        given = _given(response, problems[0], resampling, study.template) if response is not None else {}
+        result = resampling.go(problems, given=given, dry=dry)
+        return _finished(config, study, result, len(problems), time.monotonic() - started, dry)
 
 
 def resample(*, progress: Progress | None = None, dry: bool = False, **asked: Any) -> FinishedStudy:
@@ -125,75 +115,6 @@ def resample(*, progress: Progress | None = None, dry: bool = False, **asked: An
 
 def _bare(run: Run, engine: Engine) -> AbstractContextManager[Engine]:
     return nullcontext(engine)
-
-
-@contextmanager
-def study_engine(config: StudyConfig, progress: Progress) -> Iterator[tuple[Engine, Template, ModelCard]]:
-    """The engine that a study samples with, with its template and model card.
-
-    Raises:
-        UserError: The model is not there, or the engine cannot run.
-    """
-    progress.say(f"loading {config.model}")
-    opened = open_engine(
-        config.model, config.engine, options=config.engine_options, template=lambda c, t: _template(config, c, t)
-    )
-    with opened.engine as engine:
-        yield engine, opened.template, opened.card
-
-
-def _template(config: StudyConfig, card: ModelCard, tokenizer: Tokenizer) -> Template:
-    kind = next((kind for kind in TEMPLATE_KINDS if kind == config.template), None)
-    if kind is not None or config.template is None:
-        template = card.template(kind)
-    else:
-        template = template_from_file(config.template, card.think, card.tags or Template("plain").tags)
-    return (template if config.think_tag else template.without_think_tag()).bound(tokenizer)
-
-
-@contextmanager
-def _run(config: StudyConfig, identity: RunIdentity, dry: bool) -> Iterator[Run]:
-    folder = config.run_folder()
-    if not dry:
-        with Run.open_or_create(folder, identity) as run:
-            yield run
-        return
-    with tempfile.TemporaryDirectory(prefix="cotlab-dry-") as scratch:
-        copy = Path(scratch) / "run"
-        if folder.exists():
-            copy_records(folder, copy)
-        with Run.open_or_create(copy, identity) as run:
-            yield run
-
-
-def study_identity(engine: Engine, template: Template) -> RunIdentity:
-    """What a run of this model is of."""
-    return RunIdentity(
-        model=engine.card.model,
-        tokenizer_id=engine.tokenizer.id,
-        template_id=template.id,
-        think_open=template.tags.open,
-        think_close=template.tags.close,
-    )
-
-
-def study_spec(config: StudyConfig, recommended: SamplingSettings) -> StudySpec:
-    """What is asked, with the model's recommended settings where nothing else is."""
-    changed = {
-        name: value
-        for name in ("temperature", "top_p", "top_k", "max_tokens")
-        if (value := getattr(config, name)) is not None
-    }
-    return StudySpec(
-        settings=replace(recommended, **changed),
-        n=config.n,
-        seed=config.seed,
-        base=(() if config.transcript else ("greedy",)) if config.base is None else config.base,
-        tries=config.tries,
-        positions=Positions.parse(config.positions),
-        cutter=config.cutter,
-        screen=config.screening(),
-    )
 
 
 def _problems(config: StudyConfig) -> tuple[list[Problem], str | None]:
@@ -236,8 +157,7 @@ def _given(response: str, problem: Problem, resampling: Resampling, template: Te
 
 def _finished(
     config: StudyConfig,
-    engine: Engine,
-    scorer: Scorer,
+    study: OpenStudy,
     result: Resampled,
     n_problems: int,
     seconds: float,
@@ -246,11 +166,11 @@ def _finished(
     return FinishedStudy(
         path=config.run_folder(),
         study_id=result.study_id,
-        model=engine.card.model,
-        engine=engine.card.engine,
-        engine_card_id=engine.card.id,
+        model=study.engine.card.model,
+        engine=study.engine.card.engine,
+        engine_card_id=study.engine.card.id,
         settings=result.spec.settings,
-        scorer_id=scorer.id,
+        scorer_id=study.scorer.id,
         seed=config.seed,
         n=result.spec.n,
         n_problems=n_problems,
@@ -261,7 +181,7 @@ def _finished(
         failures=result.drawn.failures,
         stopped=result.drawn.stopped or result.shrunk,
         cost=result.plan(),
-        prefix_cache_hit_rate=engine.stats.prefix_cache_hit_rate,
+        prefix_cache_hit_rate=study.engine.stats.prefix_cache_hit_rate,
         seconds=seconds,
         dry=dry,
     )

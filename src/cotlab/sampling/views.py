@@ -30,11 +30,9 @@ from cotlab.runs import Run
 from cotlab.sampling.budget import Budget
 from cotlab.sampling.config import StudyConfig
 from cotlab.sampling.cost import Cost
-from cotlab.sampling.draw import Sampler
+from cotlab.sampling.open_study import open_study
 from cotlab.sampling.progress import Progress, Silent
-from cotlab.sampling.resampling import refuse_other_seed
 from cotlab.sampling.scoring import score_run
-from cotlab.sampling.study import study_engine, study_identity, study_spec
 
 __all__ = ["PUBLISHED_RULES", "VIEWS_STUDY", "ViewPlan", "ViewedStudy", "odds_id", "plan_views", "sample_views"]
 
@@ -129,52 +127,47 @@ def sample_views(config: StudyConfig, views: Sequence[View], *, progress: Progre
         EngineError: The engine broke; what it gave is stored.
     """
     progress, started = progress or Silent(), time.monotonic()
-    cap = config.budget_cap() or Budget()
-    load_scorer(config.scorer)  # what cannot be is said before a model is loaded, which takes long
     plan = plan_views(config, views)
-    with study_engine(config, progress) as (engine, template, card):
-        spec, identity = study_spec(config, card.sampling), study_identity(engine, template)
-        scorer = load_scorer(config.scorer, identity.tags)
-        with Run.open_or_create(config.run_folder(), identity) as run:
-            refuse_other_seed(run, config.seed)
-            study_id = run.add_study(
-                {
-                    "kind": VIEWS_STUDY,
-                    "settings": spec.settings.to_json(),
-                    "engine_card": engine.card.id,
-                    "n": spec.n,
-                    "views": [view.name for view in views],
-                    "cutter": spec.cutter,
-                    "asked": config.model_dump(mode="json", exclude={"run", "engine_options"}),
-                },
-                config.seed,
-            )
-            prompts = _prompts(run, engine, template, plan)
-            run.add_engine_card(engine.card)
-            read, stopped = _read_odds(run, engine, prompts, closing(template), cap.seconds, progress)
-            left = cap if cap.seconds is None else Budget(seconds=max(1e-3, cap.seconds - (time.monotonic() - started)))
-            sampler = Sampler(run, engine, study_id, seed=config.seed, budget=left, progress=progress)
-            if stopped is None:
-                sampler.draw(prompts, spec.n, spec.settings, phase="asking")
-            for one in (scorer, *(load_scorer(rule, identity.tags) for rule in PUBLISHED_RULES)):
-                score_run(run, one, progress=progress)
-            return ViewedStudy(
-                config.run_folder(),
-                engine.card.model,
-                spec.settings,
-                engine.card.id,
-                scorer.id,
-                tuple(view.name for view in views),
-                plan.left_out,
-                len(plan.shown),
-                len(prompts),
-                spec.n,
-                read,
-                sampler.drawn.rollouts,
-                sampler.drawn.failures,
-                stopped or sampler.drawn.stopped,
-                time.monotonic() - started,
-            )
+    with open_study(config, progress) as study:
+        run, engine, seconds = study.run, study.engine, study.budget.seconds
+        sampler = study.sampler(
+            {
+                "kind": VIEWS_STUDY,
+                "settings": study.settings.to_json(),
+                "engine_card": engine.card.id,
+                "n": config.n,
+                "views": [view.name for view in views],
+                "cutter": config.cutter,
+                "asked": config.as_stored(),
+            }
+        )
+        prompts = _prompts(run, engine, study.template, plan)
+        run.add_engine_card(engine.card)
+        read, stopped = _read_odds(run, engine, prompts, closing(study.template), seconds, progress)
+        if seconds is not None:
+            sampler.budget = Budget(seconds=max(1e-3, seconds - (time.monotonic() - started)))
+        if stopped is None:
+            sampler.draw(prompts, config.n, study.settings, phase="asking")
+        study.score()
+        for rule in PUBLISHED_RULES:
+            score_run(run, load_scorer(rule, run.identity.tags), progress=progress)
+        return ViewedStudy(
+            config.run_folder(),
+            engine.card.model,
+            study.settings,
+            engine.card.id,
+            study.scorer.id,
+            tuple(view.name for view in views),
+            plan.left_out,
+            len(plan.shown),
+            len(prompts),
+            config.n,
+            read,
+            sampler.drawn.rollouts,
+            sampler.drawn.failures,
+            stopped or sampler.drawn.stopped,
+            time.monotonic() - started,
+        )
 
 
 def odds_id(engine_card_id: str) -> str:

@@ -26,7 +26,7 @@ from cotlab.whitebox.examples import Examples
 from cotlab.whitebox.probe_fit import Method
 from cotlab.whitebox.probe_report import check_problems
 from cotlab.whitebox.run_examples import chosen_rollouts
-from cotlab.whitebox.stage import identity_of, open_steerable
+from cotlab.whitebox.stage import open_steerable
 
 __all__ = ["ReadyOptions", "exit_run", "ready_examples"]
 
@@ -95,7 +95,7 @@ def ready_examples(
     with Run.open(path) as run:
         name = asked.get("model") or run.identity.model
     opened = open_steerable(name, asked.get("engine", "auto"), asked.get("engine_options"))
-    with opened.engine as sampled, Run.open_or_create(path, identity_of(opened)) as run:
+    with opened.engine as sampled, Run.open_or_create(path, opened.identity) as run:
         point.check(sampled.shape)
         chains = _chains(run, sampled, cutter, n, seed)
         check_problems(chain.problem_id for chain, _ in chains)

@@ -17,12 +17,12 @@ from cotlab.engines.base import Engine
 from cotlab.engines.load import OpenedEngine
 from cotlab.errors import UserError
 from cotlab.problems import load_problems
-from cotlab.runs import Run, RunIdentity
+from cotlab.runs import Run
 from cotlab.sampling import Budget, Progress, Sampler
 from cotlab.whitebox.arms import Arms, Prompted
 from cotlab.whitebox.behaviours import Behaviour, behaviour
 
-__all__ = ["Asked", "Setting", "Stage", "identity_of", "open_steerable", "prompts_of"]
+__all__ = ["Asked", "Setting", "Stage", "open_steerable", "prompts_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +112,7 @@ class Setting:
                 )
             prompted = prompts_of(found, lambda problem: opened.template.prompt(problem, engine.tokenizer))
             half = len(prompted) // 2
-            with Run.open_or_create(path, identity_of(opened)) as run:
+            with Run.open_or_create(path, opened.identity) as run:
                 spec = {**plan.to_json(), "model": self.model, "problems": self.problems}
                 study = run.add_study(spec, plan.seed)
                 sampler = Sampler(run, engine, study, seed=plan.seed, budget=self.budget, progress=self.progress)
@@ -138,17 +138,6 @@ def open_steerable(model: str, engine: str, engine_options: Mapping[str, Any] | 
             why = cannot.capabilities.missing or "it has no activations"
             raise UserError(f"the {cannot.card.engine} engine cannot steer '{model}': {why}")
     return opened
-
-
-def identity_of(opened: OpenedEngine) -> RunIdentity:
-    """What a run of an opened model is of."""
-    return RunIdentity(
-        model=opened.engine.card.model,
-        tokenizer_id=opened.engine.tokenizer.id,
-        template_id=opened.template.id,
-        think_open=opened.template.tags.open,
-        think_close=opened.template.tags.close,
-    )
 
 
 def asking_problems(problems: Sequence[Problem], its: Behaviour) -> list[Problem]:

@@ -16,7 +16,7 @@ from cotlab.whitebox.arms import MEASURES
 from cotlab.whitebox.behaviour_study import BehaviourStudy, StudyPlan, StudyResult
 from cotlab.whitebox.branching import BranchPlan, BranchResult, branch_chain
 from cotlab.whitebox.layer_study import LayerRow
-from cotlab.whitebox.stage import Setting, identity_of, open_steerable
+from cotlab.whitebox.stage import Setting, open_steerable
 
 __all__ = ["cell", "steer_branch", "steer_report"]
 
@@ -96,7 +96,7 @@ def steer_branch(
         model = model or run.identity.model
     plan = BranchPlan(step, doses, where or Where("new"), keep_norm, n, n_random, seeds[0] if seeds else 0)
     opened = open_steerable(model, engine, engine_options)
-    with opened.engine as sampled, Run.open_or_create(path, identity_of(opened)) as run:
+    with opened.engine as sampled, Run.open_or_create(path, opened.identity) as run:
         settings = known_settings[0] if known_settings else opened.card.sampling
         return branch_chain(run, sampled, found[0], vector, plan, settings, budget=budget, progress=progress)
 

@@ -30,7 +30,6 @@ from cotlab.whitebox.attention import suppression_matrix
 from cotlab.whitebox.branching import answer_shift, outcomes_of
 from cotlab.whitebox.inside import Inside
 from cotlab.whitebox.run_chain import chain_of, chain_spans, check_step
-from cotlab.whitebox.stage import identity_of
 
 __all__ = ["SuppressionArm", "SuppressionBranch", "compare_suppression", "suppress_run", "suppress_step"]
 
@@ -260,7 +259,7 @@ def suppress_run(
         known = [its for key, its in run.settings().items() if key in ids and its.temperature > 0]
         name = model or run.identity.model
     opened = open_engine(name, "transformers", options=dict(engine_options or {}))
-    with opened.engine as engine, Run.open_or_create(path, identity_of(opened)) as run:
+    with opened.engine as engine, Run.open_or_create(path, opened.identity) as run:
         settings = known[0] if known else opened.card.sampling
         settings = settings if temperature is None else replace(settings, temperature=temperature)
         return suppress_step(
