@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import time
 from collections.abc import Callable
@@ -16,8 +17,8 @@ from streamlit.testing.v1 import AppTest
 from cotlab.interventions import HookPoint, SteeringVector, VectorCard, save_vector
 from cotlab.measures import step_effect
 from cotlab.runs import Run
-from cotlab.sampling import list_jobs
-from cotlab.trees import chain_draws
+from cotlab.sampling import BranchConfig, list_jobs, start_job
+from cotlab.trees import chain_draws, conditions_of
 
 PAGES = ("runs", "chain", "branch", "compare", "inside", "steering", "features", "new", "experiments", "doctor")
 
@@ -182,6 +183,25 @@ def test_a_new_study_is_started_seen_on_another_page_and_stopped(root: Path) -> 
     assert job.progress().state == "stopped", job.log()
     at = page("runs")
     assert not at.exception and "stopped; what was sampled is kept" in shown(at)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("runs", "stairs: done, 0 rollouts sampled"), ("new", "Start"), ("branch", "What came of it")]
+)
+def test_what_came_of_a_job_is_shown_while_its_process_still_leaves(root: Path, name: str, told: str) -> None:
+    """An interpreter with PyTorch takes seconds to end on a busy machine: pages ran anew all that time, without end."""
+    with Run.open(root / "stairs") as run:
+        chain = run.chains()[0]
+        (condition,) = conditions_of(run, chain)
+    ids = {"settings_id": condition.settings_id, "engine_card_id": condition.engine_card_id}
+    job = start_job(root, BranchConfig.of(run=root / "stairs", prefix_id=chain.prefix(1).id, n=2, **ids))
+    wait_for(root)
+    assert job.progress().state == "done", job.log()
+    with open(job.folder / "job.lock", "rb") as process:
+        fcntl.flock(process, fcntl.LOCK_EX)
+        at = page(name, **({"run": "stairs", "step": "1"} if name == "branch" else {}))
+    assert not at.exception
+    assert told in shown(at) or told in [button.label for button in at.button]
 
 
 def test_a_transcript_is_pasted_and_becomes_a_chain(root: Path) -> None:

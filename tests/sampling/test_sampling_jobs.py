@@ -1,5 +1,6 @@
 """Sampling in a process of its own: it is followed, stopped and killed, and nothing is lost."""
 
+import fcntl
 import os
 import signal
 import time
@@ -10,7 +11,7 @@ import pytest
 from cotlab.errors import RunError, UserError
 from cotlab.interventions.base import Baseline
 from cotlab.runs import Run
-from cotlab.sampling import BranchConfig, Job, StudyConfig, list_jobs, run_branch, run_study, start_job
+from cotlab.sampling import BranchConfig, Job, StudyConfig, jobs, list_jobs, run_branch, run_study, start_job
 from cotlab.trees import chain_draws, conditions_of
 
 ASKED = {"question": "Climb the stairs", "answer": "7", "model": "markov:staircase", "cutter": "lines", "n": 12}
@@ -102,3 +103,39 @@ def test_a_branch_that_cannot_be_says_so_before_the_model_is_loaded(tmp_path: Pa
         run_branch(BranchConfig.of(run=study.path, prefix_id="x", settings_id="nothing", engine_card_id="y"))
     with pytest.raises(UserError, match="n is 0"):
         BranchConfig.of(run=study.path, prefix_id="x", settings_id="s", engine_card_id="y", n=0)
+
+
+def test_a_job_that_has_said_its_last_word_does_not_run_though_its_process_still_leaves(tmp_path: Path) -> None:
+    asked = StudyConfig.of(**ASKED, run=tmp_path / "own")
+    first = start_job(tmp_path, asked)
+    assert ended(first) == "done", first.log()
+    until = time.monotonic() + 120
+    while first.alive() and time.monotonic() < until:
+        time.sleep(0.1)
+    with open(first.folder / "job.lock", "rb") as process:
+        fcntl.flock(process, fcntl.LOCK_EX)  # as long as an interpreter with PyTorch takes to end
+        assert first.alive() and not first.running
+        again = start_job(tmp_path, asked)  # not refused
+        assert ended(again) == "done" and again.progress().result["sampled_now"] == 0
+
+
+def test_progress_names_what_goes_on_and_since_when(tmp_path: Path) -> None:
+    job = start_job(tmp_path, StudyConfig.of(**ASKED, run=tmp_path / "own", engine_options={"delay": 0.02}))
+    seen = []
+    while (now := job.progress()).state == "running":
+        assert job.started - 1 <= now.since <= time.time()
+        seen.append(now.phase)
+        time.sleep(0.01)
+    order = list(dict.fromkeys(seen))
+    assert now.state == "done" and order[0] == "starting" and "resampling" in order
+    assert not [line for line in now.lines if "loading" in line], "what is over is not told as if it went on"
+
+
+def test_threads_that_list_jobs_do_not_trip_over_an_ended_process(tmp_path: Path) -> None:
+    class Ended:
+        def poll(self) -> int:
+            jobs._STARTED.remove(self)  # type: ignore[arg-type]  # as another thread does meanwhile
+            return 0
+
+    jobs._STARTED.append(Ended())  # type: ignore[arg-type]
+    assert list_jobs(tmp_path) == [] and not [one for one in jobs._STARTED if isinstance(one, Ended)]

@@ -43,7 +43,7 @@ def copy_first() -> None:
 def branching(chosen: Chosen, step: int) -> None:
     """Choose a way, fill in its form, follow its job."""
     kept = chosen.studied.kept(step)
-    busy = next((j for j in list_jobs(root()) if j.run == chosen.path.absolute() and j.alive()), None)
+    busy = next((j for j in list_jobs(root()) if j.run == chosen.path.absolute() and j.running), None)
     ways = [name for name, one in KINDS.items() if chosen.studied.chain.images or not one.on_images]
     key = st.segmented_control(
         "What to do here", ways, format_func=lambda k: KINDS[k].name, default=_first(busy), key=f"way-{kept}"
@@ -63,7 +63,7 @@ def branching(chosen: Chosen, step: int) -> None:
             fault(error)
     if job is None:
         return
-    if not job.alive():
+    if not job.running:
         show_job(job)
         if job.progress().state == "done":
             show_results(chosen, kept, job)

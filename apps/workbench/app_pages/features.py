@@ -212,9 +212,9 @@ def page() -> None:
         known, job = documents(root(), chosen.path), job_here(chosen)
         seen = bool(image_documents(chosen.path))
         with st.expander("What is read", expanded=not known and not seen):
-            if job is None or not job.alive():
+            if job is None or not job.running:
                 ask(chosen)
-        if job is not None and (job.alive() or job.progress().state != "done"):
+        if job is not None and (job.running or job.progress().state != "done"):
             show_job(job)
         show_image_features(chosen.path)
         if not known and seen:

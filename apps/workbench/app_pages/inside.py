@@ -124,9 +124,9 @@ def page() -> None:
     try:
         reading = read_reading(chosen.path, chosen.studied.chain)
         with st.expander("What is read", expanded=reading is None):
-            if job is None or not job.alive():
+            if job is None or not job.running:
                 ask(chosen, reading is not None)
-        if job is not None and (job.alive() or job.progress().state != "done"):
+        if job is not None and (job.running or job.progress().state != "done"):
             show_job(job)
     except UserError as error:
         fault(error)

@@ -113,7 +113,7 @@ def _transcript(name: str, asked: dict[str, Any]) -> str:
 st.title("New study", anchor=False)
 mine = next((job for job in list_jobs(root()) if job.id == st.session_state.get("job")), None)
 if mine is None:
-    mine = next((job for job in list_jobs(root()) if job.alive()), None)
+    mine = next((job for job in list_jobs(root()) if job.running), None)
 if mine is not None:
     show_job(mine)
 asked = {**source(), **settings()}

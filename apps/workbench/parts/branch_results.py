@@ -144,9 +144,12 @@ def _hidden(chosen: Chosen, kept: int, job: Job) -> None:
     say(line(f"{told} The branch is in the tree of “Chain”, where {result['kept']} steps are kept.", soft=True))
 
 
-@st.fragment(run_every=1.5)
 def show_newest(chosen: Chosen, prefix_id: str, job: Job) -> None:
     """The last rollouts that a job drew, as they are stored: a run has one writer, so the newest are its own."""
+    st.fragment(_newest, run_every=1.5 if job.running else None)(chosen, prefix_id, job)
+
+
+def _newest(chosen: Chosen, prefix_id: str, job: Job) -> None:
     with Run.open(chosen.path) as run:
         if job.kind == "branch":
             ids = [row.id for row in run.rollouts(prefix_id=prefix_id, bodies=False)]

@@ -35,8 +35,8 @@ def begin(config: Any) -> Job:
 def show_jobs() -> None:
     """Those at work, and the last that ended."""
     jobs = list_jobs(root())
-    busy = [job for job in jobs if job.alive()]
-    ended = [job for job in jobs if not job.alive() and time.time() - job.started < RECENT][:SHOWN]
+    busy = [job for job in jobs if job.running]
+    ended = [job for job in jobs if job not in busy and time.time() - job.started < RECENT][:SHOWN]
     for job in busy:
         show_job(job)
     if ended:
@@ -47,7 +47,7 @@ def show_jobs() -> None:
 
 def show_job(job: Job) -> None:
     """One job, followed while it lives."""
-    if job.alive():
+    if job.running:
         _live(job)
     else:
         _told(job)
@@ -66,9 +66,11 @@ def _live(job: Job) -> None:
         to_go = progress.total - progress.done
         per = progress.seconds / progress.done if progress.done else 0.0
         left_s = f" · about {_time(to_go * per)} left" if progress.total and per and to_go > 0 else ""
-        count = f"{progress.done:,} of {progress.total:,}" if progress.total else f"{progress.done:,}"
+        count = f"{progress.done:,} of {progress.total:,} rollouts" if progress.total else f"{progress.done:,} rollouts"
+        if not progress.total and not progress.done:
+            count = f"for {_time(max(0.0, time.time() - progress.since))}"
         share = min(1.0, progress.done / progress.total) if progress.total else 0.0
-        left.progress(share, f"{plain(job.run.name, 60)}: {plain(progress.phase)} · {count} rollouts{rate}{left_s}")
+        left.progress(share, f"{plain(job.run.name, 60)}: {plain(progress.phase)} · {count}{rate}{left_s}")
         if right.button(
             "Stop",
             key=f"stop-{job.id}",

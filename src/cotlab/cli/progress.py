@@ -42,6 +42,8 @@ class Bar:
     def phase(self, name: str, total: int) -> None:
         """A phase of `total` rollouts begins (0: not known)."""
         self.tokens = 0
+        if self.task is not None and (before := self.bar.tasks[self.task]).total is None:
+            self.bar.update(self.task, total=before.completed)  # it has ended, and moves no longer
         self.task = self.bar.add_task(name, total=total or None, rate="")
         if self.bar.disable and not self.quiet:
             err().print(Text(f"{name}: {total:,} rollouts" if total else name))

@@ -36,7 +36,7 @@ IMAGES = "image-features"
 
 def feature_job(config: FeatureConfig, progress: Progress) -> dict[str, Any]:
     """Draw the arms (`branch_features`); returns their effects against the baseline of the same seeds."""
-    progress.say("loading the autoencoder")
+    progress.phase("loading the autoencoder", 0)
     sae = _opened(config.run, config.sae, config.transfer)
     result = branch_features(
         config.run,
@@ -61,7 +61,7 @@ def features_job(config: FeaturesConfig, progress: Progress) -> dict[str, Any]:
     Read again for another chain, the document keeps what it says along the chains that were read before. Where the run
     shows images, a document into `IMAGES` besides; of an autoencoder in the vision encoder or projector only that one.
     """
-    progress.say("loading model and autoencoder")
+    progress.phase("loading model and autoencoder", 0)
     sae = _opened(config.run, config.sae, config.transfer)
     check_features(sae, config.features)
     with Run.open(config.run) as run:

@@ -105,7 +105,7 @@ def run_branch(config: BranchConfig, *, progress: Progress | None = None) -> Fin
         scorer = load_scorer(config.scorer, reading.identity.tags)
         identity, settings, engine_name = reading.identity, _settings(reading, config), _engine(reading, config)
         reading.prefix(config.prefix_id)
-    progress.say(f"loading {identity.model}")
+    progress.phase(f"loading {identity.model}", 0)
     opened = open_engine(identity.model, engine_name, options=config.engine_options)
     with opened.engine as engine, Run.open(config.run, writable=True) as run:
         if engine.tokenizer.id != identity.tokenizer_id:

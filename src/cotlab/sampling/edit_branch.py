@@ -61,7 +61,6 @@ def edit_job(config: EditConfig, progress: Progress) -> dict[str, Any]:
         UserError: The run was not sampled here, has no such chain, or the edits cannot be applied.
         EngineError: The engine broke; what it gave is stored.
     """
-    progress.say("loading the model")
     with revisit(config.run, budget=config.budget, progress=progress) as again:
         chain = find_chain(again.run, config.chain_id)
         stub = answer_stub(chain, again.run.identity.think_close, again.engine.tokenizer)

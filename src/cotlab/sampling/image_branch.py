@@ -118,7 +118,6 @@ def image_job(config: ImageConfig, progress: Progress) -> dict[str, Any]:
         UserError: The run was not sampled here, has no such chain, or the images cannot be changed so.
         EngineError: The engine broke; what it gave is stored.
     """
-    progress.say("loading the model")
     with revisit(
         config.run,
         budget=config.budget,

@@ -26,13 +26,13 @@ class _Telling:
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "progress.json"
-        self.now = JobProgress()
+        self.now = JobProgress(since=time.time())
         self.since = self.written = time.monotonic()
         self.write()
 
     def phase(self, name: str, total: int) -> None:
         self.since = time.monotonic()
-        self.now = replace(self.now, phase=name, done=0, total=total, tokens=0, seconds=0.0)
+        self.now = replace(self.now, phase=name, done=0, total=total, tokens=0, seconds=0.0, since=time.time())
         self.write()
 
     def advance(self, rollouts: int, tokens: int) -> None:

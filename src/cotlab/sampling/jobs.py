@@ -53,7 +53,9 @@ class JobProgress:
     """Rollouts that this phase takes; 0 where that is not known."""
     tokens: int = 0
     seconds: float = 0.0
-    """Of this phase."""
+    """Of this phase, until the last of its rollouts."""
+    since: float = 0.0
+    """When this phase began, seconds since the epoch."""
     lines: tuple[str, ...] = ()
     """What a person should know, oldest first."""
     error: str | None = None
@@ -95,6 +97,11 @@ class Job:
             return False
         return False
 
+    @property
+    def running(self) -> bool:
+        """Whether it is at work. Once it has said its last word its process lives on for a while, busy with leaving."""
+        return self.alive() and self.progress().state == "running"
+
     def progress(self) -> JobProgress:
         """How far it is, now."""
         alive = self.alive()  # before the file is read: what ends in between has then written its last word
@@ -102,7 +109,7 @@ class Job:
             content = (self.folder / "progress.json").read_bytes()
             found = TypeAdapter(JobProgress).validate_json(content)
         except (FileNotFoundError, ValidationError):
-            found = JobProgress()
+            found = JobProgress(since=self.started)
         if found.state == "running" and not alive:
             asked_to = (self.folder / "stop").exists()  # before it could say that it heard
             return replace(found, state="stopped" if asked_to else "killed")
@@ -137,7 +144,7 @@ def start_job(root: Path | str, config: Any) -> Job:
     """
     root = Path(root)
     run = (config.run_folder() if isinstance(config, StudyConfig) else config.run).absolute()
-    busy = next((job for job in list_jobs(root) if job.run == run and job.alive()), None)
+    busy = next((job for job in list_jobs(root) if job.run == run and job.running), None)
     if busy is not None:
         raise RunError(f"{run.name} is being sampled by job {busy.id}: wait until it is done, or stop it")
     kind = kind_of(config)
@@ -165,10 +172,8 @@ def _launch(folder: Path) -> int:
             pass_fds=[lock.fileno()],
             start_new_session=True,
         )
+    _reap()
     _STARTED.append(process)
-    for earlier in list(_STARTED):
-        if earlier.poll() is not None:
-            _STARTED.remove(earlier)
     return process.pid
 
 
@@ -176,11 +181,17 @@ _STARTED: list[subprocess.Popen[bytes]] = []
 """Children that nobody has waited for yet: kept, so that they are reaped and no warning is raised for them."""
 
 
-def list_jobs(root: Path | str) -> list[Job]:
-    """All jobs of a folder of runs, newest first."""
+def _reap() -> None:
+    """Wait for children that have ended."""
     for process in list(_STARTED):
         if process.poll() is not None:
-            _STARTED.remove(process)
+            with contextlib.suppress(ValueError):  # another thread was quicker: every page of the app lists jobs
+                _STARTED.remove(process)
+
+
+def list_jobs(root: Path | str) -> list[Job]:
+    """All jobs of a folder of runs, newest first."""
+    _reap()
     folder, jobs = Path(root) / JOBS_FOLDER, []
     for entry in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []:
         try:

@@ -88,7 +88,7 @@ def study_engine(config: StudyConfig, progress: Progress) -> Iterator[OpenedEngi
     Raises:
         UserError: The model is not there, or the engine cannot run.
     """
-    progress.say(f"loading {config.model}")
+    progress.phase(f"loading {config.model}", 0)
     opened = open_engine(
         config.model, config.engine, options=config.engine_options, template=lambda c, t: _template(config, c, t)
     )

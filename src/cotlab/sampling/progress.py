@@ -11,7 +11,7 @@ class Progress(Protocol):
     """Told of phases, of rollouts as they are stored, and of what a person should know."""
 
     def phase(self, name: str, total: int) -> None:
-        """A phase of `total` rollouts begins."""
+        """A phase of `total` rollouts begins; 0: nobody knows how many, or none are drawn."""
         ...
 
     def advance(self, rollouts: int, tokens: int) -> None:

@@ -27,7 +27,7 @@ def steer_job(config: SteerConfig, progress: Progress) -> dict[str, Any]:
     """Draw the arms (`steer_branch`); returns their effects against the baseline of the same seeds."""
     from cotlab.whitebox.steering_study import steer_branch
 
-    progress.say("loading the model")
+    progress.phase("loading the model", 0)
     result = steer_branch(
         config.run,
         load_vector(config.vector),
@@ -48,7 +48,7 @@ def suppress_job(config: SuppressConfig, progress: Progress) -> dict[str, Any]:
     """Draw the arms (`suppress_run`); returns their effects against the baseline of the same seeds."""
     from cotlab.whitebox.suppressing import suppress_run
 
-    progress.say("loading the model")
+    progress.phase("loading the model", 0)
     result = suppress_run(
         config.run,
         config.step,
@@ -90,7 +90,7 @@ def inside_job(config: InsideConfig, progress: Progress) -> dict[str, Any]:
     ids = tokens.token_ids
     if len(ids) > LONGEST:
         raise DataError(f"the chain has {len(ids):,} tokens; attention is read of up to {LONGEST:,}")
-    progress.say(f"loading {model}")
+    progress.phase(f"loading {model}", 0)
     inside = Inside.open(model)
     progress.phase("reading", 3 + len(config.probes) + (len(spans) if config.suppression else 0))
     found: dict[str, Any] = {"format": READING, "model": model, "chain": chain.id, "spans": spans}
