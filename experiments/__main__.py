@@ -129,7 +129,7 @@ def _answer(name: str, asked: argparse.Namespace) -> None:
         found = _experiment(lab, answer, asked, _cpu() - started)
     for folder in [lab.out, *([HERE / name] if asked.publish else [])]:
         _write(found, answer, folder)
-    recovered = f"{sum(one.ok for one in found.recovered)} of {len(found.recovered)} planted truths recovered"
+    recovered = f"{found.recovered_told} planted truths recovered"
     nulls = ", ".join(f"{one.found} of {one.n}" for one in found.null_rate) or "none"
     print(f"{name}: {recovered}; shuffles that found something: {nulls}; {lab.out / 'results.md'}")
     for line in found.warnings:

@@ -16,7 +16,7 @@ from cotlab.errors import UserError
 from cotlab.reports import Recovered
 from cotlab.runs import Run
 from cotlab.sampling import FinishedStudy
-from cotlab.stats import Estimate
+from cotlab.stats import Estimate, proportion_estimate
 from experiments.lab import Lab
 
 __all__ = ["Toy", "covered", "main_path", "toy_chain", "toy_study"]
@@ -101,8 +101,13 @@ def covered(name: str, held: Estimate, *, level: float = 0.95, least: float) -> 
         name: Of the row.
         held: Share of exact numbers that were held.
         level: What the intervals promise.
-        least: Coverage that must be excluded, so that few numbers or a wide interval do not count as recovered.
+        least: Coverage that must be excluded, so that few numbers or a wide interval do not count as recovered. Where
+            no row of as many numbers could exclude it there are too few to tell.
     """
+    all_held = proportion_estimate(held.n, held.n, min_n=1).low
+    if all_held is None or all_held < least:
+        rule = f"{held.n} numbers are too few to tell coverage from {least:g}: draw more rollouts"
+        return Recovered(name=name, planted=level, value=held.value, n=held.n, ok=None, rule=rule)
     ok = held.low is not None and held.high is not None and held.low >= least and held.high >= level
     rule = f"the 95% interval is wholly at {least:g} or above, and reaches {level:g}"
     return Recovered(

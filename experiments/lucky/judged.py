@@ -48,14 +48,14 @@ def read_sampled(run: Run, chain: Chain, *, scorer_id: str, condition: Condition
     return Sampled(before_end, kept, known_end(run, chain, scorer_id=scorer_id))
 
 
-def progress_of(sampled: Sampled, *, end: bool) -> Progress:
-    """How V moves, with the chain's own end or by rollouts alone."""
+def progress_of(sampled: Sampled) -> Progress:
+    """How V moves; the chain's own end counts where `progress` lets it count."""
     at = sampled.positions
     return progress(
         [sampled.draws[k] for k in at],
         positions=at,
         tokens=[sampled.kept[k] for k in at],
-        end=sampled.end if end else None,
+        end=sampled.end,
     )
 
 

@@ -68,9 +68,6 @@ class MeasuredChain:
     chain: Chain
     sampled: Sampled
     progress: Progress
-    """With the chain's own end, where that is known."""
-    alone: Progress
-    """By rollouts alone: the chain's own end not counted."""
     curve: OutcomeCurve | None
     stopped: StoppedChain
     forced: Progress
@@ -113,8 +110,7 @@ def _measured(run: Run, chain: Chain, study: FinishedStudy, labels: dict[str, di
     return MeasuredChain(
         chain=chain,
         sampled=sampled,
-        progress=nothing if cut else progress_of(sampled, end=True),
-        alone=nothing if cut else progress_of(sampled, end=False),
+        progress=nothing if cut else progress_of(sampled),
         curve=None if cut or unjudged or not sampled.positions else curve_of(sampled),
         stopped=stopped,
         forced=progress(forced.draws, positions=forced.positions, tokens=[sampled.kept[k] for k in forced.positions]),
@@ -163,24 +159,18 @@ def reasoner_findings(study: FinishedStudy, chains: Sequence[MeasuredChain]) -> 
 
 
 def _verdicts(chains: Sequence[MeasuredChain]) -> list[Finding]:
-    """Lucky or steady, by rollouts alone and with the chain's own end, which is known of this one chain only."""
-    found: list[Finding] = []
-    for field, told in (("alone", "by rollouts alone"), ("progress", "the chain's own end counted")):
-        verdicts = [getattr(one, field).verdict for one in chains]
-        for word in ("lucky", "steady", "undecided"):
-            share = proportion_estimate(verdicts.count(word), len(verdicts))
-            found.append(Finding.of(f"share of chains, {told}", share, group=word))
-        for group, sign in (("chains that rise", 1), ("chains that fall", -1)):
-            of = [(getattr(one, field), one.chain.problem_id) for one in chains]
-            of = [(one, p) for one, p in of if one.share.value is not None and _sign(one) == sign]
-            for name, attribute in (("corrected", "share"), ("of bare shares", "naive_share")):
-                known = [(value, p) for one, p in of if (value := getattr(one, attribute).value) is not None]
-                found.append(Finding.of(f"share of the largest step, {name}, {told}", _of(known, chains), group=group))
-    resting = [one for one in chains if one.progress.verdict not in ("undecided", one.alone.verdict)]
-    decided = sum(one.progress.verdict != "undecided" for one in chains)
-    if decided:
-        rest = proportion_estimate(len(resting), decided)
-        found.append(Finding.of("verdicts with the chain's own end that rollouts alone do not give", rest))
+    """Lucky or steady, and the share of the largest step."""
+    verdicts = [one.progress.verdict for one in chains]
+    found = [
+        Finding.of("share of chains", proportion_estimate(verdicts.count(word), len(verdicts)), group=word)
+        for word in ("lucky", "steady", "undecided")
+    ]
+    for group, sign in (("chains that rise", 1), ("chains that fall", -1)):
+        of = [(one.progress, one.chain.problem_id) for one in chains]
+        of = [(one, p) for one, p in of if one.share.value is not None and _sign(one) == sign]
+        for name, attribute in (("corrected", "share"), ("of bare shares", "naive_share")):
+            known = [(value, p) for one, p in of if (value := getattr(one, attribute).value) is not None]
+            found.append(Finding.of(f"share of the largest step, {name}", _of(known, chains), group=group))
     return found
 
 
@@ -212,12 +202,7 @@ def shuffled(chains: Sequence[MeasuredChain], shuffles: int, seed: int) -> tuple
     if not usable:
         return ()
     told = {
-        "a verdict of lucky or steady by rollouts alone": lambda one: (
-            progress_of(one, end=False).verdict != "undecided"
-        ),
-        "a verdict of lucky or steady, the chain's own end counted": lambda one: (
-            progress_of(one, end=True).verdict != "undecided"
-        ),
+        "a verdict of lucky or steady": lambda one: progress_of(one).verdict != "undecided",
         "a declared fork of the curve of answers": lambda one: bool(curve_of(one).forks),
     }
     return tuple(_rate(usable, name, finds, shuffles, seed) for name, finds in told.items())

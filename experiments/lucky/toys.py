@@ -31,8 +31,7 @@ def toy_recovered(lab: Lab) -> tuple[tuple[Planted, ...], tuple[Recovered, ...]]
                 continue
             inside, n = _held(toy, sampled, lab.number("n"))
             held, asked = held + inside, asked + n
-            recovered += _progress(toy, sampled) if spec != "null" else []
-            recovered += [*_verdicts(toy, sampled), *_changes(toy, sampled)]
+            recovered += [*_progress(toy, sampled), *_changes(toy, sampled)]
     name = f"toy models: share of exact values that 95% intervals of {lab.number('n')} rollouts hold"
     first = covered(name, proportion_estimate(held, asked), least=0.9)
     source = "the law of the toy model, by powers of its transition matrix"
@@ -44,7 +43,7 @@ def _not_drawn(toy: Toy, sampled: Sampled) -> Recovered:
     """Where a budget ended the drawing before every position had rollouts."""
     told = f"rollouts at {len(sampled.positions)} of {len(toy.chain.steps)} positions"
     rule = "told where every position has rollouts: give the command again, or a larger budget"
-    return Recovered(name=f"toy model {toy.name}", planted="known at every position", value=told, ok=False, rule=rule)
+    return Recovered(name=f"toy model {toy.name}", planted="known at every position", value=told, ok=None, rule=rule)
 
 
 def _held(toy: Toy, sampled: Sampled, n: int) -> tuple[int, int]:
@@ -62,40 +61,28 @@ def _held(toy: Toy, sampled: Sampled, n: int) -> tuple[int, int]:
 
 
 def _progress(toy: Toy, sampled: Sampled) -> list[Recovered]:
-    """Share of the largest step, which one it is, and insight, the chain's own end counted."""
-    found = progress_of(sampled, end=True)
-    exact = np.array([toy.values()[k] for k in found.positions])
+    """Verdict, share of the largest step and which one it is, by rollouts; insight, the chain's own end counted."""
+    found, name = progress_of(sampled), f"toy model {toy.name}"
+    exact = np.array([toy.values()[k] for k in sampled.positions])
+    if bool(np.ptp(exact) < 1e-9):
+        return [_equal(f"{name}: verdict", "undecided", found.verdict, found.change.n, "the same word")]
     rises = np.diff(exact)
-    net = float(exact[-1] - exact[0])
-    share, at = float(rises.max() / net), int(rises.argmax())
-    beyond = exact - exact[0] >= net / 2
+    share, at = float(rises.max() / (exact[-1] - exact[0])), int(rises.argmax())
+    whole = np.append(exact, toy.values()[-1])
+    beyond = whole - whole[0] >= (whole[-1] - whole[0]) / 2
     insight = next(k for i, k in enumerate(found.positions) if beyond[i:].all())
-    name = f"toy model {toy.name}"
     rows = [
         Recovered.within(f"{name}: share of the largest step", share, found.share),
         Recovered.within(f"{name}: steps until insight", float(insight), found.insight_steps),
     ]
     if share > 0.5 or (rises > 0.9 * rises.max()).sum() == 1:
         largest = None if found.largest is None else float(found.positions[found.largest])
-        true = float(found.positions[at])
-        rows.append(_equal(f"{name}: the largest step", true, largest, found.share.n, "the same step"))
-    return rows
-
-
-def _verdicts(toy: Toy, sampled: Sampled) -> list[Recovered]:
-    """By rollouts alone and with the chain's own end; where no step of the model matters either must be undecided."""
-    rows = []
-    exact = np.array([toy.values()[k] for k in sampled.positions])
-    nothing = bool(np.ptp(exact) < 1e-9)
-    for end, told in ((False, "by rollouts alone"), (True, "the chain's own end counted")):
-        curve = np.append(exact, toy.values()[-1]) if end else exact
-        share = 0.0 if nothing else float(np.diff(curve).max() / (curve[-1] - curve[0]))
-        if nothing or not 0.4 < share < 0.6:
-            true = "undecided" if nothing else "lucky" if share > 0.5 else "steady"
-            found = progress_of(sampled, end=end)
-            rows.append(
-                _equal(f"toy model {toy.name}: verdict, {told}", true, found.verdict, found.change.n, "the same word")
-            )
+        rows.append(
+            _equal(f"{name}: the largest step", float(found.positions[at]), largest, found.share.n, "the same step")
+        )
+    if not 0.4 < share < 0.6:
+        true = "lucky" if share > 0.5 else "steady"
+        rows.append(_equal(f"{name}: verdict", true, found.verdict, found.change.n, "the same word"))
     return rows
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from cotlab.measures import accuracy_at_stops, chain_curve, chain_progress
-from cotlab.measures.progress import INTO_END
 from cotlab.stats import Estimate, proportion_estimate
 from cotlab.trees import Draws
 from experiments.lab import Lab, read_config
@@ -38,7 +37,7 @@ def constant(value, end, seed, positions=14, n=20):
 def test_the_functions_of_the_lab_are_those_of_the_command_line(toy):
     scorer = toy.study.scorer_id
     sampled = read_sampled(toy.run, toy.chain, scorer_id=scorer)
-    assert progress_of(sampled, end=True) == chain_progress(toy.run, toy.chain, scorer_id=scorer)
+    assert progress_of(sampled) == chain_progress(toy.run, toy.chain, scorer_id=scorer)
     places, curve = chain_curve(toy.run, toy.chain, scorer_id=scorer)
     mine = curve_of(sampled)
     assert mine.categories == curve.categories
@@ -74,9 +73,9 @@ def test_the_null_rate_is_that_of_the_reported_functions(monkeypatch, toy):
     sampled = read_sampled(toy.run, toy.chain, scorer_id=toy.study.scorer_id)
     seen = []
 
-    def watched(one, *, end):
-        seen.append((one.end, end))
-        return judged.progress_of(one, end=end)
+    def watched(one):
+        seen.append(one.end)
+        return judged.progress_of(one)
 
     monkeypatch.setattr(reasoner, "progress_of", watched)
 
@@ -85,17 +84,17 @@ def test_the_null_rate_is_that_of_the_reported_functions(monkeypatch, toy):
 
     Chain.sampled = sampled
     rates = reasoner.shuffled([Chain], 3, 0)
-    assert len(rates) == 3
-    assert seen == [(sampled.end, False)] * 3 + [(sampled.end, True)] * 3
+    assert len(rates) == 2
+    assert seen == [sampled.end] * 3
 
 
-def test_a_verdict_that_rests_on_the_end_says_so_and_rollouts_alone_give_none():
+def test_the_end_of_a_chain_gives_no_verdict_and_counts_for_insight_and_variation():
     for seed in range(4):
-        sampled = constant(0.87, 0.0, seed)
-        with_end = progress_of(sampled, end=True)
-        assert with_end.verdict == "lucky"
-        assert with_end.reason.endswith(INTO_END)
-        assert progress_of(sampled, end=False).verdict == "undecided"
+        found = progress_of(constant(0.87, 0.0, seed))
+        assert found.verdict == "undecided" and "hardly moves" in found.reason
+        assert found.share.value is None and found.change.high < 0.2
+        assert found.insight_steps.value == found.positions[-1] == 14
+        assert found.variation.p < 0.01 and found.variation.low > 0.2
 
 
 def test_forks_are_recovered_only_where_they_are():
@@ -112,6 +111,10 @@ def test_coverage_needs_power_and_may_not_be_too_low():
     assert covered("a", proportion_estimate(190, 190), least=0.9).ok
     assert not covered("a", proportion_estimate(36, 38), least=0.9).ok
     assert not covered("a", proportion_estimate(170, 190), least=0.9).ok
+    few = covered("a", proportion_estimate(0, 0), least=0.9)
+    assert few.ok is None and few.rule == "0 numbers are too few to tell coverage from 0.9: draw more rollouts"
+    assert covered("a", proportion_estimate(34, 34), least=0.9).ok is None, "even 34 of 34 cannot exclude 0.9"
+    assert covered("a", proportion_estimate(30, 35), least=0.9).ok is False
 
 
 def test_found_takes_both_p_and_interval():
@@ -145,7 +148,7 @@ def martingales(seed, chains=40, steps=8, n=20):
         right = rng.binomial(n, v)
         draws = tuple(Draws.of(str(k), ["correct"] * r + ["wrong"] * (n - r)) for k, r in enumerate(right.tolist()))
         sampled = Sampled(draws, tuple(range(steps + 2)), (end, steps + 1, steps + 1))
-        progress = progress_of(sampled, end=True)
+        progress = progress_of(sampled)
         chain = SimpleNamespace(problem_id=f"q{number}")
         found.append(SimpleNamespace(chain=chain, sampled=sampled, draws=draws, progress=progress))
     return found

@@ -74,14 +74,13 @@ def _planted(found: Experiment) -> None:
                 "found": _told(one.value)
                 + (f" [{_told(one.low)}, {_told(one.high)}]" if one.low is not None and one.high is not None else ""),
                 "n": one.n,
-                "": "found" if one.ok else "NOT FOUND",
+                "": "too few" if one.ok is None else "found" if one.ok else "NOT FOUND",
                 "rule": one.rule,
             }
             for one in found.recovered
         ]
     )
-    n = sum(one.ok for one in found.recovered)
-    st.caption(f"{n} of {len(found.recovered)} recovered.")
+    st.caption(f"{found.recovered_told} recovered.")
 
 
 def _nulls(found: Experiment) -> None:

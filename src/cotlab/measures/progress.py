@@ -1,16 +1,18 @@
 """Progress along a chain, luck or steady: how much of what V gains comes from its largest single step.
 
 1. V at each sampled position from the rollouts begun there (so neighbours share none), and the chain's own outcome at
-   its end, where that is known.
+   its end, where that is known. How that one chain ended is one draw and no value that rollouts tell: it counts for
+   what theory says of whole chains (2) and for insight (4), never for shares and verdicts (3), which would else find
+   a lucky or unlucky last step wherever V never moved.
 2. Quadratic variation Σ(ΔV)², corrected: each squared difference of shares is too large by the variances of both,
    V̂(1−V̂)/(n−1) each, which is taken off. Of chains that were not chosen, V is a martingale that ends at 0 or 1, so
    E Σ(ΔV)² = V₀(1−V₀) (Doob): that is what the value of a chain can move at all.
 3. The share of the largest step in the net change. The largest of many noisy differences is mostly noise (0.57 of the
-   net change at 10 rollouts a position where 0.05 is true, `experiments/luck`), so the bare share is compared
-   with what curves of a known share give at the same numbers of rollouts: the largest step has the share s, the others
-   are equal. The estimate is the s whose median bare share is the one found, the interval holds every s that it is
-   not unlikely under. The verdict is read off curves drawn from the posterior of `cotlab.measures.smoothing`, which
-   sees a jump from fewer rollouts.
+   net change at 10 rollouts a position where 0.05 is true, `experiments/luck`), so the share is the one that the
+   rollouts of all positions together are likeliest under, with its likelihood interval
+   (`cotlab.measures.largest_step`). A verdict needs two things that err in different ways: the posterior of
+   `cotlab.measures.smoothing`, which any curve can be drawn from but which stands on a prior, and the whole interval of
+   the share on the same side of one half, which stands on none.
 4. Insight: the first position from which V stays beyond half of its net change.
 """
 
@@ -23,7 +25,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cotlab.measures.largest_step import inverted_share, naive_share
+from cotlab.measures.largest_step import likely_share, naive_share
 from cotlab.measures.smoothing import curve_paths, smooth_curve
 from cotlab.stats import Estimate
 from cotlab.trees import Draws, unusable
@@ -40,8 +42,8 @@ HALF = 0.5
 SURE = 0.9
 """Posterior probability that a verdict needs."""
 PATHS = 1_000
-INTO_END = "that is the step into the chain's own end, which this one chain tells and no rollouts"
-"""What is added to a verdict whose largest step is the last one."""
+ENDS = (0.1, 0.5, 0.9)
+"""Quantiles of the posterior of the first and last value that shares are fitted between."""
 KNOWN_END_WORTH = 400
 """Rollouts that the known end of a chain counts for in the posterior: enough to pin it."""
 
@@ -54,7 +56,7 @@ class Progress:
     """Steps kept at each position that was sampled; the end of the chain last, where its outcome is known."""
     start: Estimate
     change: Estimate
-    """Net change of V from the first position to the last, signed."""
+    """Net change of V from the first position to the last that has rollouts, signed."""
     variation: Estimate
     """Σ(ΔV)², corrected for noise."""
     bound: float | None
@@ -67,15 +69,17 @@ class Progress:
     """Step that is most likely the largest: the index in `positions` of the position before it."""
     largest_p: float | None
     """Posterior probability that it is."""
+    half_p: float | None
+    """Posterior probability that one step carries more than half of the net change."""
     insight_steps: Estimate
-    """Steps kept at the first position from which V stays beyond half of its net change."""
+    """Steps kept at the first position from which V stays beyond half of its net change, a known end counted."""
     insight_tokens: Estimate
     """The same, in tokens of the response."""
     verdict: Verdict
     reason: str
     """Why that verdict."""
     change_bounds: tuple[float, float] | None = None
-    """Net change of the bare shares over all ways that the truncated rollouts may have ended."""
+    """`change` of the bare shares over all ways that the truncated rollouts may have ended."""
 
 
 def progress(
@@ -97,7 +101,8 @@ def progress(
         draws: Rollouts begun at each position that was sampled; no rollout may be in two of them.
         positions: Steps kept at each.
         tokens: Response tokens kept at each.
-        end: Value (0 or 1), steps and tokens of the whole chain, where it ended and was judged.
+        end: Value (0 or 1), steps and tokens of the whole chain, where it ended and was judged. Shares and verdict do
+            not depend on it.
         level: Nominal coverage of the intervals.
         min_n: Smallest number of rollouts at a position; positions with fewer are left out.
         seed: Equal seeds give equal intervals.
@@ -114,36 +119,40 @@ def progress(
         return _undecided(tuple(positions), reason)
     n = np.array([len(draws[i]) for i in usable], dtype=float)
     k = np.array([draws[i].count("correct") for i in usable], dtype=float)
-    places = [positions[i] for i in usable]
-    reached = [tokens[i] for i in usable]
     cut = np.array([draws[i].count("truncated") for i in usable], dtype=float)
-    if end is not None:
-        k, n, cut = np.append(k, end[0] * KNOWN_END_WORTH), np.append(n, KNOWN_END_WORTH), np.append(cut, 0)
-        places, reached = [*places, end[1]], [*reached, end[2]]
-    known = end is not None
-    found = _measured(k, n, places, reached, known_end=known, level=level, seed=seed)
-    if not cut.any():
-        return replace(found, change_bounds=(float(k[-1] / n[-1] - k[0] / n[0]),) * 2)
+    places, reached = [positions[i] for i in usable], [tokens[i] for i in usable]
+    paths = curve_paths(np.column_stack([k, n - k]), n=PATHS, seed=seed)[:, :, 0]
+    found = _judged(k, n, places, paths, level, seed)
     others = [
-        _measured(k + cut * ended_right, n, places, reached, known_end=known, level=level, seed=seed).verdict
-        for ended_right in (np.ones(len(k)), *_against(found, k / n, cut / n))
+        _judged(right, n, places, None, level, seed).verdict
+        for right in (k + cut * ended_right for ended_right in _otherwise(found, k / n, cut / n))
     ]
-    return _bounded(found, others, k / n, cut / n)
+    found = _bounded(found, others, k / n, cut / n)
+    if end is not None:
+        k, n = np.append(k, end[0] * KNOWN_END_WORTH), np.append(n, KNOWN_END_WORTH)
+        places, reached = [*places, end[1]], [*reached, end[2]]
+        paths = curve_paths(np.column_stack([k, n - k]), n=PATHS, seed=seed)[:, :, 0]
+    steps, toks = (_insight(paths, at, level, found.change.n) for at in (places, reached))
+    variation = _variation(k, n, end is not None, level, seed)
+    return replace(found, positions=tuple(places), variation=variation, insight_steps=steps, insight_tokens=toks)
 
 
-def _against(found: Progress, right: FloatArray, cut: FloatArray) -> list[FloatArray]:
-    """Where truncated rollouts would speak most against a verdict if they were right, as 0 and 1 at each position.
+def _otherwise(found: Progress, right: FloatArray, cut: FloatArray) -> list[FloatArray]:
+    """Ways in which truncated rollouts may have ended right, as 0 and 1 at each position: all, and against a verdict.
 
-    On one side of a step alone, so that another step grows by them; of a lucky one also so that it shrinks.
+    Against it: on one side of a step alone, so that another step grows by them; of a lucky one also so that it shrinks.
     """
-    if found.verdict == "undecided" or found.largest is None:
+    everywhere = np.ones(len(right))
+    if not cut.any():
         return []
+    if found.verdict == "undecided" or found.largest is None:
+        return [everywhere]
     rises, after = right[-1] >= right[0], np.arange(len(right))[None] > np.arange(len(right) - 1)[:, None]
     moves = np.diff(right) + cut[1:] if rises else -np.diff(right) + cut[:-1]
     if found.verdict == "steady":
-        return [(after[moves.argmax()] == rises).astype(float)]
+        return [everywhere, (after[moves.argmax()] == rises).astype(float)]
     moves[found.largest] = -np.inf
-    return [(after[found.largest] != rises).astype(float), (after[moves.argmax()] == rises).astype(float)]
+    return [everywhere, (after[found.largest] != rises).astype(float), (after[moves.argmax()] == rises).astype(float)]
 
 
 def _bounded(found: Progress, others: Sequence[Verdict], right: FloatArray, cut: FloatArray) -> Progress:
@@ -157,6 +166,8 @@ def _bounded(found: Progress, others: Sequence[Verdict], right: FloatArray, cut:
     """
     change = float(right[-1] - right[0])
     bounds = change - float(cut[0]), change + float(cut[-1])
+    if not others:
+        return replace(found, change_bounds=bounds)
     verdict = found.verdict
     reason = (
         f"{found.reason}; up to {cut.max():.0%} of the rollouts at a position are truncated, so V may change by "
@@ -168,64 +179,56 @@ def _bounded(found: Progress, others: Sequence[Verdict], right: FloatArray, cut:
     return replace(found, change_bounds=bounds, verdict=verdict, reason=reason)
 
 
-def _measured(
-    k: FloatArray, n: FloatArray, places: list[int], reached: list[int], *, known_end: bool, level: float, seed: int
+def _judged(
+    k: FloatArray, n: FloatArray, places: list[int], paths: FloatArray | None, level: float, seed: int
 ) -> Progress:
-    drawn = int(n[: len(n) - known_end].sum())
-    counts = np.column_stack([k, n - k])
-    paths = curve_paths(counts, n=PATHS, seed=seed)[:, :, 0]
-    change = paths[:, -1] - paths[:, 0]
+    """Change, shares and verdict, by rollouts alone; `paths` where they are drawn already."""
+    if paths is None:
+        paths = curve_paths(np.column_stack([k, n - k]), n=PATHS, seed=seed)[:, :, 0]
+    drawn, change = int(n.sum()), paths[:, -1] - paths[:, 0]
     sign = 1.0 if change.mean() >= 0 else -1.0
-    rises = sign * np.diff(paths, axis=1)
-    net = sign * change
+    rises, net = sign * np.diff(paths, axis=1), sign * change
     moved = net >= LEAST_CHANGE
-    steps, toks = _insight(paths, places), _insight(paths, reached)
-    start = _posterior(paths[:, 0], float(np.median(paths[:, 0])), level, int(n[0]))
-    total = _posterior(change, float(np.median(change)), level, drawn)
-    variation = _variation(k, n, known_end, level, seed)
-    naive = naive_share(k, n, sign, known_end, seed)
+    total = _posterior(change, level, drawn)
+    found = replace(
+        _undecided(tuple(places), ""),
+        start=_posterior(paths[:, 0], level, int(n[0])),
+        change=total,
+        bound=float(k[0] / n[0] * (1 - k[0] / n[0])),
+        naive_share=naive_share(k, n, sign, seed),
+    )
     if moved.mean() < SURE:
         reason = f"V hardly moves on the whole: {_points(total)} points, a change of {100 * LEAST_CHANGE:.0f} is needed"
-        none = Estimate.missing(reason, method="posterior", n=drawn)
-        return Progress(
-            tuple(places), start, total, variation, float(k[0] / n[0] * (1 - k[0] / n[0])), naive, none, None, None,
-            none, none, "undecided", reason,
-        )  # fmt: skip
-    share = np.clip(rises[moved].max(axis=1) / net[moved], 0, 1)
+        return replace(found, share=Estimate.missing(reason, method="posterior", n=drawn), reason=reason)
     which = rises[moved].argmax(axis=1)
     largest = int(np.bincount(which).argmax())
-    found = inverted_share(
-        k, n, (float(np.median(paths[:, 0])), float(np.median(paths[:, -1]))), sign, drawn, level, seed
-    )
-    verdict, reason = _verdict(share, found, sign, places[largest], places[largest + 1])
-    if known_end and verdict != "undecided" and largest == len(places) - 2:
-        reason += f"; {INTO_END}"
-    return Progress(
-        positions=tuple(places),
-        start=start,
-        change=total,
-        variation=variation,
-        bound=float(k[0] / n[0] * (1 - k[0] / n[0])),
-        naive_share=naive,
-        share=found,
+    p = float((rises[moved].max(axis=1) / net[moved] > HALF).mean())
+    first, last = (np.quantile(paths[:, at], ENDS) for at in (0, -1))
+    share = likely_share(k, n, first, last, level)
+    verdict, reason = _verdict(p, share, sign, places[largest], places[largest + 1])
+    return replace(
+        found,
+        share=share,
         largest=largest,
         largest_p=float((which == largest).mean()),
-        insight_steps=_posterior(steps[moved], float(np.median(steps[moved])), level, drawn),
-        insight_tokens=_posterior(toks[moved], float(np.median(toks[moved])), level, drawn),
+        half_p=p,
         verdict=verdict,
         reason=reason,
     )
 
 
-def _verdict(share: FloatArray, found: Estimate, sign: float, first: int, last: int) -> tuple[Verdict, str]:
-    """Lucky: more than half of the net change comes from one step. Steady: not. Either with probability `SURE`."""
-    p = float((share > HALF).mean())
+def _verdict(p: float, share: Estimate, sign: float, first: int, last: int) -> tuple[Verdict, str]:
+    """Lucky: more than half of the net change comes from one step. Steady: not.
+
+    Either by the posterior with probability `SURE` and by the whole interval of the share: what is shown beside a
+    verdict never contradicts it.
+    """
     what = "rise" if sign > 0 else "fall"
     where = f"step {first}" if last == first + 1 else f"steps {first} to {last - 1}"
-    told = f"{where} carries {_percent(found)} of the {what}"
-    if p >= SURE:
+    told = f"{where} carries {_percent(share)} of the {what}"
+    if share.low is not None and p >= SURE and share.low > HALF:
         return "lucky", f"{told}; more than half with probability {p:.2f}"
-    if p <= 1 - SURE:
+    if share.high is not None and p <= 1 - SURE and share.high < HALF:
         return "steady", f"no step carries more than half of the {what} (probability {1 - p:.2f}); {told}"
     return "undecided", f"{told}; that it is more than half has probability {p:.2f}, so draw more rollouts"
 
@@ -247,28 +250,28 @@ def _lacking(draws: Sequence[Draws], usable: int, min_n: int) -> str | None:
 
 def _undecided(places: tuple[int, ...], reason: str) -> Progress:
     none = Estimate.missing(reason, method="posterior")
-    return Progress(places, none, none, none, None, none, none, None, None, none, none, "undecided", reason)
+    return Progress(places, none, none, none, None, none, none, None, None, None, none, none, "undecided", reason)
 
 
-def _posterior(values: FloatArray, value: float, level: float, n: int) -> Estimate:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(
-        float(value),
-        min(float(low), float(value)),
-        max(float(high), float(value)),
-        n=n,
-        level=level,
-        method="posterior",
-    )
+def _posterior(values: FloatArray, level: float, n: int) -> Estimate:
+    low, middle, high = np.quantile(values, [(1 - level) / 2, 0.5, (1 + level) / 2]).tolist()
+    return Estimate(middle, low, high, n=n, level=level, method="posterior")
 
 
-def _insight(paths: FloatArray, places: Sequence[int]) -> FloatArray:
-    """For each path the place from which it stays beyond half of its net change, shape [paths]."""
+def _insight(paths: FloatArray, places: Sequence[int], level: float, n: int) -> Estimate:
+    """The place from which a path [paths, positions] stays beyond half of its net change; none where that is small."""
     change = paths[:, -1:] - paths[:, :1]
-    beyond = (paths - paths[:, :1]) * np.sign(change) >= HALF * np.abs(change)
+    sign = 1.0 if change.mean() >= 0 else -1.0
+    moved = sign * change[:, 0] >= LEAST_CHANGE
+    if moved.mean() < SURE:
+        return Estimate.missing(
+            f"V hardly moves on the whole: a change of {100 * LEAST_CHANGE:.0f} points is needed",
+            method="posterior",
+            n=n,
+        )
+    beyond = (paths - paths[:, :1]) * sign >= HALF * np.abs(change)
     lasting = np.logical_and.accumulate(beyond[:, ::-1], axis=1)[:, ::-1]
-    found: FloatArray = np.asarray(places, dtype=float)[lasting.argmax(axis=1)]
-    return found
+    return _posterior(np.asarray(places, dtype=float)[lasting[moved].argmax(axis=1)], level, n)
 
 
 def _squares(share: FloatArray, n: FloatArray, known_end: bool) -> FloatArray:

@@ -99,7 +99,8 @@ class Recovered(_Frozen):
     low: float | None = None
     high: float | None = None
     n: int = 0
-    ok: bool
+    ok: bool | None
+    """None where there was too little to tell, which is no failure of the method."""
     rule: str
     """What `ok` means: "the interval holds it", "found within a step", …"""
 
@@ -170,8 +171,14 @@ class Experiment(_Frozen):
 
     @property
     def all_recovered(self) -> bool:
-        """Whether everything that was planted came back."""
-        return all(one.ok for one in self.recovered)
+        """Whether everything that was planted came back, of what there was enough to tell of."""
+        return all(one.ok is not False for one in self.recovered)
+
+    @property
+    def recovered_told(self) -> str:
+        """How much of what was planted came back: "22 of 25", those left out of which there was too little to tell."""
+        told = [one.ok for one in self.recovered if one.ok is not None]
+        return f"{sum(told)} of {len(told)}"
 
 
 def write_experiment(experiment: Experiment, folder: Path) -> Path:

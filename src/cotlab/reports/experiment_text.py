@@ -72,7 +72,7 @@ def recovered_row(one: Recovered) -> list[str]:
     found = _cell(one.value)
     if one.low is not None and one.high is not None:
         found += f" [{_cell(one.low)}, {_cell(one.high)}]"
-    mark = "yes" if one.ok else "**no**"
+    mark = "too few" if one.ok is None else "yes" if one.ok else "**no**"
     return [
         escape_markdown(one.name, 200),
         _cell(one.planted),

@@ -27,8 +27,7 @@ def brief_lines(blocks: Sequence[Block], experiments: Sequence[ShownExperiment] 
 
 
 def _checked(one: ShownExperiment) -> str:
-    n, ok = len(one.found.recovered), sum(row.ok for row in one.found.recovered)
-    return f"Method of experiment {one.found.name}: {ok} of {n} planted truths recovered."
+    return f"Method of experiment {one.found.name}: {one.found.recovered_told} planted truths recovered."
 
 
 def _caused(block: Block) -> str:
