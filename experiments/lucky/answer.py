@@ -13,9 +13,9 @@ from experiments.lucky.truth import reasoner_recovered
 __all__ = ["answer"]
 
 LIMITS = (
-    "How a chain ended is known of that one chain: a verdict that counts its end finds a lucky or unlucky last step "
-    "also where V never moved before it (the toy model null, and the shuffles). Verdicts by rollouts alone do not, "
-    "and cannot tell what happens after the last position that was sampled.",
+    "How a chain ended is one draw, and no verdict stands on it: verdicts cannot tell what happens after the last "
+    "position that was sampled.",
+    "Where V goes up and down the interval of the largest step's share covers too rarely, and verdicts are withheld.",
     "A share of the largest step is told of chains whose value changes by 0.2 or more in all; others have none.",
     "Forced answers are off-policy: the model did not choose to stop there. They say what it has worked out.",
     "Chains are drawn at random, one a problem: what is told is about the model's usual chains, not about rare ones.",
