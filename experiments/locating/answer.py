@@ -7,10 +7,22 @@ from dataclasses import replace
 import cotlab as ct
 from cotlab.models import resolve_model
 from cotlab.reports import Finding, Planted, Recovered, Table
-from cotlab.stats import NullRate
+from cotlab.stats import Estimate, NullRate
 from cotlab.tiny.scenes import draw_scenes
 from cotlab.tiny.vlm import VLM_ORGANISMS
-from cotlab.whitebox.vision import Asking, Habit, LocatingPlan, LocatingStudy, NamingStudy, locating_study, naming_study
+from cotlab.whitebox.vision import (
+    Asking,
+    Habit,
+    LocatingPlan,
+    LocatingStudy,
+    NamingStudy,
+    WarningPlan,
+    WarningStudy,
+    locating_study,
+    naming_study,
+    scene_material,
+    warning_study,
+)
 from experiments.lab import Answer, Lab
 from experiments.locating.figures import figures
 
@@ -35,7 +47,10 @@ def answer(lab: Lab) -> Answer:
     own = lab.model == OWN
     names = [f"{OWN}:{organism}" for organism in VLM_ORGANISMS] if own else [lab.model]
     twin = _opened(OWN) if own else None
-    studies: list[LocatingStudy] = []
+    studies, warnings = list[LocatingStudy](), list[WarningStudy]()
+    plan = LocatingPlan(
+        lab.number("n_patched"), lab.number("n_erased"), lab.number("n_directions"), lab.number("shuffles"), lab.seed
+    )
     lens = None
     for name in names:
         honest = own and VLM_ORGANISMS[name.partition(":")[2]].part is None
@@ -45,22 +60,34 @@ def answer(lab: Lab) -> Answer:
             lens = naming_study(asking, scenes, seed=lab.seed)
         for habit in habits:
             lab.progress.say(f"{name}, {habit}")
-            plan = LocatingPlan(
-                habit, lab.number("n_cases"), lab.number("n_scenes"), lab.number("n_patched"),
+            material = scene_material(asking, habit, lab.number("n_cases"), lab.number("n_scenes"), lab.seed)
+            found = locating_study(asking, material, plan, twin=None if honest else twin, progress=lab.progress)
+            studies.append(replace(found, model=name))
+        if not own or name.partition(":")[2] in lab.text("warned").split(","):
+            lab.progress.say(f"{name}: is it seen coming?")
+            asked = WarningPlan(
+                tuple(habits), lab.number("warned_cases"), lab.number("warned_scenes"),
                 n_shuffles=lab.number("shuffles"), seed=lab.seed,
             )  # fmt: skip
-            found = locating_study(asking, plan, twin=None if honest else twin, progress=lab.progress)
-            studies.append(replace(found, model=name))
+            warnings.append(replace(warning_study(asking, asked, progress=lab.progress), model=name))
     planted, recovered = _held_against(studies) if own else ((), ())
     return Answer(
-        estimates=tuple(one for study in studies for one in _findings(study)) + _lens_findings(lens),
+        estimates=tuple(one for study in studies for one in _findings(study))
+        + tuple(one for study in warnings for one in _warnings(study))
+        + _lens_findings(lens),
         planted=planted,
         recovered=recovered,
-        null_rate=tuple(_named(study, rate) for study in studies for rate in study.nulls),
+        null_rate=tuple(_named(study, rate) for study in studies for rate in study.nulls)
+        + tuple(
+            replace(one.null, analysis=f"{study.model}, {one.kind}: {one.null.analysis}")
+            for study in warnings
+            for one in study.warned
+            if one.null is not None
+        ),
         limits=LIMITS,
         tables=(_verdicts(studies), *(table for study in studies for table in _tables(study))),
         figures=figures(studies),
-        commands=tuple(_command(study) for study in studies),
+        commands=tuple(_command(study) for study in studies) + tuple(_warn_command(study) for study in warnings),
     )
 
 
@@ -69,7 +96,7 @@ def _opened(name: str) -> Asking:
 
 
 def _group(study: LocatingStudy) -> str:
-    return f"{study.model} {study.plan.habit}"
+    return f"{study.model} {study.material.told}"
 
 
 def _named(study: LocatingStudy, rate: NullRate) -> NullRate:
@@ -89,11 +116,34 @@ def _findings(study: LocatingStudy) -> list[Finding]:
     for one in study.erased:
         found.append(Finding.of(f"error erased at {one.site}", one.error, group=group, evidence="caused"))
         found.append(Finding.of(f"true yes erased at {one.site}", one.real, group=group, evidence="caused"))
-        found.append(Finding.of(f"error, random direction at {one.site}", one.random, group=group, evidence="caused"))
+        found.append(Finding.of(f"error, random directions at {one.site}", one.random, group=group, evidence="caused"))
     found += [
         Finding.of(f"restored by {one.group} at {one.site}", one.restored, group=group, evidence="caused")
         for one in study.patched
     ]
+    return found
+
+
+def _warnings(study: WarningStudy) -> list[Finding]:
+    found = []
+    for one in study.warned:
+        group = f"{study.model}, {'wrong Yes' if one.kind == 'yes' else 'words for what is not there'}"
+        named: dict[str, Estimate | None] = {
+            "AUC of the probe, layer chosen on other cases": one.auc,
+            "AUC of the wording": one.wording,
+            "AUC of how unsure the model is": one.sure,
+            "probe less wording": one.beyond_wording,
+            "probe less unsureness": one.beyond_sure,
+        }
+        named |= {f"AUC at {point}": its for point, its in one.by_layer}
+        missing = Estimate.missing(one.reason or "not judged", n=one.n_said)
+        if one.reason is not None:
+            named = {"AUC of the probe, layer chosen on other cases": missing}
+        found += [
+            Finding.of(f"seen coming: {name}", its, group=group, evidence="correlated")
+            for name, its in named.items()
+            if its is not None
+        ]
     return found
 
 
@@ -118,7 +168,7 @@ def _held_against(studies: list[LocatingStudy]) -> tuple[tuple[Planted, ...], tu
             if verdict is not None:
                 recovered.append(
                     Recovered(
-                        name=f"{name}, by {how}", planted=true, value=verdict, n=study.plan.n_cases,
+                        name=f"{name}, by {how}", planted=true, value=verdict, n=len(study.material.cases),
                         ok=verdict == true, rule="the part that was trained is named; none where none was",
                     )
                 )  # fmt: skip
@@ -132,7 +182,7 @@ def _verdicts(studies: list[LocatingStudy]) -> Table:
         rates, located = study.located.rates, study.located
         shown = tuple(round(rates[version], 3) for version in ("primed", "control", "there"))
         parts = "no twin" if located.by_parts is None else located.by_parts
-        rows.append((study.model, str(study.plan.habit), *shown, located.by_readout, parts))
+        rows.append((study.model, study.material.told, *shown, located.by_readout, parts))
     return Table(title="Verdicts", columns=columns, rows=tuple(rows))
 
 
@@ -150,7 +200,18 @@ def _tables(study: LocatingStudy) -> list[Table]:
 
 
 def _command(study: LocatingStudy) -> str:
-    plan = study.plan
+    plan, material = study.plan, study.material
     twin = "" if study.twin is None else f" --twin {study.twin}"
-    sizes = f"--cases {plan.n_cases} --scenes {plan.n_scenes} --patched {plan.n_patched}"
-    return f"cotlab vision locate --model {study.model}{twin} --habit '{plan.habit}' {sizes}"
+    sizes = f"--cases {len(material.cases)} --scenes {len(material.taught)} --patched {plan.n_patched}"
+    return (
+        f"cotlab vision locate --model {study.model}{twin} --habit '{material.told}' {sizes} --erased {plan.n_erased} "
+        f"--directions {plan.n_directions}"
+    )
+
+
+def _warn_command(study: WarningStudy) -> str:
+    plan = study.plan
+    habits = ",".join(map(str, plan.habits))
+    return (
+        f"cotlab vision warn --model {study.model} --habit '{habits}' --cases {plan.n_cases} --scenes {plan.n_scenes}"
+    )

@@ -13,7 +13,7 @@ __all__ = ["figures"]
 
 def figures(studies: Sequence[LocatingStudy]) -> dict[str, str]:
     """SVG documents by file name."""
-    names = [f"{one.model.partition(':')[2] or one.model} {one.plan.habit}" for one in studies]
+    names = [f"{one.model.partition(':')[2] or one.model} {one.material.told}" for one in studies]
     sites = [str(one.site) for one in studies[0].located.sites]
     evidence = [[_number(one.evidence.value) for one in study.located.sites] for study in studies]
     found = {"evidence.svg": str(draw_heatmap(names, sites, evidence))}

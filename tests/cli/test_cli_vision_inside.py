@@ -33,6 +33,12 @@ def test_locating_in_a_model_that_knows_nothing(tmp_path):
     assert found["verdict"] in ("no error", "undecided") and found["parts"]["decoder"]["value"] == 0
     assert len(found["sites"]) == 2 + 1 + 3  # LLaVA leaves the last layer of its encoder out
     assert page.read_text().count("data:image/png;base64") == 5
+    few = ("vision", "locate", "--model", folder, *SMALL)
+    (written,) = shown(*few, "--write-pairs", tmp_path / "pairs").split()
+    again = document("vision", "locate", "--model", folder, "--pairs", written, "--html", tmp_path / "pairs.html")
+    alone = document(*few)
+    assert again["sites"] == alone["sites"] and again["error"] == alone["error"] and again["on"] == "pairs.jsonl"
+    assert "cannot be read" in fault("vision", "locate", "--model", folder, "--pairs", tmp_path / "none.jsonl")
     assert "write FIRST>SECOND" in fault("vision", "locate", "--model", folder, "--habit", "star")
     assert "unknown shape 'sun'" in fault("vision", "locate", "--model", folder, "--habit", "sun>moon")
     assert "sees no images" in fault("vision", "locate", "--model", "tiny", *SMALL)

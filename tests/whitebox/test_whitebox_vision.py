@@ -16,7 +16,7 @@ from cotlab.whitebox.vision.erasing import erase
 from cotlab.whitebox.vision.image_lens import image_spans, lens_points, word_ids
 from cotlab.whitebox.vision.patching import group_rows, put
 from cotlab.whitebox.vision.places import covered
-from cotlab.whitebox.vision.readout import SiteProbe
+from cotlab.whitebox.vision.readout import SiteProbe, scenes_to_teach
 from cotlab.whitebox.vision.sites import Site, last_of
 
 HABIT = Habit("star", "moon")
@@ -104,7 +104,7 @@ def test_versions_of_a_case_differ_in_one_cell(cases):
         pictures = {version: render(scene) for version, scene in case.scenes.items()}
         for version in ("primed", "control", "there"):
             changed = (pictures[version] != pictures["without"]).any(-1)
-            assert changed.any() and not (changed & ~case.primer).any()
+            assert changed.any() and not (changed & ~case.region).any()
         assert len({prefix.token_ids for prefix in case.prefixes.values()}) == 1  # only the image differs
 
 
@@ -142,7 +142,7 @@ def test_the_groups_of_rows_are_all_that_a_run_has(asking, cases):
         assert said == pytest.approx(asking.says(case.prefixes["control"]), abs=1e-4)
     (span,) = image_spans(asking.inside, case.prefixes["primed"])
     boxes = span.layout.tokens.boxes[group_rows(asking, case, HookPoint("projector", 0))["cell"].numpy()]
-    assert (covered(boxes, case.primer) > 0).all()
+    assert (covered(boxes, case.region) > 0).all()
 
 
 def test_patching_brings_the_other_answer_back(asking, cases):
@@ -188,7 +188,7 @@ def test_erasing_takes_the_evidence_and_nothing_else():
     assert torch.equal(after[kept], rows[kept])
     moved = (after - rows)[5:25].numpy()
     assert np.abs(moved - (moved @ direction)[:, None] * direction / (direction @ direction)).max() < 1e-9
-    other = (erase(probe, slice(5, 25), np.random.default_rng(1))(rows) - rows)[5:25].numpy()
+    other = (erase(probe, slice(5, 25), np.random.default_rng(1).standard_normal(8))(rows) - rows)[5:25].numpy()
     assert np.linalg.norm(other, axis=1) == pytest.approx(np.linalg.norm(moved, axis=1))
     assert probe.logits(torch.from_numpy(other)).max() > -0.7  # as far, and not out of the evidence
 
@@ -228,7 +228,8 @@ def test_a_readout_finds_a_shape_that_the_projector_marks(root):
         )
         for scene in scenes
     }
-    found = fit_readout(replace(asking, inside=Marking(asking.inside)), HABIT, n_scenes=40)
+    marking = replace(asking, inside=Marking(asking.inside))
+    found = fit_readout(marking, scenes_to_teach(marking, HABIT, 40))
     by_site = {str(probe.site): probe for probe in found.probes}
     assert by_site["projector:0"].readable.value == 1.0
     assert by_site["vision_post:0"].readable.value < 0.95

@@ -9,7 +9,7 @@ import pytest
 from cotlab.models import resolve_model
 from cotlab.tiny.scenes import draw_scenes
 from cotlab.whitebox import Inside
-from cotlab.whitebox.vision import Asking, Habit, LocatingPlan, locating_study, naming_study
+from cotlab.whitebox.vision import Asking, Habit, LocatingPlan, locating_study, naming_study, scene_material
 
 HABIT = Habit("star", "moon")
 
@@ -31,8 +31,8 @@ def asking(name):
 )
 def test_the_planted_part_is_found(name, enters):
     twin = None if name == "tiny-vlm" else asking("tiny-vlm")
-    plan = LocatingPlan(HABIT, n_cases=40, n_scenes=100, n_patched=0, n_shuffles=1)
-    found = locating_study(asking(name), plan, twin=twin).located
+    plan = LocatingPlan(n_patched=0, n_erased=0, n_shuffles=1)
+    found = locating_study(asking(name), scene_material(asking(name), HABIT, 40, 100), plan, twin=twin).located
     # What the encoder of one organism writes is only partly what it writes of the shape itself.
     told = "undecided" if enters == "perception" else enters
     assert found.by_readout == told, [(str(one.site), one.evidence.value) for one in found.sites]

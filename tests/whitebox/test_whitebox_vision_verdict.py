@@ -7,7 +7,7 @@ import pytest
 
 from cotlab.interventions import HookPoint
 from cotlab.stats import Estimate
-from cotlab.whitebox.vision import VERSIONS, Answers, Habit, Readout, Site, Swapped, locate
+from cotlab.whitebox.vision import VERSIONS, Answers, Readout, Site, Swapped, locate
 from cotlab.whitebox.vision.locating import null_of_readout, null_of_swaps
 from cotlab.whitebox.vision.readout import Scores, SiteProbe
 
@@ -26,7 +26,7 @@ NAMES = tuple(f"case {i}" for i in range(N))
 def readout(readable=0.97):
     auc = Estimate(readable, readable - 0.02, min(1.0, readable + 0.02), n=60)
     probes = tuple(SiteProbe(site, np.ones(2), 0.0, np.ones(2), -1.0, auc) for site in SITES)
-    return Readout(Habit("star", "moon"), probes)
+    return Readout(probes)
 
 
 def scores(enters, rng, size=1.0):

@@ -18,7 +18,7 @@ from cotlab.errors import DataError
 from cotlab.interventions.hook_points import HookPoint
 from cotlab.tiny.scenes import Question, Scene, ask_exists, counts, draw_scenes, pope_questions, problem_of
 from cotlab.whitebox.inside import Change
-from cotlab.whitebox.vision import Asking, Case, Habit, Version, draw_cases, one_cell_apart
+from cotlab.whitebox.vision import Asking, Habit, SceneCase, Version, draw_cases, one_cell_apart
 
 __all__ = ["AskedSet", "asked_anything", "asked_cases", "cases_apart"]
 
@@ -70,7 +70,7 @@ class AskedSet:
         return found
 
 
-def asked_cases(cases: Sequence[Case]) -> list[Asked]:
+def asked_cases(cases: Sequence[SceneCase]) -> list[Asked]:
     """Whether the second shape is there: where only the first is, where another is, where it is, where both are."""
     return [
         (case.id, case.scenes[version], ask_exists(case.scenes[version], case.habit.second))
@@ -79,7 +79,9 @@ def asked_cases(cases: Sequence[Case]) -> list[Asked]:
     ]
 
 
-def cases_apart(asking: Asking, habits: Sequence[Habit], n: int, seed: int, without: Sequence[Scene]) -> list[Case]:
+def cases_apart(
+    asking: Asking, habits: Sequence[Habit], n: int, seed: int, without: Sequence[Scene]
+) -> list[SceneCase]:
     """Cases of some habits, none of whose scenes is one of others, or differs from one in a single cell.
 
     Args:
@@ -89,7 +91,7 @@ def cases_apart(asking: Asking, habits: Sequence[Habit], n: int, seed: int, with
         seed: Of the scenes.
         without: The others.
     """
-    found: list[Case] = []
+    found: list[SceneCase] = []
     for habit in habits:
         drawn = (case for more in range(1, 9) for case in draw_cases(asking, habit, more * n, seed)[(more - 1) * n :])
         kept = (case for case in drawn if not _touches(list(case.scenes.values()), without))

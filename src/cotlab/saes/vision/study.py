@@ -24,7 +24,7 @@ from cotlab.saes.vision.steering import Reduction, reduce_errors, reduces
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.stats import NullRate, null_rate
 from cotlab.tiny.scenes import draw_scenes
-from cotlab.whitebox.vision import Asking, Case, Habit, draw_cases
+from cotlab.whitebox.vision import Asking, Habit, SceneCase, draw_cases
 
 if TYPE_CHECKING:
     from cotlab.interventions import SparseAutoencoder
@@ -120,7 +120,7 @@ class VisionFeatures:
 class _Questions:
     """What is chosen on, and what is judged on: no scene of one is in the other, nor differs from one in one cell."""
 
-    cases: list[Case]
+    cases: list[SceneCase]
     choosing: tuple[AskedSet, AskedSet]
     judging: tuple[AskedSet, AskedSet]
 

@@ -25,7 +25,7 @@ from cotlab.tiny.scenes import CELL, SHAPES, Scene, SceneObject, cell_of, counts
 from cotlab.whitebox.vision.asking import Asking
 from cotlab.whitebox.vision.places import Region, cell_region
 
-__all__ = ["VERSIONS", "Case", "Habit", "Version", "draw_cases", "free_scenes", "one_cell_apart"]
+__all__ = ["VERSIONS", "Case", "Habit", "SceneCase", "Version", "draw_cases", "free_scenes", "one_cell_apart"]
 
 Version = Literal["without", "primed", "control", "there", "both"]
 VERSIONS: tuple[Version, ...] = get_args(Version)
@@ -63,24 +63,24 @@ class Habit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """One scene in all versions, with the question whether the second shape is there."""
+    """One picture in versions that differ in one place, with the same question on all of them."""
 
     id: str
+    prefixes: Mapping[Version, Prefix]
+    """Versions that there are: pictures of others may lack some."""
+    region: Region
+    """Pixels in which `primed` and `control` differ, or what holds them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneCase(Case):
+    """One scene in all versions, with the question whether the second shape is there."""
+
     habit: Habit
     scenes: Mapping[Version, Scene]
-    prefixes: Mapping[Version, Prefix]
-    cell: int
-    """Where the versions differ."""
-    other_cell: int
-    """Where the second stands in `both`."""
-
-    @property
-    def primer(self) -> Region:
-        """Pixels of the cell in which the versions differ."""
-        return cell_region(self.cell)
 
 
-def draw_cases(asking: Asking, habit: Habit, n: int, seed: int = 0) -> list[Case]:
+def draw_cases(asking: Asking, habit: Habit, n: int, seed: int = 0) -> list[SceneCase]:
     """Cases of one habit, reproducible from the seed; scenes that models were trained on are left out.
 
     Args:
@@ -89,12 +89,12 @@ def draw_cases(asking: Asking, habit: Habit, n: int, seed: int = 0) -> list[Case
         n: How many.
         seed: Of the scenes.
     """
-    rng, found = random.Random(f"{habit} {seed}"), list[Case]()
+    rng, found = random.Random(f"{habit} {seed}"), list[SceneCase]()
     while len(found) < n:
-        scenes, cells = _versions(habit, rng)
+        scenes, cell = _versions(habit, rng)
         if scenes["primed"].split == "heldout":
             prefixes = {version: asking.exists(scene, habit.second) for version, scene in scenes.items()}
-            found.append(Case(scenes["without"].id, habit, scenes, prefixes, *cells))
+            found.append(SceneCase(scenes["without"].id, prefixes, cell_region(cell), habit, scenes))
     return found
 
 
@@ -120,7 +120,8 @@ def one_cell_apart(first: Scene, second: Scene) -> bool:
     return len({cell_of(thing) for thing in {*first.objects} ^ {*second.objects}}) <= 1
 
 
-def _versions(habit: Habit, rng: random.Random) -> tuple[dict[Version, Scene], tuple[int, int]]:
+def _versions(habit: Habit, rng: random.Random) -> tuple[dict[Version, Scene], int]:
+    """Scenes, and the cell in which they differ."""
     while True:
         scene = draw_scene(rng)
         seen, taken = counts(scene), {cell_of(thing) for thing in scene.things}
@@ -141,7 +142,7 @@ def _versions(habit: Habit, rng: random.Random) -> tuple[dict[Version, Scene], t
         "there": _with(scene, replace(second, colour=first.colour, x=first.x, y=first.y)),
         "both": _with(primed, draw_object(rng, habit.second, elsewhere)),
     }
-    return versions, (cell, elsewhere)
+    return versions, cell
 
 
 def _resized(thing: SceneObject, cell: int, size: int) -> SceneObject:

@@ -48,12 +48,18 @@ class Answers:
 
     clusters: tuple[str, ...]
     odds: Array
-    """[versions, cases]; versions as in `VERSIONS`."""
+    """[versions, cases]; versions as in `VERSIONS`, NaN where a case lacks one."""
 
     def yes(self, version: str) -> NDArray[np.bool_]:
-        """[cases] whether the answer is Yes."""
+        """[cases] whether the answer is Yes; not, where there is none."""
         found: NDArray[np.bool_] = self.odds[[str(one) for one in VERSIONS].index(version)] > 0
         return found
+
+    def has(self, *versions: str) -> NDArray[np.bool_]:
+        """[cases] whether a case has all of some versions."""
+        named = [str(one) for one in VERSIONS]
+        rows = self.odds[[named.index(one) for one in versions]]
+        return np.asarray(np.isfinite(rows).all(axis=0), dtype=bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +99,36 @@ class Located:
 
 def ask_cases(asking: Asking, cases: Sequence[Case]) -> Answers:
     """Ask a model about every version of some cases."""
-    odds = [[asking.says(case.prefixes[version]) for case in cases] for version in VERSIONS]
-    return Answers(tuple(case.id for case in cases), np.array(odds))
+    odds = np.full((len(VERSIONS), len(cases)), np.nan)
+    for number, case in enumerate(cases):
+        for place, version in enumerate(VERSIONS):
+            if version in case.prefixes:
+                odds[place, number] = asking.says(case.prefixes[version])
+    return Answers(tuple(case.id for case in cases), odds)
 
 
 def locate(
-    answers: Answers, readout: Readout, scores: Scores, swapped: Swapped | None = None, *, seed: int = 0
+    answers: Answers,
+    readout: Readout | None,
+    scores: Scores | None,
+    swapped: Swapped | None = None,
+    *,
+    seed: int = 0,
 ) -> Located:
-    """Put together what says where the error enters."""
-    error = _error(answers.yes("control"), answers.yes("primed"), answers.clusters, seed)
-    sites = _with_holm(read_out(readout, scores, seed=seed))
+    """Put together what says where the error enters; without a readout, what is left of it."""
+    both = answers.has("primed", "control")
+    names = [name for name, has in zip(answers.clusters, both, strict=True) if has]
+    error = _error(answers.yes("control")[both], answers.yes("primed")[both], names, seed)
+    sites = () if readout is None or scores is None else _with_holm(read_out(readout, scores, seed=seed))
     is_error = _is_error(error)
     parts = {} if swapped is None else _parts(swapped, seed)
     return Located(
         error,
-        {version: round(float(answers.yes(version).mean()), 6) for version in VERSIONS},
+        {
+            version: round(float(answers.yes(version)[has].mean()), 6)
+            for version in VERSIONS
+            if (has := answers.has(version)).any()
+        },
         sites,
         by_sites(sites) if is_error else "no error",
         parts,
@@ -116,7 +137,9 @@ def locate(
 
 
 def by_sites(sites: Sequence[SiteReadout]) -> Verdict:
-    """The first part at whose end the truth is lost; undecided where one before it cannot be read."""
+    """The first part at whose end the truth is lost; undecided where one before it cannot be read, or nothing was."""
+    if not sites:
+        return "undecided"
     for part in ("encoder", "projector"):
         last = [site for site in sites if site.site.part == part][-1]
         readable, its = last.readable.value, last.evidence
@@ -171,7 +194,7 @@ def null_of_swaps(swapped: Swapped, shuffles: int = 100, seed: int = 0) -> NullR
 def _exchanged(values: Array, rng: np.random.Generator) -> Array:
     """Scores [sites, versions, cases] with the two versions exchanged in half of the cases."""
     first, second = VERSIONS.index("primed"), VERSIONS.index("control")
-    turn = rng.random(values.shape[-1]) < 0.5
+    turn = (rng.random(values.shape[-1]) < 0.5) & np.isfinite(values[:, [first, second]]).all((0, 1))
     mixed = values.copy()
     mixed[:, first] = np.where(turn, values[:, second], values[:, first])
     mixed[:, second] = np.where(turn, values[:, first], values[:, second])

@@ -7,7 +7,7 @@ in every model it comes in by the image, at the rows of the cell; where it has l
 
 | group | encoder and projector | decoder |
 |---|---|---|
-| cell | rows in the cell where the pictures differ | image tokens there |
+| cell | rows in the cell (the region) where the pictures differ | image tokens there |
 | other image | all other rows | all other image tokens |
 | text | – | tokens of the question up to the last but one |
 | last | – | the last token of the prompt |
@@ -59,7 +59,7 @@ def group_rows(asking: Asking, case: Case, point: HookPoint) -> dict[Group, Tens
     """Rows of each group at a hook point, as indices."""
     prefix = case.prefixes["primed"]
     (span,) = image_spans(asking.inside, prefix)
-    cell = covered(rows_of(point, span.layout), case.primer) > 0
+    cell = covered(rows_of(point, span.layout), case.region) > 0
     first = 0 if point.is_vision else span.start
     found: dict[Group, Tensor] = {
         "cell": torch.from_numpy(np.flatnonzero(cell)) + first,
@@ -100,7 +100,7 @@ def patch_cases(
 
     Args:
         asking: The model.
-        cases: Those whose two runs differ by less than half a nat are left out.
+        cases: Those that lack one of the two, or whose runs differ by less than half a nat, are left out.
         source: Whose activations are taken.
         into: The run that they are put into.
         progress: Told cases done and in all.
@@ -108,6 +108,7 @@ def patch_cases(
     sites = sites_of(asking.inside)
     shares: dict[tuple[Site, Group], list[float]] = {}
     names: list[str] = []
+    cases = [case for case in cases if source in case.prefixes and into in case.prefixes]
     for number, case in enumerate(cases, 1):
         start, goal = (asking.says(case.prefixes[version]) for version in (into, source))
         if abs(start - goal) >= LEAST:

@@ -20,18 +20,31 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cotlab.chains.prefix import Prefix
 from cotlab.errors import DataError
 from cotlab.interventions.hook_points import HookPoint
 from cotlab.stats import Estimate, cluster_auc, paired_difference
-from cotlab.tiny.scenes import Scene, mask_of, visible
+from cotlab.tiny.scenes import mask_of, visible
 from cotlab.whitebox.probe_fit import fit_rows
 from cotlab.whitebox.vision.asking import Asking
 from cotlab.whitebox.vision.cases import VERSIONS, Case, Habit, Version, free_scenes
 from cotlab.whitebox.vision.image_lens import image_spans
-from cotlab.whitebox.vision.places import ON, covered, rows_of
+from cotlab.whitebox.vision.places import ON, Region, covered, rows_of
 from cotlab.whitebox.vision.sites import Site, sites_of
 
-__all__ = ["Readout", "Scores", "SiteProbe", "SiteReadout", "fit_readout", "image_rows", "read_out", "score_cases"]
+__all__ = [
+    "FEWEST",
+    "Readout",
+    "Scores",
+    "SiteProbe",
+    "SiteReadout",
+    "Taught",
+    "fit_readout",
+    "image_rows",
+    "read_out",
+    "scenes_to_teach",
+    "score_cases",
+]
 
 Array = NDArray[np.float64]
 PENALTY = 1e-2
@@ -39,7 +52,9 @@ PENALTY = 1e-2
 ROWS = 12
 """Rows that are taken of each scene: those on the second shape, then others by chance, those on other things first."""
 HELD = 0.3
-"""Share of the scenes that readability is judged on."""
+"""Share of the pictures that readability is judged on."""
+FEWEST = 20
+"""Pictures below which no readout is fitted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,10 +78,23 @@ class SiteProbe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Readout:
-    """Probes for the second shape of a habit, at every site."""
+    """Probes for what is asked for (the second shape of a habit), at every site."""
 
-    habit: Habit
     probes: tuple[SiteProbe, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """A picture that probes learn from."""
+
+    id: str
+    prefix: Prefix
+    has: bool
+    """Whether what is asked for is there."""
+    on: tuple[Region, ...]
+    """Where it is."""
+    near: tuple[Region, ...]
+    """Where something else is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +104,7 @@ class Scores:
     clusters: tuple[str, ...]
     """[cases]"""
     values: Array
-    """[sites, versions, cases]; versions as in `VERSIONS`."""
+    """[sites, versions, cases]; versions as in `VERSIONS`, NaN where a case lacks one."""
 
     def of(self, site: int, version: Version) -> Array:
         """Of one site and version, [cases]."""
@@ -108,58 +136,63 @@ class _Taken(NamedTuple):
     """On something else."""
 
 
-def image_rows(asking: Asking, scene: Scene, shape: str, points: Sequence[HookPoint]) -> dict[HookPoint, Tensor]:
-    """Rows of a scene's image at some points, shape (rows, width), when it is asked for a shape."""
-    prefix = asking.exists(scene, shape)
+def image_rows(asking: Asking, prefix: Prefix, points: Sequence[HookPoint]) -> dict[HookPoint, Tensor]:
+    """Rows of the one image of a prompt at some points, shape (rows, width)."""
     (span,) = image_spans(asking.inside, prefix)
     read = asking.inside.read(prefix, points)
     return {point: rows if point.is_vision else rows[span.start : span.end] for point, rows in read.items()}
 
 
+def scenes_to_teach(asking: Asking, habit: Habit, n: int, seed: int = 0) -> list[Taught]:
+    """Scenes without the first shape, half of them with the second, that is asked for."""
+    found = []
+    for scene in free_scenes(habit, n, seed):
+        things = visible(scene)
+        on = tuple(mask_of(scene, thing) for thing in things if thing.shape == habit.second)
+        near = tuple(mask_of(scene, thing) for thing in things if thing.shape != habit.second)
+        found.append(Taught(scene.id, asking.exists(scene, habit.second), bool(on), on, near))
+    return found
+
+
 def fit_readout(
-    asking: Asking,
-    habit: Habit,
-    *,
-    n_scenes: int = 200,
-    seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    asking: Asking, taught: Sequence[Taught], *, seed: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> Readout:
-    """Fit probes for the second shape at every site, on scenes without the first.
+    """Fit probes for what is asked for at every site.
 
     Args:
         asking: The model.
-        habit: Which shapes.
-        n_scenes: Half of them with the shape.
-        seed: Of scenes and rows.
-        progress: Told scenes done and in all.
+        taught: Pictures with and without it, mixed: the last three in ten are held out, to judge by.
+        seed: Of rows.
+        progress: Told pictures done and in all.
 
     Raises:
         ModelError: The model sees no images.
-        DataError: Too few scenes.
+        DataError: Too few pictures, or all that are learnt from, or held out, are alike.
     """
-    if n_scenes < 20:
-        raise DataError(f"{n_scenes} scenes to fit a readout on, at least 20 are needed")
+    if len(taught) < FEWEST:
+        raise DataError(f"{len(taught)} pictures to fit a readout on, at least {FEWEST} are needed")
     sites = sites_of(asking.inside)
     points = [site.point for site in sites]
-    scenes, rng = free_scenes(habit, n_scenes, seed), np.random.default_rng(seed)
-    n_fit = round((1 - HELD) * n_scenes)
+    rng, n_fit = np.random.default_rng(seed), round((1 - HELD) * len(taught))
+    for part, where in ((taught[:n_fit], "first seven in ten"), (taught[n_fit:], "last three in ten")):
+        if len({one.has for one in part}) < 2:
+            raise DataError(f"of {len(taught)} pictures to fit a readout on, the {where} all have the same answer: mix")
     taken: dict[HookPoint, list[_Taken]] = {point: [] for point in points}
     held: dict[HookPoint, list[Array]] = {point: [] for point in points}
-    for number, scene in enumerate(scenes):
-        rows = image_rows(asking, scene, habit.second, points)
+    for number, one in enumerate(taught):
+        rows = image_rows(asking, one.prefix, points)
         for point in points:
             values = rows[point].double().cpu().numpy()
             if number >= n_fit:
                 held[point].append(values)
                 continue
-            on, near = _labels(asking, scene, habit.second, point)
+            on, near = _labels(asking, one, point)
             chosen = _chosen(on, near, rng)
             taken[point].append(_Taken(values[chosen], on[chosen], near[chosen]))
         if progress:
-            progress(number + 1, n_scenes)
-    has = [any(thing.shape == habit.second for thing in visible(scene)) for scene in scenes[n_fit:]]
-    names = [scene.id for scene in scenes[n_fit:]]
-    return Readout(habit, tuple(_fitted(site, taken[site.point], held[site.point], has, names) for site in sites))
+            progress(number + 1, len(taught))
+    has, names = [one.has for one in taught[n_fit:]], [one.id for one in taught[n_fit:]]
+    return Readout(tuple(_fitted(site, taken[site.point], held[site.point], has, names) for site in sites))
 
 
 def score_cases(
@@ -167,18 +200,19 @@ def score_cases(
 ) -> Scores:
     """Score all versions of some cases."""
     points = [probe.site.point for probe in readout.probes]
-    values = np.zeros((len(points), len(VERSIONS), len(cases)))
+    values = np.full((len(points), len(VERSIONS), len(cases)), np.nan)
     for number, case in enumerate(cases):
         for place, version in enumerate(VERSIONS):
-            rows = image_rows(asking, case.scenes[version], readout.habit.second, points)
-            values[:, place, number] = [probe.logits(rows[probe.site.point]).max() for probe in readout.probes]
+            if version in case.prefixes:
+                rows = image_rows(asking, case.prefixes[version], points)
+                values[:, place, number] = [probe.logits(rows[probe.site.point]).max() for probe in readout.probes]
         if progress:
             progress(number + 1, len(cases))
     return Scores(tuple(case.id for case in cases), values)
 
 
 def read_out(readout: Readout, scores: Scores, *, seed: int = 0) -> tuple[SiteReadout, ...]:
-    """Evidence for the second shape at every site."""
+    """Evidence for what is asked for at every site, where it is not."""
     found = []
     for number, probe in enumerate(readout.probes):
         primed, control, there = (scores.of(number, version) for version in ("primed", "control", "there"))
@@ -187,25 +221,25 @@ def read_out(readout: Readout, scores: Scores, *, seed: int = 0) -> tuple[SiteRe
 
 
 def evidence(primed: Array, control: Array, there: Array, clusters: Sequence[str], seed: int = 0) -> Estimate:
-    """Mean of (primed − control) over the mean of (there − control)."""
-    whole = float((there - control).mean())
+    """Mean of (primed − control) over the mean of (there − control), each over the cases that have both."""
+    erring, real = np.isfinite(primed + control), np.isfinite(there + control)
+    if not erring.any() or not real.any():
+        return Estimate.missing("no case shows the error, or none what is asked for", n=int(erring.sum()))
+    whole = float((there - control)[real].mean())
     if whole <= 0:
-        return Estimate.missing("the shape itself scores no higher than another one", n=len(primed))
-    ones = np.ones(len(primed))
-    return paired_difference((control / whole, ones), (primed / whole, ones), clusters, seed=seed)
+        return Estimate.missing("the shape itself scores no higher than another one", n=int(erring.sum()))
+    ones, names = np.ones(int(erring.sum())), [name for name, has in zip(clusters, erring, strict=True) if has]
+    return paired_difference((control[erring] / whole, ones), (primed[erring] / whole, ones), names, seed=seed)
 
 
-def _labels(asking: Asking, scene: Scene, shape: str, point: HookPoint) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which rows lie on the shape, and which on anything else."""
-    (span,) = image_spans(asking.inside, asking.exists(scene, shape))
+def _labels(asking: Asking, one: Taught, point: HookPoint) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows lie on what is asked for, and which on anything else."""
+    (span,) = image_spans(asking.inside, one.prefix)
     boxes = rows_of(point, span.layout)
     on, near = np.zeros(len(boxes), dtype=bool), np.zeros(len(boxes), dtype=bool)
-    for thing in visible(scene):
-        here = covered(boxes, mask_of(scene, thing)) >= ON
-        if thing.shape == shape:
-            on |= here
-        else:
-            near |= here
+    for regions, flags in ((one.on, on), (one.near, near)):
+        for region in regions:
+            flags |= covered(boxes, region) >= ON
     return on, near & ~on
 
 

@@ -42,6 +42,8 @@ def swap_parts(
 ) -> Swapped:
     """Ask the model, the twin, and the two with parts of both.
 
+    Cases without an error to look at are left out.
+
     Raises:
         ModelError: The two have other shapes, or cut prompts into other tokens.
     """
@@ -53,6 +55,7 @@ def swap_parts(
         )
     sites = sites_of(asking.inside)
     odds: dict[Part | None, list[list[float]]] = {arm: [] for arm in ARMS}
+    cases = [case for case in cases if all(version in case.prefixes for version in SHOWN)]
     for number, case in enumerate(cases, 1):
         said: dict[Part | None, list[float]] = {arm: [] for arm in ARMS}
         for version in SHOWN:

@@ -12,7 +12,7 @@ from cotlab.sampling.progress import Progress, Silent
 from cotlab.tiny.scenes import Question, Scene, ask_exists, counts, draw_scenes, pope_questions
 from cotlab.whitebox.probe_fit import Method, checked_method
 from cotlab.whitebox.vision.asking import Asking
-from cotlab.whitebox.vision.cases import VERSIONS, Case, Habit, draw_cases, one_cell_apart
+from cotlab.whitebox.vision.cases import VERSIONS, Habit, SceneCase, draw_cases, one_cell_apart
 from cotlab.whitebox.vision.warning import Warned, judge_warning
 from cotlab.whitebox.vision.warning_examples import word_examples, yes_examples
 
@@ -116,7 +116,7 @@ def warning_study(
     return WarningStudy(asking.inside.name, plan, None if sae is None else sae.card.name or sae.id, tuple(found))
 
 
-def _asked(cases: list[Case], others: list[Scene], seed: int) -> list[tuple[str, Scene, Question]]:
+def _asked(cases: list[SceneCase], others: list[Scene], seed: int) -> list[tuple[str, Scene, Question]]:
     """Questions on the versions of cases, and of a POPE-style set."""
     asked = [
         (case.id, case.scenes[version], ask_exists(case.scenes[version], case.habit.second))
