@@ -49,6 +49,27 @@ def test_p_is_uniform_where_there_is_nothing():
     assert 0.02 <= np.mean(np.array(p) <= 0.05) <= 0.085
 
 
+def unlike(rng, against=0.0):
+    """Problems of two kinds: many positives and high scores, or few and low. Within a problem labels lower the score."""
+    clusters = np.repeat(np.arange(24), 10)
+    easy = clusters % 2 == 0
+    labels = rng.random(len(clusters)) < np.where(easy, 0.8, 0.2)
+    return 1.5 * easy + rng.normal(size=len(clusters)) - against * labels, labels, clusters.tolist()
+
+
+def test_p_is_uniform_where_only_problems_differ():
+    rng = np.random.default_rng(4)
+    p = np.sort([cluster_auc(*unlike(rng), n_boot=0, n_null=99, seed=s).p for s in range(400)])
+    ranks = np.arange(1, len(p) + 1) / len(p)
+    assert np.abs(p - ranks).max() < 1.63 / np.sqrt(len(p)) + 0.01  # Kolmogorov and Smirnov at 1%, p in steps of 0.01
+
+
+def test_p_counts_from_where_shuffling_within_problems_lies():
+    """What speaks against the label within every problem, and for it between them: AUC near one half, and no chance."""
+    found = cluster_auc(*unlike(np.random.default_rng(5), against=0.9), n_boot=0, n_null=400)
+    assert abs(found.value - 0.5) < 0.1 and found.null_mean > 0.57 and found.p < 0.01
+
+
 def test_the_null_is_auc_of_shuffled_labels_and_the_interval_can_be_left_out():
     rng = np.random.default_rng(2)
     scores, labels, clusters = study(rng, 10, 6, 0.5)

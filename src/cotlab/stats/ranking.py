@@ -59,10 +59,11 @@ def cluster_auc(
         clusters: The cluster (problem) of each member.
         level: Nominal coverage.
         n_boot: Bootstrap samples; those that lack one class are left out. 0: no interval.
-        n_null: Permutations; 0 for none. p = (1 + number at least as far from ½) / (1 + n_null).
+        n_null: Permutations; 0 for none. p = (1 + number at least as far from the mean of all) / (1 + n_null), the AUC
+            itself among them. That mean is ½ only where clusters are alike: what tells them apart is in the null too.
         min_clusters: Fewer clusters than this give a reason, not a number.
         blocks: [members], the block (rollout) of each, where members of one are alike: the null is then that of
-            `block_shuffles`, and p counts from its mean: what tells rollouts apart is in the null as well.
+            `block_shuffles`.
         seed: Equal seeds give equal intervals.
 
     Returns:
@@ -77,13 +78,12 @@ def cluster_auc(
     rng = np.random.default_rng(seed)
     low, high = _interval(score, positive, label, c, n_boot, level, rng)
     point = auc(score, positive)
-    centre = 0.5
     if blocks is None:
         null = _null(score, positive, label, n_null, rng)
     else:
         mixed = block_shuffles(positive, label, blocks, n_null, rng)
         null = np.array([_weighted(score, one, np.ones((1, len(score))))[0] for one in mixed])
-        centre = float(np.append(null, point).mean())
+    centre = float(np.append(null, point).mean())
     as_far = int((np.abs(null - centre) >= abs(point - centre) - 1e-12).sum())
     return Estimate(
         point,
