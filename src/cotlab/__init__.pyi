@@ -64,6 +64,7 @@ from cotlab.runs import import_run as import_run
 from cotlab.runs import list_runs as list_runs
 from cotlab.runs import merge_runs as merge_runs
 from cotlab.runs import run_names as run_names
+from cotlab.runs import upgrade_run as upgrade_run
 from cotlab.runs import verify_run as verify_run
 from cotlab.saes import FeaturePlan as FeaturePlan
 from cotlab.saes import TraceSource as TraceSource

@@ -50,7 +50,7 @@ def test_p_is_uniform_where_there_is_nothing():
 
 
 def unlike(rng, against=0.0):
-    """Problems of two kinds: many positives and high scores, or few and low. Within a problem labels lower the score."""
+    """Problems of two kinds: many positives and high scores, or few and low; within each, labels lower the score."""
     clusters = np.repeat(np.arange(24), 10)
     easy = clusters % 2 == 0
     labels = rng.random(len(clusters)) < np.where(easy, 0.8, 0.2)

@@ -14,7 +14,7 @@ from cotlab.cli.output import err, out, print_json, print_table
 
 __all__ = ["runs_app"]
 
-runs_app = typer.Typer(help="List, show, verify and merge run folders.", no_args_is_help=True)
+runs_app = typer.Typer(help="List, show, verify, upgrade, merge and mend run folders.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 
 Root = Annotated[Path, typer.Argument(help="Folder that holds run folders.")]
@@ -93,6 +93,25 @@ def verify(run: options.RunFolder, json: options.Json = False) -> None:
     else:
         out().print(f"{run} is whole", markup=False)
     raise typer.Exit(1 if findings else 0)
+
+
+@runs_app.command()
+def upgrade(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN …", help="Run folders of older formats.")],
+    json: options.Json = False,
+) -> None:
+    """Bring runs of older formats up to date in their place; each opening takes a temporary copy of them before."""
+    from cotlab.runs import upgrade_run
+
+    done = []
+    for run in runs:
+        done.append(upgrade_run(run))
+        if not json:
+            before, after = done[-1].before, done[-1].after
+            told = f"brought from format {before} to" if before < after else "is of format"
+            out().print(f"{run} {told} {after}{'' if before < after else ' already: nothing to do'}", markup=False)
+    if json:
+        print_json([{"run": str(one.path), "before": one.before, "after": one.after} for one in done])
 
 
 @runs_app.command()

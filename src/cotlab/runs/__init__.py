@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cotlab.runs.run import Run
     from cotlab.runs.run_identity import RunIdentity
     from cotlab.runs.summary import RunSummary
+    from cotlab.runs.upgrading import upgrade_run
     from cotlab.runs.verify import verify_run
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "merge_runs",
     "run_names",
     "summarize_folder",
+    "upgrade_run",
     "verify_run",
 ]
 
@@ -64,6 +66,7 @@ _MODULES = {
     "run": ("Run",),
     "run_identity": ("RunIdentity",),
     "summary": ("RunSummary",),
+    "upgrading": ("upgrade_run",),
     "verify": ("verify_run",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

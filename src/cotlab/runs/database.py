@@ -16,7 +16,7 @@ from cotlab.runs.migrations import FORMAT, steps_from
 from cotlab.runs.opening import DATABASE_FILE, connect, fold_back, open_writer, readable_uri, uri_of
 from cotlab.runs.schema import APPLICATION_ID, PAGE_SIZE, ddl
 
-__all__ = ["Database", "bring_up_to_date", "current_uri"]
+__all__ = ["Database", "bring_up_to_date", "current_uri", "format_of", "stored_format"]
 
 K = TypeVar("K", int, tuple[int | str, ...])
 
@@ -27,7 +27,7 @@ def bring_up_to_date(connection: sqlite3.Connection, folder: Path) -> None:
     Raises:
         RunError: The format is a newer one.
     """
-    number = _format(connection, folder)
+    number = format_of(connection, folder)
     for migration in steps_from(number):
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -54,7 +54,7 @@ def current_uri(folder: Path, cleanup: contextlib.ExitStack) -> str:
     """
     uri = readable_uri(folder, cleanup)
     with contextlib.closing(connect(uri)) as old:
-        if _format(old, folder) == FORMAT:
+        if format_of(old, folder) == FORMAT:
             return uri
         with disk_explained(Path(tempfile.gettempdir())):
             beside = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="cotlab-run-"))
@@ -66,11 +66,27 @@ def current_uri(folder: Path, cleanup: contextlib.ExitStack) -> str:
     return uri_of(place, "ro")
 
 
-def _format(connection: sqlite3.Connection, folder: Path) -> int:
+def format_of(connection: sqlite3.Connection, folder: Path) -> int:
+    """The format of a run's tables.
+
+    Raises:
+        RunError: It is a newer one.
+    """
     ((number,),) = connection.execute("PRAGMA user_version").fetchall()
     if number > FORMAT:
         raise RunError(f"{folder} has format {number}, this cotlab reads up to {FORMAT}: update cotlab")
     return int(number)
+
+
+def stored_format(folder: Path) -> int:
+    """The format of a run as it lies there; nothing is copied where it can be read in its place.
+
+    Raises:
+        RunError: It is not there, not ours, damaged or of a newer format.
+    """
+    with contextlib.ExitStack() as cleanup, explained(folder, reading=True):
+        connection = cleanup.enter_context(contextlib.closing(connect(readable_uri(folder, cleanup))))
+        return format_of(connection, folder)
 
 
 class Database:

@@ -39,8 +39,10 @@ _FORMATS = """## Formats
 
 A run of any older format can be read, from a read-only place too: nothing in it is changed, a temporary copy of
 `run.sqlite` is brought up to date each time that it is opened (in `TMPDIR`, and as large as the original).
-Opening it for writing brings the run itself up to date, once; older versions of cotlab then say that they cannot read
-it. A newer format than this version knows is refused."""
+`cotlab runs upgrade RUN …` brings the run itself up to date, once, as opening it for writing does; older versions of
+cotlab then say that they cannot read it: copy the folder before, where you still need them. Each format is one
+transaction, so an upgrade may be interrupted at any moment, and goes on when it is asked for again. A newer format
+than this version knows is refused."""
 
 _DATASETS = """## Datasets
 

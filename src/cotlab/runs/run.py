@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cotlab.runs.datasets import DatasetName
     from cotlab.runs.summary import RunSummary
 
-__all__ = ["Run", "building"]
+__all__ = ["Run", "building", "identity_in"]
 
 
 class Run(Registry, Prefixes, Rollouts, Blocks, Chains, Scores, Captures, TextSearch):
@@ -78,10 +78,7 @@ class Run(Registry, Prefixes, Rollouts, Blocks, Chains, Scores, Captures, TextSe
             RunError: There is no such folder, it is not a run, damaged, of a newer format, read-only, or being written.
         """
         path = Path(path)
-        with disk_explained(path, doing="open"):
-            if not path.is_dir():
-                raise RunError(f"there is no run {path}{_near(path)}")
-            identity = read_identity(path)
+        identity = identity_in(path)
         with contextlib.ExitStack() as stack:
             lease = None
             if writable:
@@ -145,6 +142,18 @@ class Run(Registry, Prefixes, Rollouts, Blocks, Chains, Scores, Captures, TextSe
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def identity_in(path: Path) -> RunIdentity:
+    """What the run in a folder is of.
+
+    Raises:
+        RunError: There is no such folder, it is no run, or of a newer version.
+    """
+    with disk_explained(path, doing="open"):
+        if not path.is_dir():
+            raise RunError(f"there is no run {path}{_near(path)}")
+        return read_identity(path)
 
 
 @contextlib.contextmanager

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cotlab.runs.database import Database
+from cotlab.runs.database import Database, stored_format
 from cotlab.runs.lease import holder
+from cotlab.runs.migrations import FORMAT
 from cotlab.runs.opening import WAL_FILE
 from cotlab.runs.run_identity import RunIdentity
 
@@ -36,6 +37,8 @@ class RunSummary:
     outcomes: dict[str, dict[str, int]] = field(default_factory=dict)
     """Rollouts by scorer and outcome, over ALL conditions."""
     size_bytes: int = 0
+    format: int = FORMAT
+    """Of its tables as they lie there; of an older one every opening makes a temporary copy."""
 
     @property
     def accuracy(self) -> dict[str, float]:
@@ -82,6 +85,7 @@ def summarize(db: Database, folder: Path, identity: RunIdentity) -> RunSummary:
         engines=tuple(row[0] for row in db.query(_ENGINES)),
         outcomes=outcomes,
         size_bytes=folder_size(folder),
+        format=stored_format(folder),
     )
 
 
