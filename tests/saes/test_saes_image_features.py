@@ -237,6 +237,19 @@ def test_a_planted_feature_carries_the_error_and_is_reduced(asking):
             odds = x[-1] @ direction - 2 - fixed @ direction
             return said.index_put((torch.tensor([n - 1]), torch.tensor([asking.yes])), odds[None])
 
+        def resumed(self, point, prompts):
+            return Going(prompts)
+
+    class Going:
+        """As `Resumed`, from the whole pass."""
+
+        def __init__(self, prompts):
+            self.prompts = prompts
+
+        def last_logits(self, change, at):
+            changes = None if change is None else {POINT: change}
+            return torch.stack([planted.inside.logits(self.prompts[number], changes)[-1] for number in at])
+
     planted = dataclasses.replace(asking, inside=Planted())
     found = carrying_features(planted, sae, cases)
     assert found.chosen(3)[0] == feature
@@ -282,6 +295,18 @@ def test_versions_of_one_case_are_no_evidence_of_their_own():
         assert (its.value, its.low, its.high) == pytest.approx((mine.value, mine.low, mine.high))
         assert wrong.high - wrong.low < 0.9 * (its.high - its.low)
     assert double.false_yes.high == pytest.approx(once.false_yes.high, abs=1e-9)
+
+
+@pytest.mark.parametrize("point", [POINT, HookPoint("resid_post", 2), HookPoint("projector", 0)])
+def test_answers_are_those_of_the_whole_pass(asking, point):
+    sae = sae_at(point, point.width(asking.inside.shape))
+    cases = cases_apart(asking, [Habit("star", "moon")], 3, 0, [])
+    asked = AskedSet.of(asking, asked_cases(cases) + asked_anything(5))
+    for change in (None, feature_change(sae, [1, 2], "scale", -3.0)):
+        wanted = [asking.says(prefix, None if change is None else {point: change}) > 0 for prefix in asked.prefixes]
+        assert asked.says(point, change).tolist() == wanted
+        some = np.arange(len(asked)) % 3 == 0
+        assert asked.says(point, change, some).tolist() == (np.array(wanted) & some).tolist()
 
 
 def test_questions_where_it_errs_come_by_case(asking):

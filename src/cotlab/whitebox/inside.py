@@ -21,6 +21,7 @@ from cotlab.interventions.hook_points import HookPoint, ModelShape
 
 if TYPE_CHECKING:
     from cotlab.engines.hf_vision import Sight, Vision
+    from cotlab.whitebox.resuming import Resumed
 
 __all__ = ["Change", "Inside", "Tokens", "ids_of"]
 
@@ -133,6 +134,12 @@ class Inside:
             missed = ", ".join(map(str, sorted(changes.keys() - fired)))
             raise ModelError(f"the model never passed {missed}: nothing was changed there")
         return found
+
+    def resumed(self, point: HookPoint, prompts: Sequence[Tokens]) -> Resumed:
+        """Prompts read behind a layer once, to go on from there under many changes (`Resumed`)."""
+        from cotlab.whitebox.resuming import Resumed
+
+        return Resumed(self, point, prompts)
 
     def inputs(
         self, tokens: Tokens, points: Sequence[HookPoint] = (), handler: Handler | None = None

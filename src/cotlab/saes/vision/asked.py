@@ -8,7 +8,7 @@ of the other's in a single cell: `without` keeps them apart.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from cotlab.errors import DataError
 from cotlab.interventions.hook_points import HookPoint
 from cotlab.tiny.scenes import Question, Scene, ask_exists, counts, draw_scenes, pope_questions, problem_of
 from cotlab.whitebox.inside import Change
+from cotlab.whitebox.resuming import Resumed
 from cotlab.whitebox.vision import Asking, Habit, SceneCase, Version, draw_cases, one_cell_apart
 
 __all__ = ["AskedSet", "asked_anything", "asked_cases", "cases_apart"]
@@ -39,6 +40,7 @@ class AskedSet:
     clusters: tuple[str, ...]
     """What is drawn again as a whole: a case, whose versions differ in one cell, or a scene."""
     scenes: tuple[Scene, ...]
+    _read: dict[HookPoint, Resumed] = field(default_factory=dict)
 
     @classmethod
     def of(cls, asking: Asking, asked: Sequence[Asked]) -> AskedSet:
@@ -60,13 +62,20 @@ class AskedSet:
         """Whether each answer is Yes under a change at a hook point.
 
         Args:
-            point: Where.
+            point: Where. Behind a layer, what comes before it is computed once for all changes.
             change: None: none.
             at: [questions] those that are asked; the answer to others is False.
         """
         found = np.zeros(len(self), dtype=bool)
-        for number in np.flatnonzero(np.ones(len(self)) if at is None else at):
-            found[number] = self.asking.says(self.prefixes[number], None if change is None else {point: change}) > 0
+        numbers = np.flatnonzero(np.ones(len(self)) if at is None else at).tolist()
+        if point.kind != "resid_post":
+            for number in numbers:
+                found[number] = self.asking.says(self.prefixes[number], None if change is None else {point: change}) > 0
+        elif numbers:
+            if point not in self._read:
+                self._read[point] = self.asking.inside.resumed(point, self.prefixes)
+            logits = self._read[point].last_logits(change, numbers)
+            found[numbers] = [self.asking.odds(row[None]) > 0 for row in logits]
         return found
 
 
