@@ -14,8 +14,8 @@ from cotlab.saes import TrainPlan, train_sae
 from cotlab.saes.vision import scene_traces
 from cotlab.whitebox.vision import Asking
 
-MODEL, POINT, WIDTH, SCENES = "tiny-vlm:prior", HookPoint("resid_post", 1), 1024, 1000
-PLAN = TrainPlan("batchtopk", 16, tokens=250_000, batch=1024, lr=1e-3)
+MODEL, POINT, WIDTH, SCENES = "tiny-vlm:prior", HookPoint("resid_post", 1), 1024, 600
+PLAN = TrainPlan("batchtopk", 16, tokens=150_000, batch=1024, lr=1e-3)
 
 
 def main(out: Path, seeds: int) -> None:
