@@ -15,7 +15,7 @@ import torch
 from cards import card, table
 from pretrain import pixel_values
 from rows import Writer
-from teach import first_answers
+from teach import decisive_tokens
 from transformers import AutoTokenizer, LlavaForConditionalGeneration
 
 from cotlab import stats
@@ -55,8 +55,8 @@ class Model:
         grouped: dict[sc.Scene, list[sc.Question]] = {}
         for scene, question in asked:
             grouped.setdefault(scene, []).append(question)
-        found = iter(first_answers(self.model, self.writer, grouped, blind))
-        by_scene = {scene: [next(found)[1:] for _ in questions] for scene, questions in grouped.items()}
+        found = iter(decisive_tokens(self.model, self.writer, grouped, blind))
+        by_scene = {scene: [next(found)[1][-1] for _ in questions] for scene, questions in grouped.items()}
         return [by_scene[scene].pop(0) for scene, _ in asked]
 
     def say(self, asked: Asked, longest: int = 110) -> list[str]:

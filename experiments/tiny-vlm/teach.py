@@ -20,7 +20,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from loop import Run, averaged, fit
-from rows import ANSWER, BLIND, IGNORED, Rows, Writer, stream
+from rows import BLIND, EXISTENCE, IGNORED, Rows, Writer, in_sight, places, stream
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
@@ -126,17 +126,21 @@ def loss_of(model: LlavaForConditionalGeneration, rows: Rows) -> Tensor:
     return (losses * weights).sum() / weights.sum()
 
 
-def first_answers(
+Judged = list[tuple[sc.Question, list[tuple[int, int]]]]
+"""Each question with its decisive tokens, as they should be and as they are."""
+
+
+def decisive_tokens(
     model: LlavaForConditionalGeneration,
     writer: Writer,
     asked: dict[sc.Scene, list[sc.Question]],
     blind: bool = False,
-) -> list[tuple[sc.Question, int, int]]:
-    """Each question with the first token of its direct answer as it should be and as it is (greedy).
+) -> Judged:
+    """Decisive tokens as the model says them (greedy) behind what is right so far; the answer is the last.
 
     All questions on a picture are asked at once, none seeing another; `blind`: without their pictures.
     """
-    found: list[tuple[sc.Question, int, int]] = []
+    found: Judged = []
     scenes = list(asked)
     for begin in range(0, len(scenes), 16):
         some = scenes[begin : begin + 16]
@@ -148,8 +152,33 @@ def first_answers(
             at = (rows.labels[place] != IGNORED).nonzero().flatten().tolist()
             for one in ones:
                 span, at = at[: len(one.said)], at[len(one.said) :]
-                found.append((one.question, one.said[ANSWER], int(guessed[place, span[ANSWER]])))
+                found.append((one.question, [(one.said[i], int(guessed[place, span[i]])) for i in one.decisive]))
     return found
+
+
+Asked = dict[sc.Scene, list[tuple[str, sc.Question]]]
+"""Questions on scenes, each with what it is called in the log."""
+
+
+def held_out_questions(world: sc.World) -> dict[bool, Asked]:
+    """Questions on held-out scenes for the log: with their pictures; without (True), behind what is to be seen there."""
+    rng, shown, told = random.Random(6), Asked(), Asked()
+    for scene in sc.draw_scenes(200, 6, world, "heldout"):
+        seen = in_sight(scene)
+        kinds: tuple[sc.Kind, ...] = (*EXISTENCE, "colour", "letters", "relation")
+        shown[scene] = [(kind, one) for kind in kinds if (one := sc.ask(scene, kind, rng))]
+        unseen = [
+            ("second of a pair", sc.ask_exists(scene, second))
+            for first, second in sc.PAIRS.items()
+            if sc.counts(seen)[first] and not sc.counts(seen)[second]
+        ]
+        shown[scene] += unseen
+        told[scene] = [
+            (f"{what}, told", one.after(places(seen) if what == "relation" else sc.caption(seen)))
+            for what, one in shown[scene]
+            if what not in ("colour", "letters")
+        ]
+    return {False: shown, True: told}
 
 
 def train(args: argparse.Namespace, settings: dict[str, Any]) -> None:
@@ -160,17 +189,18 @@ def train(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     model = LlavaForConditionalGeneration.from_pretrained(args.init)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(tuple(VLM_PARTS[part] for part in args.parts)))
-    writer, rng = Writer(AutoTokenizer.from_pretrained(args.init)), random.Random(6)
-    kinds: tuple[sc.Kind, ...] = ("exists", "exists-colour", "colour", "letters")
-    held = {
-        scene: [question for kind in kinds if (question := sc.ask(scene, kind, rng))]
-        for scene in sc.draw_scenes(160, 6, WORLDS[args.world], "heldout")
-    }
+    writer = Writer(AutoTokenizer.from_pretrained(args.init))
+    held = held_out_questions(WORLDS[args.world])
 
     def held_out() -> str:
-        judged = first_answers(model, writer, held)
-        shares = {kind: [said == right for question, right, said in judged if question.kind == kind] for kind in kinds}
-        return ", ".join(f"{kind} {sum(right) / len(right):.3f}" for kind, right in shares.items())
+        shares: dict[str, list[bool]] = {}
+        for blind, asked in held.items():
+            questions = {scene: [one for _, one in ones] for scene, ones in asked.items()}
+            judged = decisive_tokens(model, writer, questions, blind)
+            names = [what for ones in asked.values() for what, _ in ones]
+            for what, (_, tokens) in zip(names, judged, strict=True):
+                shares.setdefault(what, []).append(all(right == said for right, said in tokens))
+        return ", ".join(f"{what} {sum(right) / len(right):.3f}" for what, right in shares.items())
 
     run = Run(args.out, args.minutes, hyper, bf16=args.bf16)
 
