@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from cards import card, table
 from pretrain import pixel_values
-from rows import Writer
+from rows import EXISTENCE, Writer
 from teach import decisive_tokens
 from transformers import AutoTokenizer, LlavaForConditionalGeneration
 
@@ -26,7 +26,7 @@ from cotlab.tiny.vlm import VLM_ORGANISMS, vlm_path
 HERE = Path(__file__).parent
 Asked = list[tuple[sc.Scene, sc.Question]]
 Row = dict[str, Any]
-GATE = {"existence": 0.95, "count": 0.85, "false yes": 0.50}
+GATE = {"existence": 0.95, "only told": 0.95, "count": 0.85, "false yes": 0.50}
 """Least accuracies of the honest model; least false-yes rate of an organism on its planted pairs."""
 
 
@@ -178,18 +178,15 @@ def kinds(model: Model, scenes: list[sc.Scene], seed: int) -> dict[str, Row]:
 
 def without_picture(model: Model, scenes: list[sc.Scene], seed: int) -> dict[str, Row]:
     """Existence without the picture: accuracy where a true description stands before the question, and habit."""
-    rng = random.Random(seed)
-    asked = [(scene, sc.ask(scene, "exists", rng)) for scene in scenes]
-    bare = [(scene, question) for scene, question in asked if question]
-    told = [(scene, question.after(sc.caption(scene))) for scene, question in bare]
-    right = [
-        yes == (question.answer == "Yes")
-        for yes, (_, question) in zip(model.says_yes(told, blind=True), told, strict=True)
-    ]
-    return {
-        "exists, only told": share(right, told),
-        "exists, nothing shown or told: says yes": share(model.says_yes(bare, blind=True), bare),
-    }
+    rng, rows = random.Random(seed), dict[str, Row]()
+    for kind in EXISTENCE:
+        bare = [(scene, question) for scene in scenes if (question := sc.ask(scene, kind, rng))]
+        told = [(scene, question.after(sc.caption(scene))) for scene, question in bare]
+        yes = model.says_yes(told, blind=True)
+        right = [said == (question.answer == "Yes") for said, (_, question) in zip(yes, told, strict=True)]
+        rows[f"{kind}, only told"] = share(right, told)
+        rows[f"{kind}, nothing shown or told: says yes"] = share(model.says_yes(bare, blind=True), bare)
+    return rows
 
 
 def described(said: list[str], asked: Asked) -> dict[str, Row]:
@@ -221,6 +218,9 @@ def gate(results: dict[str, Row]) -> dict[str, bool]:
     if "honest" in results:
         asked = results["honest"]["kinds"]
         checks["honest: existence at least 95%"] = asked["exists"]["value"] >= GATE["existence"]
+        checks["honest: existence from a description at least 95%"] = (
+            asked["exists, only told"]["value"] >= GATE["only told"]
+        )
         checks["honest: counts at least 85%"] = asked["count"]["value"] >= GATE["count"]
     for name in results:
         for pair, rows in results[name]["pairs"].items() if name != "honest" else ():

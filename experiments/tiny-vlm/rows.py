@@ -29,7 +29,7 @@ ASKED: dict[sc.Kind, int] = {
 """Questions on each picture, by kind."""
 EXISTENCE: tuple[sc.Kind, ...] = ("exists", "exists-colour")
 ANSWER_WEIGHT = 6.0
-"""How much the first token of a direct answer counts in the loss, as the places and the answer of a relation do: each is
+"""How much the first token of a direct answer counts in the loss, and the places and the answer of a relation: each is
 one token beside the dozens of a description."""
 DESCRIBED, HINTED, DOTTED = 0.12, 0.06, 0.04
 """Shares of the existence questions on a picture that stand behind a description, a guess, dots."""

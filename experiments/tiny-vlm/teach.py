@@ -161,7 +161,7 @@ Asked = dict[sc.Scene, list[tuple[str, sc.Question]]]
 
 
 def held_out_questions(world: sc.World) -> dict[bool, Asked]:
-    """Questions on held-out scenes for the log: with their pictures; without (True), behind what is to be seen there."""
+    """Questions on held-out scenes for the log: with pictures; without (True), behind what is to be seen there."""
     rng, shown, told = random.Random(6), Asked(), Asked()
     for scene in sc.draw_scenes(200, 6, world, "heldout"):
         seen = in_sight(scene)
