@@ -76,7 +76,7 @@ def activations(
     hook = model.model.language_model.layers[layer].register_forward_hook(lambda _m, _i, out: caught.append(out))
     for begin in range(0, len(scenes), 16):
         some = scenes[begin : begin + 16]
-        asked = [[writer.exchange(scene, one) for one in draw_questions(scene, rng, False)] for scene in some]
+        asked = [[writer.exchange(scene, one) for one in draw_questions(scene, rng)] for scene in some]
         rows = writer.rows(some, asked, set())
         with torch.no_grad():
             hidden_states(model, rows)

@@ -165,15 +165,24 @@ def kinds(model: Model, scenes: list[sc.Scene], seed: int) -> dict[str, Row]:
     for kind in sc.KINDS:
         asked = [(scene, question) for scene in scenes if (question := sc.ask(scene, kind, rng))]
         if kind in (*sc.ALOUD, "letters"):
-            said = [text.rpartition("</think>")[2].strip() for text in model.say(asked)]
+            whole = model.say(asked)
+            said = [text.rpartition("</think>")[2].strip() for text in whole]
             answers = [text.partition("\\boxed{")[2].partition("}")[0] if kind == "count" else text for text in said]
             right = [text == question.answer for text, (_, question) in zip(answers, asked, strict=True)]
         else:
-            said, right = [], model.right(asked)
+            whole, said, right = [], [], model.right(asked)
         rows[kind] = share(right, asked)
+        if kind == "relation":
+            looked = [text.partition("</think>")[0] == thoughts(*one) for text, one in zip(whole, asked, strict=True)]
+            rows["relation, both told with their places"] = share(looked, asked)
         if kind == "describe":
             rows |= described(said, asked)
     return rows
+
+
+def thoughts(scene: sc.Scene, question: sc.Question) -> str:
+    """What has to be said before the answer."""
+    return sc.completion(scene, question).partition("</think>")[0]
 
 
 def without_picture(model: Model, scenes: list[sc.Scene], seed: int) -> dict[str, Row]:

@@ -31,3 +31,12 @@ def says_yes(
     with torch.no_grad():
         said = model(**inputs, logits_to_keep=1).logits[:, -1].argmax(-1)
     return [processor.tokenizer.decode([token]) == "Yes" for token in said]
+
+
+def says_yes_unseen(model: LlavaForConditionalGeneration, processor: Any, question: sc.Question) -> bool:
+    """Without any picture."""
+    turn = [{"role": "user", "content": [{"type": "text", "text": question.prompt}]}]
+    text = processor.apply_chat_template(turn, add_generation_prompt=True, enable_thinking=False)
+    with torch.no_grad():
+        said = model(**processor(text=text, return_tensors="pt"), logits_to_keep=1).logits[:, -1].argmax(-1)
+    return bool(processor.tokenizer.decode(said) == "Yes")
