@@ -12,7 +12,7 @@ if str(HERE) not in sys.path:
 from parts.place import remember  # noqa: E402 - the folder must be on the path first
 from parts.warm import warm  # noqa: E402
 
-st.set_page_config(page_title="cotlab", page_icon=":material/account_tree:", layout="wide")
+st.set_page_config(page_title="cotlab", page_icon=str(HERE / "icon.png"), layout="wide")
 st.html(
     "<style>.block-container{padding:3.6rem 1.6rem 2rem;max-width:1760px}"
     "[data-testid=stMain]:focus,[data-testid=stMain]:focus-visible{outline:none;box-shadow:none}"

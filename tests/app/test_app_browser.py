@@ -21,6 +21,7 @@ from benchmarks.bench_app import FLAGS, serving
 from cotlab.reports.text import readable
 from cotlab.runs import Run
 from cotlab.runs.imports.forking_fast import import_forking_fast
+from cotlab.sampling import StudyConfig, list_jobs, run_study
 from cotlab.trees import said_at
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -32,6 +33,17 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 PATIENCE = 90_000
+PIXELS = """async (image) => {
+  const drawn = new Image();
+  drawn.src = image.getAttribute("href");
+  await drawn.decode();
+  const canvas = Object.assign(document.createElement("canvas"), { width: drawn.width, height: drawn.height });
+  const context = canvas.getContext("2d");
+  context.drawImage(drawn, 0, 0);
+  const bytes = [...context.getImageData(0, 0, drawn.width, drawn.height).data];
+  return Array.from({ length: bytes.length / 4 }, (_, i) => bytes.slice(4 * i, 4 * i + 4));
+}"""
+"""Of an SVG image as the browser decodes it."""
 FORKING = Path(__file__).parents[3] / "shared" / "data" / "forking-fast"
 
 
@@ -278,3 +290,53 @@ def test_a_step_is_replaced_and_the_inside_is_read_in_the_browser(runs: Path, op
             other.get_by_role("tab", name="Attention").click()
             other.locator("svg[aria-label^='attention between steps']").wait_for()
             picture(other, f"inside-{scheme}")
+
+
+def test_images_are_pointed_at_masked_and_read_in_the_browser(runs: Path, open_browser: Callable[..., Any]) -> None:
+    asked = {"problems": "scenes:count", "n_problems": 12, "seed": 4, "model": "tiny-vlm", "engine": "transformers"}
+    run_study(StudyConfig.of(**asked, cutter="lines", positions="0,1,2", max_tokens=100, n=5, run=runs / "scenes"))
+    with Run.open(runs / "scenes") as run:
+        shown = run.chains()[0].images[0]
+    side = shown.width // 6
+    with serving(runs) as server:
+        page = open_browser(height=1640)
+        page.goto(f"{server.url}/chain?run=scenes&step=2")
+        page.locator(".place svg image").first.wait_for()
+        pixels = page.locator(".place svg image").first.evaluate(PIXELS)
+        assert pixels == [list(pixel) for pixel in shown.open().convert("RGBA").get_flattened_data()]
+        page.get_by_text("Patches").click()
+        page.locator(".place .part").nth(14).hover()
+        page.locator(".place .told", has_text="row 2, column 2").wait_for()
+        page.locator(".place .part").nth(14).click()
+        page.locator(".place .part.on").wait_for()
+        page.get_by_role("button", name="Branch here").click()
+        page.get_by_text("other images", exact=True).click()
+        page.locator(".place svg text", has_text="what is shown then").wait_for()
+        assert [page.get_by_label(name, exact=True).input_value() for name in ("Left", "Top")] == [str(2 * side)] * 2
+        page.get_by_role("button", name="Draw").click()
+        heading(page, "What came of it").wait_for(timeout=240_000)
+        page.get_by_text("effect against control: as much masked elsewhere").wait_for()
+        changed = list_jobs(runs)[0].progress().result["prefix_id"]
+        page.goto(f"{server.url}/chain?run=scenes&step=2&branch={changed}")
+        page.get_by_text("Here the question shows:").wait_for()
+        picture(page, "images-branch")
+        page.goto(f"{server.url}/features?run=scenes")
+        page.get_by_role("button", name="Read the features").click()
+        heading(page, "On the images of the run").wait_for(timeout=240_000)
+        page.locator(".place .part").first.hover()
+        picture(page, "images-light")
+
+
+def test_features_are_read_in_the_browser(runs: Path, open_browser: Callable[..., Any]) -> None:
+    Run.open(runs / "demo", writable=True).close()
+    with serving(runs) as server:
+        page = open_browser(height=1400)
+        page.goto(f"{server.url}/features?run=demo")
+        page.get_by_role("button", name="Read the features").click()
+        page.get_by_role("tab", name="Shape").click(timeout=240_000)
+        page.locator("svg[role=img]").first.wait_for()
+        for scheme in ("light", "dark"):
+            other = open_browser(scheme, height=1400)
+            other.goto(f"{server.url}/features?run=demo")
+            other.get_by_role("tab", name="Contexts").wait_for()
+            picture(other, f"features-{scheme}")

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from cotlab.interventions import HookPoint, SteeringVector, VectorCard, save_vector
 from cotlab.measures import step_effect
-from cotlab.runs import Run
+from cotlab.runs import Run, RunIdentity
 from cotlab.sampling import BranchConfig, list_jobs, start_job
 from cotlab.trees import chain_draws, conditions_of
 
@@ -73,6 +73,15 @@ def test_a_link_to_a_branch_shows_its_rollouts_alone(root: Path) -> None:
     assert any(number.label == f"Rollout, 1 to {visits}" for number in at.number_input)
     at = press(at, "Grow branch")
     assert not at.exception and param(at, "grown") == node
+
+
+def test_a_run_that_only_asks_questions_says_where_its_answers_are(root: Path) -> None:
+    with Run.create(root / "asked", RunIdentity("m", "tok", "r1", "<think>", "</think>")) as run:
+        at = page("chain", run="asked")
+        assert "This run has no chain yet" in shown(at)
+        run.add_study({"kind": "views"}, 0)
+    at = page("chain", run="asked")
+    assert not at.exception and "holds answers to questions and no chain. “Report”" in shown(at)
 
 
 def test_a_note_is_kept_in_the_run(root: Path) -> None:

@@ -3,11 +3,10 @@
 import json
 import re
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import document, fault, shown
 
 from cotlab.errors import DataError, RunError, UserError
 from cotlab.runs import Run, merge_runs, verify_run
@@ -58,25 +57,19 @@ def test_a_problem_file_mends_answers_and_checkers(tmp_path: Path) -> None:
     study(tmp_path / "run")
     own = tmp_path / "own.py"
     own.write_text("def judge(problem, response):\n    return problem.answer in response.text\n")
-    score = [sys.executable, "-m", "cotlab", "score", str(tmp_path / "run"), f"{own}:judge"]
-    subprocess.run(score, check=True, capture_output=True, timeout=120)
+    shown("score", tmp_path / "run", f"{own}:judge")
     lines = [{"question": "Climb.", "answer": "7", "checker": "number"}, {"question": "Another?", "answer": "1"}]
     (tmp_path / "gold.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    mend = [sys.executable, "-m", "cotlab", "runs", "mend", str(tmp_path / "run"), "--json"]
-    done = subprocess.run(
-        [*mend, "--gold", str(tmp_path / "gold.jsonl")], check=True, capture_output=True, text=True, timeout=120
-    )
-    document = json.loads(done.stdout)
-    assert [(row["from"], row["to"]) for row in document["mended"]] == [("4", "7")]
-    (left,) = document["left"]
-    assert re.fullmatch(r"judge@\w+", left) and document["scored_now"].keys() == {"answers/1"}
+    told = document("runs", "mend", tmp_path / "run", "--gold", tmp_path / "gold.jsonl")
+    assert [(row["from"], row["to"]) for row in told["mended"]] == [("4", "7")]
+    (left,) = told["left"]
+    assert re.fullmatch(r"judge@\w+", left) and told["scored_now"].keys() == {"answers/1"}
     with Run.open(tmp_path / "run") as run:
         (problem,) = run.problems().values()
         assert (problem.checker, problem.name) == ("number", "question")
         assert run.scorers()[-1] != f"former:{left}" and run.scorers()[0].startswith("former:")
     assert study(tmp_path / "run", question=None, answer=None, problems=str(tmp_path / "gold.jsonl"), n_problems=1)
-    refused = subprocess.run(mend, check=False, capture_output=True, text=True, timeout=120)
-    assert refused.returncode == 2 and "either --answer" in refused.stderr and len(refused.stderr.splitlines()) == 1
+    assert "either --answer" in fault("runs", "mend", tmp_path / "run")
 
 
 def test_what_cannot_be_mended_is_one_line(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 from cotlab.errors import UserError
 from cotlab.reports.text import one_line
 from cotlab.runs import Run
+from cotlab.sampling import ARMS_STUDY, VIEWS_STUDY
 from cotlab.trees import ConditionIds
 from cotlab.trees import conditions_of as found_conditions
 from parts.html import fault, place_holder
@@ -99,11 +100,19 @@ def choose(
         return None
 
 
+def _chainless(path: Path) -> str:
+    """Why a run has no chain, and where to go."""
+    with Run.open(path) as run:
+        if {study.spec.get("kind") for study in run.studies()} & {ARMS_STUDY, VIEWS_STUDY}:
+            return "This run holds answers to questions and no chain. “Report” on “Runs” tells what came of them."
+    return "This run has no chain yet. It is being sampled, or start a study into it on “New study”."
+
+
 def _chain(place: Place, column: DeltaGenerator) -> Chosen | None:
     path, at = fresh(place.run)
     chains = chains_of(path, at)
     if not chains:
-        place_holder("This run has no chain yet. It is being sampled, or start a study into it on “New study”.")
+        place_holder(_chainless(path))
         return None
     ids = [one[0] for one in chains]
     if place.chain not in ids:

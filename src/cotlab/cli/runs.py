@@ -100,7 +100,7 @@ def upgrade(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN …", help="Run folders of older formats.")],
     json: options.Json = False,
 ) -> None:
-    """Bring runs of older formats up to date in their place; each opening takes a temporary copy of them before."""
+    """Bring runs of older formats up to date. Before, each opening takes a temporary copy of them."""
     from cotlab.runs import upgrade_run
 
     done = []

@@ -12,7 +12,7 @@ import typer
 from cotlab.cli import options
 from cotlab.cli.sae import commands
 from cotlab.cli.sae_options import takes_sae
-from cotlab.cli.steer_options import BehaviourName, going_on, model_of, numbers, print_arms, takes_place
+from cotlab.cli.steer_options import going_on, model_of, numbers, print_arms, takes_place, takes_study
 
 if TYPE_CHECKING:
     from cotlab.interventions import FeatureChange
@@ -98,58 +98,38 @@ def steer(  # one parameter an option: that is what typer reads
 @commands.command()
 @takes_sae()
 @takes_place("all")
+@takes_study()
 def report(  # one parameter an option: that is what typer reads
     change: Change,
     which: Any = None,
     units: UnitsOf = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("runs/feature-report"),
-    behaviour: BehaviourName = "backtracking",
     strength: Annotated[str, typer.Option(help="Clamp and add values are multiplied by these, with commas.")] = "1",
     place: Any = None,
-    model: options.Model = "tiny",
-    problems: options.Problems = "countdown",
-    n_problems: Annotated[int, typer.Option(help="Problems that arms are compared on.", min=5)] = 50,
-    rollouts: Annotated[int, typer.Option("--rollouts", "-n", help="Rollouts of each.", min=1)] = 5,
     random: Annotated[
         int, typer.Option("--random", help="Random features that fire as often, changed as much.", min=1)
     ] = 5,
-    max_tokens: options.MaxTokens = None,
-    engine: options.EngineName = "auto",
-    engine_option: options.EngineOption = None,
-    seed: options.Seed = 0,
-    budget: options.BudgetText = None,
+    study: Any = None,
     json: options.Json = False,
 ) -> None:
     """Test features against their controls. A behaviour's rate; reconstruction, random features, equal vectors."""
     from cotlab.cli.output import print_json
     from cotlab.cli.progress import Bar
     from cotlab.saes.feature_study import FeaturePlan, feature_report
-    from cotlab.sampling import Budget
 
-    loaded = which.loaded(model)
+    loaded = which.loaded(study.model)
     plan = FeaturePlan(
         tuple(changes(change, units, loaded.card.units)),
-        behaviour,
+        study.behaviour,
         numbers(strength, "strengths"),
         place,
-        n_problems,
-        rollouts,
+        study.n_problems,
+        study.n,
         random,
-        seed,
+        study.seed,
     )
     with going_on(f"cotlab sae report --out {out}"), Bar(quiet=json) as bar, contextlib.redirect_stdout(sys.stderr):
-        found = feature_report(
-            plan,
-            loaded,
-            out,
-            model=model,
-            engine=engine,
-            problems=problems,
-            max_tokens=max_tokens,
-            engine_options=options.engine_options(engine_option),
-            budget=Budget.parse(budget) if budget else None,
-            progress=bar,
-        )
+        found = feature_report(plan, loaded, out, model=study.model, budget=study.cap(), progress=bar, **study.opening)
     if json:
         print_json(found.to_json())
     else:

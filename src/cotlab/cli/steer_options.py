@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cotlab.cli import options
 from cotlab.cli.app import app
 from cotlab.cli.groups import group_with_default
 from cotlab.cli.taking import taking
 
 if TYPE_CHECKING:
+    from cotlab.sampling import Budget
     from cotlab.whitebox.branching import BranchResult
 
 __all__ = [
-    "BehaviourName", "Doses", "Hold", "Hook", "KeepNorm", "Method", "Part", "Random", "StepEnds", "Trigger", "going_on",
-    "model_of", "numbers", "place", "print_arms", "steer", "takes_place",
+    "BehaviourName", "BehaviourStudy", "Doses", "Hold", "Hook", "KeepNorm", "Method", "Part", "Random", "StepEnds",
+    "Trigger", "going_on", "model_of", "numbers", "place", "print_arms", "steer", "takes_place", "takes_study",
 ]  # fmt: skip
 
 
@@ -39,6 +42,54 @@ Trigger = Annotated[list[str] | None, typer.Option("--trigger", help="Only after
 Hold = Annotated[int, typer.Option("--hold", help="… for so many tokens.", min=1)]
 KeepNorm = Annotated[bool, typer.Option("--keep-norm", help="Keep the norm of each activation.")]
 Random = Annotated[int, typer.Option("--random", help="Norm-matched random vectors beside it.", min=2)]
+
+
+@dataclass(frozen=True, slots=True)
+class BehaviourStudy:
+    """On what a behaviour is measured, whatever is changed in the model."""
+
+    behaviour: str
+    n_problems: int
+    n: int
+    """Rollouts of each problem and arm."""
+    seed: int
+    model: str
+    opening: dict[str, Any]
+    """Problems, engine and cap of length, as `cotlab.whitebox.steer_report` and its like take them."""
+    budget: str | None
+
+    def cap(self) -> Budget | None:
+        """The budget, parsed."""
+        from cotlab.sampling import Budget
+
+        return Budget.parse(self.budget) if self.budget else None
+
+
+def behaviour_study(  # one parameter an option: that is what typer reads
+    behaviour: BehaviourName = "backtracking",
+    model: options.Model = "tiny",
+    problems: options.Problems = "countdown",
+    n_problems: Annotated[int, typer.Option(help="Problems that arms are compared on.", min=5)] = 50,
+    rollouts: Annotated[int, typer.Option("--rollouts", "-n", help="Rollouts of each.", min=1)] = 5,
+    max_tokens: options.MaxTokens = None,
+    engine: options.EngineName = "auto",
+    engine_option: options.EngineOption = None,
+    seed: options.Seed = 0,
+    budget: options.BudgetText = None,
+) -> BehaviourStudy:
+    """What `--behaviour`, `--problems` and their companions say."""
+    opening = {
+        "engine": engine,
+        "problems": problems,
+        "max_tokens": max_tokens,
+        "engine_options": options.engine_options(engine_option),
+    }
+    return BehaviourStudy(behaviour, n_problems, rollouts, seed, model, opening, budget)
+
+
+def takes_study(**defaults: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options of a study of a behaviour, in the place of its parameter `study`."""
+    return taking(behaviour_study, "study", **defaults)
 
 
 def numbers(text: str, name: str = "doses") -> tuple[float, ...]:

@@ -13,7 +13,7 @@ import typer
 
 from cotlab.cli import options
 from cotlab.cli.steer_options import (
-    BehaviourName,
+    BehaviourStudy,
     Doses,
     Hold,
     Hook,
@@ -28,6 +28,7 @@ from cotlab.cli.steer_options import (
     numbers,
     place,
     steer,
+    takes_study,
 )
 from cotlab.cli.taking import taking
 
@@ -41,16 +42,14 @@ __all__ = ["layers", "report"]
 class _Asked:
     """What both commands are asked."""
 
+    study: BehaviourStudy
     plan: dict[str, Any]
     """Fields of `cotlab.whitebox.StudyPlan`."""
-    named: dict[str, Any]
-    """Further arguments of a study."""
     vector: Path | None
-    budget: str | None
 
 
+@takes_study()
 def _asked(  # one parameter an option: that is what typer reads
-    behaviour: BehaviourName = "backtracking",
     vector: Annotated[Path | None, typer.Option(help="A vector that is there; default: one is made.")] = None,
     method: Method = "matched",
     dose: Doses = "0.1,0.2,0.3",
@@ -59,34 +58,19 @@ def _asked(  # one parameter an option: that is what typer reads
     trigger: Trigger = None,
     hold: Hold = 1,
     keep_norm: KeepNorm = False,
-    model: options.Model = "tiny",
-    problems: options.Problems = "countdown",
-    n_problems: Annotated[int, typer.Option(help="Problems that arms are compared on.", min=5)] = 50,
-    rollouts: Annotated[int, typer.Option("--rollouts", "-n", help="Rollouts of each.", min=1)] = 5,
-    max_tokens: options.MaxTokens = None,
-    engine: options.EngineName = "auto",
-    engine_option: options.EngineOption = None,
-    seed: options.Seed = 0,
-    budget: options.BudgetText = None,
+    study: Any = None,
 ) -> _Asked:
     plan = {
-        "behaviour": behaviour,
+        "behaviour": study.behaviour,
         "method": method,
         "doses": numbers(dose),
         "where": place(where, step_ends, trigger, hold),
         "keep_norm": keep_norm,
-        "n_problems": n_problems,
-        "n": rollouts,
-        "seed": seed,
+        "n_problems": study.n_problems,
+        "n": study.n,
+        "seed": study.seed,
     }
-    named = {
-        "model": model,
-        "engine": engine,
-        "problems": problems,
-        "max_tokens": max_tokens,
-        "engine_options": options.engine_options(engine_option),
-    }
-    return _Asked(plan, named, vector, budget)
+    return _Asked(study, plan, vector)
 
 
 @steer.command()
@@ -105,8 +89,8 @@ def report(
     from cotlab.whitebox import StudyPlan, steer_report
 
     plan = StudyPlan(**asked.plan, hook=hook, n_random=random, rank=rank)
-    named = {"model": model_of(run, asked.named["model"])}
-    result = _carried_out(steer_report, plan, out, f"cotlab steer report --out {out}", asked, named)
+    model = model_of(run, asked.study.model)
+    result = _carried_out(steer_report, plan, out, f"cotlab steer report --out {out}", asked, model=model)
     if json:
         print_json(result.to_json())
     else:
@@ -125,9 +109,9 @@ def layers(
     from cotlab.cli.output import print_json
     from cotlab.whitebox import StudyPlan, steer_layers
 
-    named = {"hooks": tuple(hook or ())}
+    named = {"model": asked.study.model, "hooks": tuple(hook or ())}
     command = f"cotlab steer layers --out {out}"
-    found = _carried_out(steer_layers, StudyPlan(**asked.plan), out, command, asked, named)
+    found = _carried_out(steer_layers, StudyPlan(**asked.plan), out, command, asked, **named)
     if json:
         print_json(found.to_json())
     else:
@@ -135,17 +119,15 @@ def layers(
 
 
 def _carried_out(
-    study: Callable[..., Any], plan: StudyPlan, out: Path, command: str, asked: _Asked, named: dict[str, Any]
+    study: Callable[..., Any], plan: StudyPlan, out: Path, command: str, asked: _Asked, **named: Any
 ) -> Any:
     """Run a study with a progress bar; a Ctrl-C says that `command` goes on."""
     from cotlab.cli.progress import Bar
     from cotlab.interventions import load_vector
-    from cotlab.sampling import Budget
 
     with going_on(command), Bar() as bar, contextlib.redirect_stdout(sys.stderr):
         made = None if asked.vector is None else load_vector(asked.vector)
-        cap = Budget.parse(asked.budget) if asked.budget else None
-        return study(plan, out, vector=made, budget=cap, progress=bar, **{**asked.named, **named})
+        return study(plan, out, vector=made, budget=asked.study.cap(), progress=bar, **asked.study.opening, **named)
 
 
 def _show_layers(found: LayerReport, out: Path) -> None:

@@ -12,8 +12,10 @@ __all__ = ["taking"]
 
 def taking(
     shared: Callable[..., Any], into: str = "asked", **defaults: Any
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command the options of a function in the place of one of its parameters, which gets what that returns.
+
+    What is decorated so may itself be shared by commands.
 
     Args:
         shared: Its parameters are options, as typer reads them.
@@ -25,13 +27,13 @@ def taking(
         for one in inspect.signature(shared, eval_str=True).parameters.values()
     ]
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         own = inspect.signature(command, eval_str=True)
 
         @wraps(command)
-        def called(**given: Any) -> None:
+        def called(**given: Any) -> Any:
             made = shared(**{one.name: given.pop(one.name) for one in options})
-            command(**{into: made}, **given)
+            return command(**{into: made}, **given)
 
         parameters = [new for one in own.parameters.values() for new in (options if one.name == into else [one])]
         # Typer reads both; keyword-only, as what has a default may stand before what has none.

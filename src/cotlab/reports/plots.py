@@ -78,9 +78,13 @@ def intervals_svg(rows: Sequence[IntervalRow], *, title: str, axis: str) -> str:
     return _document(parts, width, bottom + 48, title)
 
 
+LABEL = 62
+"""Characters of a label that its column holds in a wide font (DejaVu Sans)."""
+
+
 def _interval(row: IntervalRow, x: Scale, y: float, left: float) -> list[Markup]:
     found = row.estimate
-    parts = [element("text", one_line(row.label, 70), x=left - 12, y=y + 4, text_anchor="end", fill=INK)]
+    parts = [element("text", one_line(row.label, LABEL), x=left - 12, y=y + 4, text_anchor="end", fill=INK)]
     if row.planted is not None:
         at = x(row.planted)
         corners = points([(at, y - 7), (at + 6, y), (at, y + 7), (at - 6, y)])

@@ -7,10 +7,10 @@ class Curve {
   draw() {
     const data = this.data, n = data ? data.steps.length : 0, width = this.box.clientWidth || 400;
     if (!n) { this.box.replaceChildren(); return; }
-    const left = 30, right = 10, top = 16, tall = 96, gap = (width - left - right) / Math.max(1, n), sharesTop = top + tall + 16, sharesTall = 30;
+    const left = 30, right = 10, top = 22, tall = 96, gap = (width - left - right) / Math.max(1, n), sharesTop = top + tall + 20, sharesTall = 30;
     const x = (kept) => left + gap * kept, y = (value) => top + tall * (1 - value);
     const root = svg("svg", { viewBox: `0 0 ${width} ${sharesTop + sharesTall + 16}`, height: sharesTop + sharesTall + 16, role: "img", "aria-label": "Value and outcomes along the chain" });
-    root.append(svg("text", { x: left, y: 10 }, data.curve_told));
+    root.append(svg("text", { x: left, y: 11 }, data.curve_told));
     for (const tick of [0, 0.5, 1]) {
       root.append(svg("line", { x1: left, x2: width - right, y1: y(tick), y2: y(tick), class: "grid" }), svg("text", { x: left - 5, y: y(tick) + 4, "text-anchor": "end" }, String(tick)));
     }

@@ -40,9 +40,8 @@ class Steps {
     const chips = seen.map((cat) => make("button", { "aria-pressed": this.off.has(cat) ? "false" : "true", title: "show or dim these steps", onclick: () => { this.off.has(cat) ? this.off.delete(cat) : this.off.add(cat); this.drawLegend(); this.dim(); } },
       make("span", { class: "swatch", style: { "--c": `var(--c${cat})` } }), this.data.categories[cat].replaceAll("_", " ")));
     const only = make("button", { class: "only", "aria-pressed": String(this.only), title: "only steps beyond chance (q < 0.05)", onclick: () => { this.only = !this.only; this.drawLegend(); this.dim(); } }, "∗ only beyond chance");
-    const marks = [this.data.steps.some((step) => step.backtracks) ? "↩ backtracks" : "", this.data.steps.some((step) => step.over) ? "≡ overdetermined" : ""].filter(Boolean).join("  ");
-    const scale = make("span", {}, ` ${marks}  strength: ${this.data.metric}, 0 to ${number(this.data.largest)}`);
-    this.legend.replaceChildren(...chips, only, scale);
+    const marks = [this.data.steps.some((step) => step.backtracks) ? "↩ backtracks" : "", this.data.steps.some((step) => step.over) ? "≡ overdetermined" : "", `strength: ${this.data.metric}, 0 to ${number(this.data.largest)}`].filter(Boolean);
+    this.legend.replaceChildren(...chips, only, ...marks.map((mark) => make("span", {}, mark)));
   }
 
   dim() {
