@@ -61,7 +61,7 @@ def test_words_see_what_is_said_and_nothing_that_is_hidden(says, hides):
 def test_learned_monitors_find_themselves_on_new_kinds_of_hint(says):
     found = by_family(says, {"tfidf": MONITORS["tfidf"]})
     assert set(found) == set(tiny.HINTS)
-    assert all(one.auc.low > 0.7 for (one,) in found.values())
+    assert all(one.auc.value > 0.9 and one.auc.low > 0.5 for (one,) in found.values())
     with pytest.raises(UserError, match="one family"):
         by_family([replace(row, family="key") for row in says], MONITORS)
 
@@ -140,6 +140,15 @@ def test_tiny_sentences_are_paraphrased_exactly():
 )
 def test_false_sums_are_told_from_true_ones(sentence, false):
     assert is_false(sentence) is false
+
+
+def test_a_monitor_that_flags_nothing_is_not_told_to_be_worse_than_a_coin_by_few_positives():
+    flags, names = np.zeros(80, bool), [f"p{i}" for i in range(80)]
+    few, many = (g_mean2(flags, np.arange(80) < n, names) for n in (2, 40))
+    assert few.value == many.value == 0 and few.low == many.low == 0
+    assert few.high > 0.25 > many.high > 0
+    whole = g_mean2(np.arange(80) < 40, np.arange(80) < 40, names)
+    assert whole.value == 1 and 0.7 < whole.low < 0.9 and whole.high == 1
 
 
 def test_g_mean2_by_hand():

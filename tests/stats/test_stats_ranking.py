@@ -113,3 +113,18 @@ def test_p_counts_from_where_the_null_of_whole_blocks_lies():
     score = 2.0 * high + rng.normal(size=len(block)) - 1.2 * labels
     found = cluster_auc(score, labels, (block // 4).tolist(), blocks=block, n_boot=50, n_null=200)
     assert abs(found.value - 0.5) < 0.06 and found.null_mean > 0.6 and found.p < 0.01
+
+
+@pytest.mark.parametrize("n", [6, 60])
+def test_where_all_draws_agree_the_interval_has_a_width_that_goes_with_the_clusters(n):
+    labels, clusters = np.tile([False, True], n), np.repeat(np.arange(n), 2).tolist()
+    share = 1 - (1 - 1.959964**2 / (n + 1.959964**2)) ** 2
+    told, alike = cluster_auc(labels.astype(float), labels, clusters), cluster_auc(np.ones(2 * n), labels, clusters)
+    assert (told.low, told.high) == (pytest.approx(1 - share, abs=1e-6), 1.0)
+    assert (alike.value, alike.low, alike.high) == (0.5, pytest.approx(0.5 - share / 2), pytest.approx(0.5 + share / 2))
+
+
+def test_a_single_cluster_of_positives_says_little_however_many_negatives_there_are():
+    labels, clusters = np.arange(100) < 4, np.concatenate([np.zeros(4, int), np.arange(1, 97)]).tolist()
+    found = cluster_auc(labels.astype(float), labels, clusters)
+    assert found.value == 1 and found.low < 0.25

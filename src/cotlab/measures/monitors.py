@@ -31,6 +31,7 @@ from cotlab.measures.shown import Shown
 from cotlab.problems import HINT_KINDS
 from cotlab.stats import Estimate, cluster_auc
 from cotlab.stats.bootstrap import expanded_tail
+from cotlab.stats.proportion import agree, agreed_interval
 
 __all__ = [
     "MONITORS",
@@ -234,7 +235,10 @@ def g_mean2(
     level: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
-    """TPR · TNR with an interval from drawing problems again; a coin that flags a share s has s(1 − s) ≤ 1/4."""
+    """TPR · TNR with an interval from drawing problems again; a coin that flags a share s has s(1 − s) ≤ 1/4.
+
+    Where every draw gives the same (nothing is flagged, say) it is the product of both rates' `agreed_interval`.
+    """
     method = "g-mean², cluster-bootstrap"
     names = sorted(set(problems))
     if labels.all() or not labels.any() or len(names) < 5:
@@ -250,6 +254,10 @@ def g_mean2(
         values = totals[:, 0] / totals[:, 1] * totals[:, 2] / totals[:, 3]
     tail = expanded_tail(len(names), level)
     low, high = np.nanquantile(values[1:], [tail, 1 - tail])
+    if agree(values):
+        rates = (totals[0, 0] / totals[0, 1], counts[1]), (totals[0, 2] / totals[0, 3], counts[3])
+        ends = [agreed_interval(rate, (0, 1), [np.count_nonzero(of)], level) for rate, of in rates]
+        low, high = np.prod(ends, axis=0)
     n2 = int(labels.sum())
     return Estimate(
         float(values[0]), float(low), float(high), n=len(labels), n1=len(labels) - n2, n2=n2, level=level, method=method

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cotlab.stats.estimate import Estimate
-from cotlab.stats.proportion import wilson
+from cotlab.stats.proportion import agree, agreed_interval
 
 __all__ = ["cluster_mean", "expanded_tail"]
 
 _METHOD = "cluster-bootstrap"
 _SCORE = "score interval"
-_AGREE = 1e-12
-"""Difference below which clusters are taken to agree wholly (what is left of rounding)."""
+_ROUNDED = 1e-12
+"""What rounding may put values out of their ends by."""
 _BLOCK = 500
 """Draws that are made at once."""
 
@@ -61,7 +61,7 @@ def cluster_mean(
         raise ValueError(f"values have shape {numbers.shape}, expected ({len(clusters)},), one for each cluster label")
     if not np.isfinite(numbers).all():
         raise ValueError("values must be finite: leave missing ones out")
-    if within is not None and not ((numbers >= within[0] - _AGREE) & (numbers <= within[1] + _AGREE)).all():
+    if within is not None and not ((numbers >= within[0] - _ROUNDED) & (numbers <= within[1] + _ROUNDED)).all():
         raise ValueError(f"values must be within {within[0]:g} and {within[1]:g}")
     index: dict[Hashable, int] = {}
     label = np.array([index.setdefault(cluster, len(index)) for cluster in clusters], dtype=np.intp)
@@ -72,18 +72,12 @@ def cluster_mean(
         )
     clusters_of = np.stack([np.bincount(label, weights=numbers), np.bincount(label).astype(float)])
     value, means = float(numbers.mean()), clusters_of[0] / clusters_of[1]
-    if within is not None and float(np.ptp(means)) < _AGREE:
-        low, high = _unlike(value, within, c, level)
+    if within is not None and agree(means):
+        low, high = agreed_interval(value, within, (c,), level)
         return Estimate(value, low, high, n=len(label), level=level, method=f"{_METHOD}, all clusters agree: {_SCORE}")
     tail = expanded_tail(c, level)
     low, high = np.quantile(_drawn_means(clusters_of, n_boot, np.random.default_rng(seed)), [tail, 1 - tail])
     return Estimate(value, float(low), float(high), n=len(label), level=level, method=_METHOD)
-
-
-def _unlike(value: float, within: tuple[float, float], n_clusters: int, level: float) -> tuple[float, float]:
-    """Interval of a mean of which all clusters say `value`: some may have been missed that do not."""
-    share = float(wilson(0, n_clusters, level)[1])
-    return value - share * max(0.0, value - within[0]), value + share * max(0.0, within[1] - value)
 
 
 def _drawn_means(found: NDArray[np.float64], n_boot: int, rng: np.random.Generator) -> NDArray[np.float64]:

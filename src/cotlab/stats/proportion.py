@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,7 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from cotlab.stats.estimate import Estimate
 
-__all__ = ["FloatArray", "IntervalRule", "clopper_pearson", "jeffreys", "proportion_estimate", "wilson"]
+__all__ = [
+    "FloatArray",
+    "IntervalRule",
+    "agree",
+    "agreed_interval",
+    "clopper_pearson",
+    "jeffreys",
+    "proportion_estimate",
+    "wilson",
+]
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntervalRule: TypeAlias = Callable[[ArrayLike, ArrayLike, float], tuple[FloatArray, FloatArray]]
@@ -39,6 +48,28 @@ def wilson(successes: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Flo
     low = (k + z * z / 2 - spread) / (m + z * z)
     high = (k + z * z / 2 + spread) / (m + z * z)
     return np.where(k == 0, 0.0, low), np.where(k == m, 1.0, high)
+
+
+def agree(values: ArrayLike) -> bool:
+    """Whether values are the same but for what is left of rounding; NaN ones are passed over."""
+    return bool(np.nanmax(values) - np.nanmin(values) < 1e-12)
+
+
+def agreed_interval(
+    value: float, within: tuple[float, float], n_clusters: Sequence[int], level: float
+) -> tuple[float, float]:
+    """Interval of a number that all draws of clusters agree on: clusters may have been missed that do not.
+
+    By Wilson's interval for 0 of c so large a share of clusters may be unlike those that were seen, and lie anywhere.
+
+    Args:
+        value: The number.
+        within: Least and most that it can be.
+        n_clusters: Clusters that were seen, of each kind that it takes one member of (positives and negatives of AUC).
+        level: Nominal coverage.
+    """
+    alike = float(np.prod([1 - wilson(0, n, level)[1] for n in n_clusters]))
+    return value - (1 - alike) * max(0.0, value - within[0]), value + (1 - alike) * max(0.0, within[1] - value)
 
 
 def jeffreys(successes: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[FloatArray, FloatArray]:

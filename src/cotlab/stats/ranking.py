@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cotlab.stats.bootstrap import expanded_tail
 from cotlab.stats.estimate import Estimate
+from cotlab.stats.proportion import agree, agreed_interval
 from cotlab.stats.shuffles import block_shuffles
 
 __all__ = ["auc", "cluster_auc", "cluster_auc_difference"]
@@ -53,6 +54,8 @@ def cluster_auc(
 ) -> Estimate:
     """AUC over all members; interval from drawing whole clusters again, null from shuffling labels within clusters.
 
+    Where every draw gives the same (all are told apart, or all score alike) the interval is `agreed_interval`.
+
     Args:
         scores: [members].
         labels: [members].
@@ -76,8 +79,8 @@ def cluster_auc(
     if reason is not None:
         return Estimate.missing(reason, method=_METHOD, n=len(score))
     rng = np.random.default_rng(seed)
-    low, high = _interval(score, positive, label, c, n_boot, level, rng)
     point = auc(score, positive)
+    low, high = _interval(score, positive, label, point, n_boot, level, rng)
     if blocks is None:
         null = _null(score, positive, label, n_null, rng)
     else:
@@ -157,7 +160,7 @@ def _interval(
     score: NDArray[np.float64],
     positive: NDArray[np.bool_],
     label: NDArray[np.intp],
-    n_clusters: int,
+    point: float,
     n_boot: int,
     level: float,
     rng: np.random.Generator,
@@ -165,9 +168,16 @@ def _interval(
     if not n_boot:
         return None, None
     (values,) = _drawn_again((score,), positive, label, n_boot, rng)
-    tail = expanded_tail(n_clusters, level)
+    if agree(values):
+        return agreed_interval(point, (0.0, 1.0), _holding(positive, label), level)
+    tail = expanded_tail(int(label.max()) + 1, level)
     low, high = np.nanquantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def _holding(positive: NDArray[np.bool_], label: NDArray[np.intp]) -> tuple[int, int]:
+    """Clusters that hold positives, and negatives."""
+    return len(np.unique(label[positive])), len(np.unique(label[~positive]))
 
 
 def _drawn_again(
