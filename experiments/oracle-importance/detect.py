@@ -6,7 +6,8 @@
 1. Chains of the tiny reasoner on held-out problems are resampled at every step (`cotlab.resample`: killed and started
    again it goes on where it stopped; other weights are another model, and need another --run).
 2. The oracle says of every step whether it slips and whether the target can still be reached after it.
-3. AUC of a measure as a detector of such steps; interval from drawing problems again, p from shuffling within problems.
+3. AUC of a measure as a detector of such steps; interval from drawing problems again, p from moving the oracle's labels
+   along each chain, around its end: neighbouring steps share rollouts and kinds of steps have their places.
 4. States of all rollouts: exact ones against the true search tree of Countdown; those by similarity against exact ones.
 """
 
@@ -43,6 +44,7 @@ class OracleStep:
     """A step with what was measured at it and what is true of it."""
 
     problem: str
+    chain: str
     effect: float
     """ΔV."""
     place: float
@@ -71,6 +73,7 @@ def _chain_steps(chain: Chain, report: ChainReport, labels: dict[str, dict[str, 
             steps.append(
                 OracleStep(
                     problem=chain.problem_id,
+                    chain=chain.id,
                     effect=step.importance.value,
                     place=step.idx / len(report.steps),
                     slips=bool(label["slips"]),
@@ -84,7 +87,7 @@ def _chain_steps(chain: Chain, report: ChainReport, labels: dict[str, dict[str, 
 
 def detection(steps: Sequence[OracleStep]) -> dict[str, Any]:
     """AUCs of signed and unsigned importance, and of the place alone."""
-    problems = [step.problem for step in steps]
+    problems, chains = [step.problem for step in steps], [step.chain for step in steps]
     fall, size, place = ([f(step) for step in steps] for f in (_fall, _size, _place))
     truths = {
         "harm: slips, or closes the way": [step.slips or step.closes for step in steps],
@@ -97,9 +100,9 @@ def detection(steps: Sequence[OracleStep]) -> dict[str, Any]:
     for name, truth in truths.items():
         rows[name] = {
             "steps": int(np.sum(truth)),
-            "−ΔV": _told(cluster_auc(fall, truth, problems)),
-            "|ΔV|": _told(cluster_auc(size, truth, problems)),
-            "place": _told(cluster_auc(place, truth, problems)),
+            "−ΔV": _told(cluster_auc(fall, truth, problems, blocks=chains)),
+            "|ΔV|": _told(cluster_auc(size, truth, problems, blocks=chains)),
+            "place": _told(cluster_auc(place, truth, problems, blocks=chains)),
         }
     return rows
 
