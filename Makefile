@@ -17,7 +17,7 @@ demo: setup  ## resample a chain of thought, write its report (make demo ARGS="-
 
 demo-vlm: setup  ## an image-text model that says what is not there: POPE, where the error enters, report (runs/demo-vlm)
 	@$(RUN)/cotlab vision pope --model tiny-vlm:prior --problems scenes --n-problems 60 --run runs/demo-vlm/pope
-	@$(RUN)/cotlab vision locate --model tiny-vlm:prior --twin tiny-vlm --cases 16 --scenes 60 --patched 0
+	@$(RUN)/cotlab vision locate --model tiny-vlm:prior --twin tiny-vlm --cases 16 --scenes 60 --patched 0 --erased 0
 	@$(RUN)/python -m experiments hallucination --model tiny-vlm:prior --budget small --out runs/demo-vlm $(ARGS)
 	@$(RUN)/cotlab report --results runs/demo-vlm/hallucination --out runs/demo-vlm/report.html
 

@@ -443,3 +443,34 @@ def test_another_model_explains_images_and_is_tried(planted):
     assert all(part["image_url"]["url"].startswith("data:image/png;base64,") for part in explain[1::2])
     shown = {part["image_url"]["url"] for part in detect if part["type"] == "image_url"}
     assert shown & Explainer.stars and shown - Explainer.stars
+
+
+def test_how_far_trainings_are_apart():
+    """Of three autoencoders one has nothing to change, and one takes false yes beyond its control."""
+    from types import SimpleNamespace
+
+    from cotlab.saes.vision import Trainings
+
+    n = 40
+    truth, cases = np.arange(2 * n) >= n, [f"case {i % n}" for i in range(2 * n)]
+    plain = np.ones(2 * n, dtype=bool)
+
+    def reduction(taken, lost):
+        mine = np.r_[np.arange(n) >= taken, np.arange(n) >= lost]
+        by_arm = np.array([plain, mine, plain])
+        names = ("as it is", "features", "reconstruction")
+        arms = tuple(_result(name, (), by_arm[i], by_arm, truth, cases, 0) for i, name in enumerate(names))
+        return Reduction("scale", -0.5, 2 * n, arms)
+
+    given = [(20, 4), (10, 0), None]
+    found = Trainings(tuple(
+        SimpleNamespace(reduction=one and reduction(*one), pope=one and reduction(one[0] // 10, 0)) for one in given
+    ))  # fmt: skip
+    assert found.n_holding == 2
+    spread = {one.measure: one for one in found.spread()}
+    less = spread["less_false"]
+    assert (less.n, less.least, less.mean, less.most) == pytest.approx((2, -0.5, -0.375, -0.25))
+    assert less.sd == pytest.approx(np.std([-0.5, -0.25], ddof=1))
+    assert (spread["less_true"].least, spread["less_true"].most) == pytest.approx((-0.1, 0.0))
+    assert spread["pope_less_false"].mean == pytest.approx(-0.0375)
+    assert Trainings(found.found[2:]).spread() == ()
