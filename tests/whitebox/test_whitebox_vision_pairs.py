@@ -161,3 +161,5 @@ def test_files_that_are_none(tmp_path, asking, written, scenes):
         read_pairs(write(tmp_path / "own", rows[2:]), asking)
     with pytest.raises(DataError, match="is not empty: name a new one"):
         write_pairs(written.parent, scenes)
+    with pytest.raises(DataError, match="cannot be written"):
+        write_pairs(tmp_path / "bad.jsonl" / "below", scenes)

@@ -106,37 +106,45 @@ def write_pairs(folder: Path, material: Material) -> Path:
     """Write what is looked at as a file of pairs, with its pictures and masks: an example to begin from.
 
     Raises:
-        DataError: The folder is not empty.
+        DataError: The folder is not empty, or cannot be written.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise DataError(f"folder {str(folder)!r} is not empty: name a new one")
-    folder.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
-
-    def shown(image: Image) -> str:
-        (folder / image.file_name).write_bytes(image.data)
-        return image.file_name
-
-    def masked(regions: Sequence[Region]) -> list[str]:
-        from PIL import Image as pil
-
-        return [shown(Image.of(pil.fromarray(region.astype(np.uint8) * 255))) for region in regions]
-
-    for case in material.cases:
-        images = {version: shown(prefix.images[0]) for version, prefix in case.prefixes.items()}
-        both = {"question": material.asked, "case": case.id, "region": masked([case.region])}
-        for version, answer in (("primed", "no"), ("there", "yes")):
-            if version in images and "control" in images:
-                rows.append({"image": images[version], "changed": images["control"], "answer": answer, **both})
-    for one in material.taught:
-        row = {"image": shown(one.prefix.images[0]), "question": material.asked, "case": f"teaches {one.id}"}
-        rows.append({
-            **row, "answer": "yes" if one.has else "no", "region": masked(one.on), "others": masked(one.near),
-            "teaches": True,
-        })  # fmt: skip
-    path = folder / "pairs.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise DataError(f"folder {str(folder)!r} is not empty: name a new one")
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "pairs.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in _rows(folder, material)))
+    except OSError as error:
+        raise DataError(f"folder {str(folder)!r} cannot be written ({error.strerror}): name another") from error
     return path
+
+
+def _rows(folder: Path, material: Material) -> Iterator[dict[str, Any]]:
+    """Rows of a file, their pictures written on the way."""
+    for case in material.cases:
+        images = {version: _shown(folder, prefix.images[0]) for version, prefix in case.prefixes.items()}
+        both = {"question": material.asked, "case": case.id, "region": _masked(folder, [case.region])}
+        answers: tuple[tuple[Version, str], ...] = (("primed", "no"), ("there", "yes"))
+        for version, answer in answers:
+            if version in images and "control" in images:
+                yield {"image": images[version], "changed": images["control"], "answer": answer, **both}
+    for one in material.taught:
+        yield {
+            "image": _shown(folder, one.prefix.images[0]), "question": material.asked, "case": f"teaches {one.id}",
+            "answer": "yes" if one.has else "no", "region": _masked(folder, one.on),
+            "others": _masked(folder, one.near), "teaches": True,
+        }  # fmt: skip
+
+
+def _shown(folder: Path, image: Image) -> str:
+    (folder / image.file_name).write_bytes(image.data)
+    return image.file_name
+
+
+def _masked(folder: Path, regions: Sequence[Region]) -> list[str]:
+    from PIL import Image as pil
+
+    return [_shown(folder, Image.of(pil.fromarray(region.astype(np.uint8) * 255))) for region in regions]
 
 
 def _pairs(path: Path) -> Iterator[_Pair]:
