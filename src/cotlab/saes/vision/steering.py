@@ -15,7 +15,7 @@ scenes, or cases whose versions differ in one cell.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -27,7 +27,7 @@ from cotlab.interventions.feature_rows import FeatureRows
 from cotlab.saes.vision.asked import AskedSet
 from cotlab.saes.vision.carrying import Carrying
 from cotlab.sampling.progress import Progress, Silent
-from cotlab.stats import Estimate, cluster_proportion, paired_difference
+from cotlab.stats import Estimate, clopper_pearson, cluster_proportion, paired_difference
 from cotlab.whitebox.inside import Change
 
 if TYPE_CHECKING:
@@ -228,7 +228,14 @@ def _result(
 def _moved(side: Flags, before: Flags, after: Flags, clusters: Sequence[str], seed: int) -> Estimate:
     """Share of Yes on one side of the questions after less before."""
     names, ones = _of(clusters, side), np.ones(int(side.sum()))
-    return paired_difference((before[side], ones), (after[side], ones), names, seed=seed)
+    found = paired_difference((before[side], ones), (after[side], ones), names, seed=seed)
+    if found.value is None or found.low != found.high:
+        return found
+    # All clusters differ by the same, so drawing them again shows none that does not: at most so many are otherwise
+    # (Clopper and Pearson), and by as much as can be.
+    others = float(clopper_pearson(0, len(set(names)))[1])
+    low, high = found.value - others * (1 + found.value), found.value + others * (1 - found.value)
+    return replace(found, low=low, high=high)
 
 
 def _of(clusters: Sequence[str], side: Flags) -> list[str]:
