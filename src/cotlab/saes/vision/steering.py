@@ -27,7 +27,8 @@ from cotlab.interventions.feature_rows import FeatureRows
 from cotlab.saes.vision.asked import AskedSet
 from cotlab.saes.vision.carrying import Carrying
 from cotlab.sampling.progress import Progress, Silent
-from cotlab.stats import Estimate, clopper_pearson, cluster_proportion, paired_difference
+from cotlab.stats import Estimate, cluster_proportion, paired_difference
+from cotlab.stats.proportion import agreed_interval
 from cotlab.whitebox.inside import Change
 
 if TYPE_CHECKING:
@@ -231,10 +232,7 @@ def _moved(side: Flags, before: Flags, after: Flags, clusters: Sequence[str], se
     found = paired_difference((before[side], ones), (after[side], ones), names, seed=seed)
     if found.value is None or found.low != found.high:
         return found
-    # All clusters differ by the same, so drawing them again shows none that does not: at most so many are otherwise
-    # (Clopper and Pearson), and by as much as can be.
-    others = float(clopper_pearson(0, len(set(names)))[1])
-    low, high = found.value - others * (1 + found.value), found.value + others * (1 - found.value)
+    low, high = agreed_interval(found.value, (-1.0, 1.0), (len(set(names)),), found.level)
     return replace(found, low=low, high=high)
 
 
