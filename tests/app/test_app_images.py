@@ -206,6 +206,7 @@ def test_features_on_images_have_heat_maps_where_the_autoencoder_is_active(root:
     assert told["n_images"] == 2 and len(told["features"]) == 2
     at = page("features", run=scenes)
     assert not at.exception and not at.error, shown(at)
+    assert "told of ten or more images" in shown(at) and "IoU" not in at.dataframe[0].value.columns
     feature = told["features"][0]["feature"]
     inside, loaded = Inside.open("tiny-vlm"), load_sae(sae)
     with Run.open(root / scenes) as run:

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from parts.chosen import Chosen, choose
 from parts.feature_documents import Context, Feature, FeatureDocument, documents, read_document
 from parts.figures import heat_map, show_figure
-from parts.html import estimate, fault, line, numbers, place_holder, say
+from parts.html import estimate, fault, filled_columns, line, numbers, place_holder, say
 from parts.image_features import image_documents, show_image_features
 from parts.library import SAMPLE, root, take_sample
 from parts.place import go, here
@@ -92,12 +92,14 @@ def table(found: FeatureDocument) -> None:
         for row in found.overview.rows
     ]
     percent = st.column_config.NumberColumn(format="percent")
-    st.dataframe(rows, hide_index=True, column_config={"active at": percent}, height=min(300, 40 + 35 * len(rows)))
+    high = min(300, 40 + 35 * len(rows))
+    st.dataframe(filled_columns(rows), hide_index=True, column_config={"active at": percent}, height=high)
     words = ", ".join(found.overview.words)
     told = f"Reasoning words that occur: {words}." if words else found.overview.reason_missing
     missing = next((row.reason.reason for row in found.overview.rows if row.reason.reason and words), "")
     if missing:
         told += f" Scores are not told: {missing}; the order is theirs."
+    told = f"{told[:1].upper()}{told[1:]}{'' if told.endswith('.') else '.'}"
     say(line(f"{told} The kind of step is that with the largest AUC of the mean activation (q < 0.05).", soft=True))
 
 

@@ -12,7 +12,18 @@ from cotlab.reports.svg import element
 from cotlab.reports.text import clip, format_estimate, one_line, readable
 from cotlab.stats import Estimate
 
-__all__ = ["bars", "block", "estimate", "fault", "line", "numbers", "place_holder", "question_line", "say"]
+__all__ = [
+    "bars",
+    "block",
+    "estimate",
+    "fault",
+    "filled_columns",
+    "line",
+    "numbers",
+    "place_holder",
+    "question_line",
+    "say",
+]
 
 SHOWN = 20_000
 """Characters of one text on a page; the rest is in the download."""
@@ -89,3 +100,9 @@ def fault(error: Exception) -> None:
 def place_holder(text: str) -> None:
     """What is not there yet, and the next click."""
     st.info(text, icon=":material/touch_app:")
+
+
+def filled_columns(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """Rows of a table without the columns that say nothing in any of them."""
+    told = [name for name in rows[0] if any(row[name] not in (None, "") for row in rows)] if rows else []
+    return [{name: row[name] for name in told} for row in rows]

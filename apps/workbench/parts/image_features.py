@@ -13,7 +13,7 @@ from cotlab.reports.text import one_line
 from cotlab.runs import Run
 from cotlab.stats import Estimate
 from parts.feature_documents import Card, read_checked
-from parts.html import estimate, line, numbers, place_holder, say
+from parts.html import estimate, filled_columns, line, numbers, place_holder, say
 from parts.pictures import Part, Picture, finite, show_pictures
 
 __all__ = ["ImageDocument", "image_documents", "read_images", "show_image_features"]
@@ -119,7 +119,14 @@ def show_image_features(run: Path) -> None:
     if not found.features:
         place_holder("No feature is active at few of the parts: name some above, and read them.")
         return
-    st.dataframe(_rows(found), hide_index=True, height=min(300, 40 + 35 * len(found.features)), column_config=_COLUMNS)
+    st.dataframe(
+        filled_columns(_rows(found)),
+        hide_index=True,
+        height=min(300, 40 + 35 * len(found.features)),
+        column_config=_COLUMNS,
+    )
+    if all(one.region is None for one in found.features):
+        say(line("What a feature's regions lie on is told of ten or more images that are synthetic scenes.", soft=True))
     numbers_ = [one.feature for one in found.features]
     number = st.selectbox("Feature on images", numbers_)
     _feature(run, found, found.features[numbers_.index(number)])
