@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -123,6 +124,68 @@ def test_cases_that_lack_a_version_count_where_they_can(asking, scenes):
             assert site.evidence.value == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_no_picture_of_what_teaches_is_judged(tmp_path, asking, named):
+    """Photographs with both answers, whose rows share the picture without: they teach or are judged, as a whole."""
+    rows = []
+    for number, row in enumerate(rows_of(tmp_path / "own")):
+        for answer, picture in (("no", f"{number}-off.png"), ("yes", row["image"])):
+            rows.append({**row, "image": picture, "answer": answer, **({"case": f"{number}"} if named else {})})
+        with pil.open(tmp_path / "own" / row["image"]) as shown:
+            shown.transpose(pil.Transpose.ROTATE_180).save(tmp_path / "own" / f"{number}-off.png")
+    found = read_pairs(write(tmp_path / "own", rows), asking)
+    assert found.no_readout == "12 pictures teach it, at least 20 are needed"
+    assert sum("primed" in case.prefixes for case in found.cases) == 6
+    rows += [{**row, "image": f"more-{i}.png", "case": f"more {i}"} for i, row in enumerate(rows[1::2] * 2)]
+    for number, row in enumerate(rows[24:]):
+        rng = np.random.default_rng(number)
+        for key, name in (("image", row["image"]), ("changed", f"bare-{row['image']}")):
+            row[key] = name
+            pil.fromarray(rng.integers(0, 255, (30, 40, 3), dtype=np.uint8)).save(tmp_path / "own" / name)
+    found = read_pairs(write(tmp_path / "own", rows), asking)
+    assert found.no_readout is None and len(found.taught) == 2 * (6 + 12)
+    judged = {image.id for case in found.cases for prefix in case.prefixes.values() for image in prefix.images}
+    assert not judged & {image.id for one in found.taught for image in one.prefix.images}
+    assert len({case.id for case in found.cases}) == 6 + 12  # a photograph is one cluster, however many rows it has
+
+
+def test_the_first_cases_with_an_error_are_patched(asking, scenes, monkeypatch):
+    """Cases without one that stand first in the file take no place of theirs, and are erased as real."""
+    from dataclasses import replace
+
+    from cotlab.whitebox.vision import study
+
+    def only(case, *versions):
+        return replace(case, prefixes={version: case.prefixes[version] for version in versions})
+
+    real = [only(case, "control", "there") for case in scenes.cases[:3]]
+    erring = [only(case, "control", "primed") for case in scenes.cases[:3]]
+    material = replace(scenes, cases=(*real, *erring))
+    taken = {}
+    monkeypatch.setattr(study, "erase_cases", lambda _, readout, cases, **how: taken.update(erased=cases) or ())
+    monkeypatch.setattr(study, "patch_cases", lambda _, cases, **how: taken.update(patched=cases) or ())
+    monkeypatch.setattr(study, "locate", lambda *what, **how: SimpleNamespace(by_parts=None, by_readout="undecided"))
+    locating_study(asking, material, PLAN)
+    assert taken == {"patched": erring[:2], "erased": [*erring[:2], *real[:2]]}
+
+
+def test_two_pictures_of_one_photograph_are_not_parted_by_what_is_held_out(asking, scenes, monkeypatch):
+    from dataclasses import replace
+
+    from cotlab.whitebox.vision import readout
+
+    taught = [replace(one, id=str(number // 2)) for number, one in enumerate(scenes.taught)]
+    n_fit = round(0.7 * len(taught))
+    assert taught[n_fit].id == taught[n_fit - 1].id
+    held = []
+    whole = readout.cluster_auc
+    monkeypatch.setattr(
+        readout, "cluster_auc", lambda x, y, names, **how: held.append(names) or whole(x, y, names, **how)
+    )
+    fit_readout(asking, taught)
+    assert held[0] == [one.id for one in taught[n_fit + 1 :]]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -139,11 +202,23 @@ def test_cases_that_lack_a_version_count_where_they_can(asking, scenes):
         ({"region": "wide.png"}, "line 2 region: mask 'wide.png' has 60 × 30 pixels"),
         ({"case": "line 1"}, "case 'line 1' has two rows with answer no"),
         ({"answer": "yes", "changed": None, "teaches": True}, "line 2 region: is missing"),
+        ({"region": []}, "line 2 region: is missing"),
+        ({"region": "black.png"}, "line 2 region: mask 'black.png' is black all over"),
+        ({"region": [[0, 0, 1, 1]] * 65}, "line 2 region: 65 in a list, the limit is 64"),
+        (
+            {"answer": "yes", "case": "line 1", "teaches": True},
+            "case 'line 1' is judged, and a picture of it or its case",
+        ),
+        (
+            {"answer": "yes", "changed": "0-bare.png", "teaches": True},
+            "case 'line 1' is judged, and a picture of it",
+        ),
     ],
 )
 def test_a_bad_row_is_one_line(tmp_path, asking, change, told):
     rows = rows_of(tmp_path / "own")
     pil.new("RGB", (60, 30)).save(tmp_path / "own" / "wide.png")
+    pil.new("L", (40, 30)).save(tmp_path / "own" / "black.png")
     rows[1] |= change
     with pytest.raises(DataError, match=told) as raised:
         read_pairs(write(tmp_path / "own", rows), asking)

@@ -81,7 +81,10 @@ class SceneCase(Case):
 
 
 def draw_cases(asking: Asking, habit: Habit, n: int, seed: int = 0) -> list[SceneCase]:
-    """Cases of one habit, reproducible from the seed; scenes that models were trained on are left out.
+    """Cases of one habit, reproducible from the seed, whose `primed` scene is of the held-out split.
+
+    The other four differ from it in a cell, and are of either split, nine in ten of the one that training drew from: a
+    model may have been trained on them, though of so many scenes hardly on these very ones.
 
     Args:
         asking: The model; gives the prompts.

@@ -9,10 +9,10 @@ A JSONL file, a row a line; pictures lie beside it:
 |---|---|
 | `answer` no | the error: neither picture shows what is asked for; `image` has what sets it off, `changed` has not |
 | `answer` yes | the real thing: `image` shows what is asked for, `changed` does not |
-| `case` | rows of one case are one photograph: at most one of either answer; each row is its own by default |
+| `case` | rows of one case are one photograph: at most one of either answer; each row is its own by default. Rows that share a picture are of one photograph as well, which intervals draw as a whole |
 | `region` | what is asked for, or sets it off: [left, top, right, bottom] in pixels, the name of a mask, or a list of these; by default where the two pictures differ |
 | `others` | what else there is, likewise: a readout then learns to tell the thing from these, not from bare background |
-| `teaches` | true: the row fits the readout and is not judged; without `changed` if `region` is there. If no row says so, every other case with answer yes does |
+| `teaches` | true: the row fits the readout and is not judged; without `changed` if `region` is there. If no row says so, every other photograph with answer yes does. What teaches is not judged, in no row |
 
 A readout is of one question, and takes 20 pictures; else nothing is read and erased, and the reason is told.
 """  # noqa: E501 - rows of a table
@@ -20,7 +20,7 @@ A readout is of one question, and takes 20 pictures; else nothing is read and er
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -44,7 +44,11 @@ from cotlab.whitebox.vision.study import Material
 __all__ = ["FEWEST_CASES", "read_pairs", "write_pairs"]
 
 FEWEST_CASES = 5
-"""Cases with an error to look at."""
+"""Cases with an error to look at, and for a readout of the real thing."""
+MAX_REGIONS = 64
+"""Most regions in a list."""
+MAX_HELD = 1 << 31
+"""Most pixels of regions that are held, a byte each."""
 Where = str | list[int] | list[str | list[int]]
 
 
@@ -84,22 +88,51 @@ def read_pairs(path: Path, asking: Asking) -> Material:
         DataError: The file, a row or a picture is bad, or there are too few cases.
     """
     pairs = list(_pairs(path))
-    if not any(one.teaches for one in pairs):
-        real = list(dict.fromkeys(one.case for one in pairs if one.has))
-        learnt = set(real[::2])
-        teaching = [one for one in pairs if one.has and one.case in learnt]
-        judged = [one for one in pairs if not (one.has and one.case in learnt)]
-    else:
-        teaching, judged = [one for one in pairs if one.teaches], [one for one in pairs if not one.teaches]
-    cases = _cases(asking, judged, path)
+    photographs = _photographs(pairs)
+    teaching, judged = _dealt(pairs, photographs, path)
+    cases = _cases(asking, judged, photographs, path)
     n = sum("primed" in case.prefixes for case in cases)
     if n < FEWEST_CASES:
         raise DataError(f"pair file {str(path)!r} has {n} cases with answer no, at least {FEWEST_CASES} are needed")
-    taught = [its for one in teaching for its in _taught(asking, one)]
+    taught = [its for one in teaching for its in _taught(asking, one, photographs[one.case])]
     questions = list(dict.fromkeys(one.question for one in pairs))
     asked = questions[0] + (f" (and {len(questions) - 1} more questions)" if len(questions) > 1 else "")
     reason = _no_readout(questions, taught, cases)
     return Material(path.name, asked, tuple(cases), () if reason else tuple(taught), reason)
+
+
+def _photographs(pairs: Sequence[_Pair]) -> dict[str, str]:
+    """The first case of the photograph of each case: those that share a picture are of one."""
+    above: dict[str, str] = {}
+
+    def top(key: str) -> str:
+        while above.setdefault(key, key) != key:
+            above[key] = key = above[above[key]]
+        return key
+
+    for one in pairs:
+        for image in filter(None, (one.image, one.changed)):
+            above[top(f"picture {image.id}")] = top(f"case {one.case}")
+    first: dict[str, str] = {}
+    return {one.case: first.setdefault(top(f"case {one.case}"), one.case) for one in pairs}
+
+
+def _dealt(pairs: Sequence[_Pair], photographs: Mapping[str, str], path: Path) -> tuple[list[_Pair], list[_Pair]]:
+    """Rows that teach, photograph by photograph, and those that are judged; none of a photograph is both."""
+    if any(one.teaches for one in pairs):
+        teaching, judged = [one for one in pairs if one.teaches], [one for one in pairs if not one.teaches]
+        both = {photographs[one.case] for one in teaching} & {photographs[one.case] for one in judged}
+        for one in judged:
+            if photographs[one.case] in both:
+                raise DataError(f"pair file {str(path)!r}: case {one.case[:60]!r} is judged, and a picture of it or "
+                                "its case teaches: leave it out of either")  # fmt: skip
+    else:
+        real = list(dict.fromkeys(photographs[one.case] for one in pairs if one.has))
+        learnt = set(real[1::2])
+        teaching = [one for one in pairs if one.has and photographs[one.case] in learnt]
+        judged = [one for one in pairs if photographs[one.case] not in learnt]
+    order = {name: place for place, name in enumerate(dict.fromkeys(photographs[one.case] for one in teaching))}
+    return sorted(teaching, key=lambda one: order[photographs[one.case]]), judged
 
 
 def write_pairs(folder: Path, material: Material) -> Path:
@@ -148,7 +181,7 @@ def _masked(folder: Path, regions: Sequence[Region]) -> list[str]:
 
 
 def _pairs(path: Path) -> Iterator[_Pair]:
-    found = False
+    found, held = False, 0
     for number, line in enumerate(read_text(path, MAX_BYTES, "pair file").split("\n"), 1):
         if not line.strip():
             continue
@@ -158,7 +191,10 @@ def _pairs(path: Path) -> Iterator[_Pair]:
         except (ValidationError, ValueError, RecursionError) as error:
             told = fault_of(error) if isinstance(error, ValidationError) else str(error)
             raise DataError(f"pair file {str(path)!r} line {number} {told}".replace("\n", " ")) from error
-        found = True
+        found, held = True, held + sum(region.size for region in (*pair.on, *pair.near))
+        if held > MAX_HELD:
+            raise DataError(f"pair file {str(path)!r} line {number}: regions hold more than {MAX_HELD} pixels so far: "
+                            "make pictures smaller, or give fewer rows")  # fmt: skip
         yield pair
     if not found:
         raise DataError(f"pair file {str(path)!r} has no rows: give image, changed, question and answer a line")
@@ -179,7 +215,7 @@ def _pair(row: _Row, folder: Path, case: str) -> _Pair:
     if not all(one.any() for one in apart):
         raise ValueError(f"changed: {row.changed!r} shows the same pixels as {row.image!r}")
     on = apart if given is None else given
-    if has and not on:
+    if not on and (has or not row.teaches):
         raise ValueError("region: is missing: say where what is asked for is, or give changed")
     near = () if row.others is None else _regions(row.others, folder, image)
     return _Pair(case, row.question, has, image, changed, on, near, row.teaches)
@@ -188,6 +224,8 @@ def _pair(row: _Row, folder: Path, case: str) -> _Pair:
 def _regions(given: Where, folder: Path, image: Image) -> tuple[Region, ...]:
     if isinstance(given, str) or (given and all(isinstance(side, int) for side in given)):
         return (_region(given, folder, image),)  # type: ignore[arg-type]
+    if len(given) > MAX_REGIONS:
+        raise ValueError(f"region: {len(given)} in a list, the limit is {MAX_REGIONS}: put them in one mask")
     return tuple(_region(one, folder, image) for one in given)  # type: ignore[arg-type]
 
 
@@ -198,7 +236,10 @@ def _region(given: str | list[int], folder: Path, image: Image) -> Region:
         if (mask.width, mask.height) != (image.width, image.height):
             raise ValueError(f"region: mask {given!r} has {mask.width} × {mask.height} pixels, its image "
                              f"{image.width} × {image.height}")  # fmt: skip
-        return np.asarray(mask.open().convert("L")) > 127
+        region = np.asarray(mask.open().convert("L")) > 127
+        if not region.any():
+            raise ValueError(f"region: mask {given!r} is black all over: make what lies in the region white")
+        return region
     if len(given) != 4:
         raise ValueError(f"region: {given} is no [left, top, right, bottom]")
     left, top, right, bottom = given
@@ -213,7 +254,7 @@ def _difference(first: Image, second: Image) -> Region:
     return found
 
 
-def _cases(asking: Asking, pairs: Sequence[_Pair], path: Path) -> list[Case]:
+def _cases(asking: Asking, pairs: Sequence[_Pair], photographs: Mapping[str, str], path: Path) -> list[Case]:
     by_case: dict[str, list[_Pair]] = {}
     for one in pairs:
         by_case.setdefault(one.case, []).append(one)
@@ -231,16 +272,16 @@ def _cases(asking: Asking, pairs: Sequence[_Pair], path: Path) -> list[Case]:
             prefixes.setdefault("control", _prefix(asking, one.question, one.changed))
             region = _union(one.on) if region is None else region
         assert region is not None
-        found.append(Case(name, prefixes, region))
+        found.append(Case(photographs[name], prefixes, region))
     return found
 
 
-def _taught(asking: Asking, one: _Pair) -> list[Taught]:
+def _taught(asking: Asking, one: _Pair, name: str) -> list[Taught]:
     """The picture, and the changed one, in which what is there in its place is something else."""
-    found = [Taught(one.case, _prefix(asking, one.question, one.image), one.has, one.on if one.has else (), one.near)]
+    found = [Taught(name, _prefix(asking, one.question, one.image), one.has, one.on if one.has else (), one.near)]
     if one.has and one.changed is not None:
         near = (*one.near, *one.on)
-        found.append(Taught(one.case, _prefix(asking, one.question, one.changed), False, (), near))
+        found.append(Taught(name, _prefix(asking, one.question, one.changed), False, (), near))
     return found
 
 
@@ -258,6 +299,7 @@ def _no_readout(questions: Sequence[str], taught: Sequence[Taught], cases: Seque
         return f"the file asks {len(questions)} different questions, and a readout is of one"
     if len(taught) < FEWEST:
         return f"{len(taught)} pictures teach it, at least {FEWEST} are needed"
-    if not any("there" in case.prefixes for case in cases):
-        return "no case that is judged shows what is asked for (answer yes)"
+    n = sum("there" in case.prefixes for case in cases)
+    if n < FEWEST_CASES:
+        return f"{n} cases that are judged show what is asked for (answer yes), at least {FEWEST_CASES} are needed"
     return None

@@ -161,7 +161,8 @@ def fit_readout(
 
     Args:
         asking: The model.
-        taught: Pictures with and without it, mixed: the last three in ten are held out, to judge by.
+        taught: Pictures with and without it, mixed, those of one id together: the last three in ten are held out, to
+            judge by, or some fewer where that would part those of one id.
         seed: Of rows.
         progress: Told pictures done and in all.
 
@@ -174,6 +175,8 @@ def fit_readout(
     sites = sites_of(asking.inside)
     points = [site.point for site in sites]
     rng, n_fit = np.random.default_rng(seed), round((1 - HELD) * len(taught))
+    while n_fit < len(taught) and taught[n_fit].id == taught[n_fit - 1].id:
+        n_fit += 1
     for part, where in ((taught[:n_fit], "first seven in ten"), (taught[n_fit:], "last three in ten")):
         if len({one.has for one in part}) < 2:
             raise DataError(f"of {len(taught)} pictures to fit a readout on, the {where} all have the same answer: mix")

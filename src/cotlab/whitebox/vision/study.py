@@ -10,7 +10,7 @@ from cotlab.errors import UserError
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.stats import NullRate
 from cotlab.whitebox.vision.asking import Asking
-from cotlab.whitebox.vision.cases import Case, Habit, draw_cases
+from cotlab.whitebox.vision.cases import Case, Habit, Version, draw_cases
 from cotlab.whitebox.vision.erasing import SiteErasure, erase_cases
 from cotlab.whitebox.vision.locating import Located, ask_cases, locate, null_of_readout, null_of_swaps
 from cotlab.whitebox.vision.patching import SitePatch, patch_cases
@@ -156,13 +156,20 @@ def _read(asking: Asking, material: Material, seed: int, tell: Progress) -> tupl
 def _caused(
     asking: Asking, readout: Readout | None, cases: Sequence[Case], plan: LocatingPlan, tell: Progress
 ) -> tuple[tuple[SiteErasure, ...], tuple[SitePatch, ...]]:
-    """What erasing and patching do, each on the first cases."""
-    erased, patched = cases[: plan.n_erased] if readout is not None else (), cases[: plan.n_patched]
+    """What erasing and patching do, each on the first cases that have what it takes."""
+    patched = _first(cases, "primed", plan.n_patched)
+    real = _first(cases, "there", plan.n_erased)
+    erased = [] if readout is None else list(dict.fromkeys([*_first(cases, "primed", plan.n_erased), *real]))
     tell.phase("erasing and patching", len(erased) + len(patched))
     gone = () if readout is None or not erased else erase_cases(
         asking, readout, erased, n_directions=plan.n_directions, seed=plan.seed, progress=_each(tell)
     )  # fmt: skip
     return gone, patch_cases(asking, patched, progress=_each(tell)) if patched else ()
+
+
+def _first(cases: Sequence[Case], version: Version, n: int) -> list[Case]:
+    """The first n cases that can be held against their control in a version."""
+    return [case for case in cases if version in case.prefixes and "control" in case.prefixes][:n]
 
 
 def _nulls(
