@@ -132,8 +132,10 @@ def _warnings(study: WarningStudy) -> list[Finding]:
             "AUC of the probe, layer chosen on other cases": one.auc,
             "AUC of the wording": one.wording,
             "AUC of how unsure the model is": one.sure,
+            "AUC of whether the first shape is there": one.set_off,
             "probe less wording": one.beyond_wording,
             "probe less unsureness": one.beyond_sure,
+            "probe less the first shape": one.beyond_set_off,
         }
         named |= {f"AUC at {point}": its for point, its in one.by_layer}
         missing = Estimate.missing(one.reason or "not judged", n=one.n_said)

@@ -62,6 +62,26 @@ def test_words_that_tell_everything_leave_the_probe_nothing():
     assert found.wording.value == 1.0 and found.beyond_wording.value <= 0 and found.auc.p is None and found.null is None
 
 
+def test_a_probe_that_reads_the_cause_alone_is_not_beyond_it():
+    """The first shape is there where what is said is wrong, and in half of the places where it is right."""
+    rng = np.random.default_rng(0)
+    cases, wrong = np.repeat([f"case {i}" for i in range(40)], 3), np.tile([True, False, False], 40)
+    there = np.tile([True, True, False], 40)
+
+    def told(sign):
+        x = rng.standard_normal((len(cases), WIDTH))
+        x[:, 5] += 6 * sign
+        odds, words = rng.standard_normal(len(cases)), ("moon",) * len(cases)
+        given = WarningExamples("yes", {FIRST: x.astype(np.float32)}, wrong, tuple(cases), words, odds, 120, there)
+        return judge_warning(given, n_shuffles=0)
+
+    cause, error = told(there), told(wrong)
+    assert cause.set_off.value == error.set_off.value == 0.75
+    assert cause.auc.low > 0.6 and cause.beyond_wording.low > 0 and cause.beyond_set_off.value <= 0.05
+    assert cause.beyond_set_off.low < 0 < error.beyond_set_off.low
+    assert "set_off" in cause.to_json() and judge_warning(made(), n_shuffles=0).set_off is None
+
+
 def test_nothing_is_found_where_nothing_is():
     found = [judge_warning(made(seed, strength=0.0), n_shuffles=19) for seed in range(12)]
     assert sum(one.auc.p <= 0.05 for one in found) <= 3
@@ -118,6 +138,13 @@ def test_states_are_those_before_what_is_said(asking):
         read = asking.inside.read(prefix, [SECOND])[SECOND][-1]
         assert found.rows[SECOND][number] == pytest.approx(read.numpy(), abs=1e-5)
     assert all(word.startswith("Is there a ") for word in found.words) and found.n_asked == 6
+    assert found.set_off is None
+    known = yes_examples(always, asked, [SECOND], habits=[Habit("circle", "moon")])
+    assert known.set_off.tolist() == [False, True] * 3
+    other = [
+        (scene.id, scene, ask_exists(scene, "moon")) for scene in draw_scenes(60, 0) if not counts(scene)["circle"]
+    ]
+    assert not yes_examples(always, other[:2], [SECOND], habits=[Habit("circle", "moon")]).set_off.any()
 
 
 def test_words_are_read_at_the_token_before_them(asking, monkeypatch):
@@ -133,6 +160,8 @@ def test_words_are_read_at_the_token_before_them(asking, monkeypatch):
     monkeypatch.setattr(warning_examples, "described", describing)
     found = word_examples(asking, [("case", scene)], [SECOND])
     assert found.words == ("circle", "moon") and found.wrong.tolist() == [False, True]
+    known = word_examples(asking, [("case", scene)], [SECOND], habits=[Habit("circle", "moon")])
+    assert known.set_off.tolist() == [False, True]
     (whole,) = describing(asking, [warning_examples.problem_of(scene, warning_examples.DESCRIBE)], 0)
     read = asking.inside.read(whole, [SECOND])[SECOND]
     for number, word in enumerate(("circle", "moon")):

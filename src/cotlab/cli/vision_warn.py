@@ -71,8 +71,10 @@ def _rows(one: Warned) -> list[list[str]]:
         ("features of the autoencoder", one.sparse),
         ("wording alone", one.wording),
         ("how unsure the model is", one.sure),
+        ("the habit's first shape is there", one.set_off),
         ("probe less wording", one.beyond_wording),
         ("probe less unsureness", one.beyond_sure),
+        ("probe less the first shape", one.beyond_set_off),
     ):
         if its is not None:
             rows.append([name, shown(its, p=False), ""])

@@ -6,7 +6,8 @@
    column of sparse probes: a logistic regression on the k features whose means differ most (Gurnee et al. 2023,
    "Finding Neurons in a Haystack", arXiv 2305.01610), both found on the other folds.
 4. Beside it what needs no inside, on the same folds: the wording (the question, or the object's word, which says how
-   often that object is made up), and how sure the model is of what it says.
+   often that object is made up), and how sure the model is of what it says. And what sets it off: whether a habit's
+   first shape is in the scene. A probe that reads no more than that has found the cause, and no sign of the error.
 5. The null does all of it with labels that are exchanged between cases of as many places and mixed within them.
 """
 
@@ -65,8 +66,11 @@ class Warned:
     wording: Estimate | None = None
     sure: Estimate | None = None
     """AUC of how unsure the model is."""
+    set_off: Estimate | None = None
+    """AUC of whether the first shape of a habit is there whose second is said; None: no habits are known."""
     beyond_wording: Estimate | None = None
     beyond_sure: Estimate | None = None
+    beyond_set_off: Estimate | None = None
     null: NullRate | None = None
     """How often exchanged labels give an AUC whose interval lies above one half."""
 
@@ -75,7 +79,7 @@ class Warned:
         told: dict[str, Any] = {"kind": self.kind, "asked": self.n_asked, "said": self.n_said, "wrong": self.n_wrong}
         if self.reason is not None:
             return {**told, "reason": self.reason}
-        for name in ("auc", "sparse", "wording", "sure", "beyond_wording", "beyond_sure"):
+        for name in ("auc", "sparse", "wording", "sure", "set_off", "beyond_wording", "beyond_sure", "beyond_set_off"):
             its: Estimate | None = getattr(self, name)
             told[name] = None if its is None else its.to_json()
         told["chosen"] = list(self.chosen)
@@ -126,6 +130,7 @@ def judge_warning(
         sparse = cluster_auc(found, y, cases, n_null=0, seed=seed)
     listed = Examples.of(next(iter(examples.rows.values())), y, cases, texts=examples.words)
     wording = wording_scores(listed, table.fold, seed)
+    off = None if examples.set_off is None else examples.set_off.astype(float)
     null, values = _null(table, y, cases, n_shuffles, seed, progress) if n_shuffles else (None, np.zeros(0))
     point = cluster_auc(scores, y, cases, n_null=0, seed=seed)
     return Warned(
@@ -138,7 +143,9 @@ def judge_warning(
         wording=cluster_auc(wording, y, cases, n_null=0, seed=seed),
         sure=cluster_auc(-examples.odds, y, cases, n_null=0, seed=seed),
         beyond_wording=cluster_auc_difference(wording, scores, y, cases, seed=seed),
+        set_off=None if off is None else cluster_auc(off, y, cases, n_null=0, seed=seed),
         beyond_sure=cluster_auc_difference(-examples.odds, scores, y, cases, seed=seed),
+        beyond_set_off=None if off is None else cluster_auc_difference(off, scores, y, cases, seed=seed),
         null=null,
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from cotlab.interventions.condition import Condition
 from cotlab.interventions.hook_points import HookPoint
 from cotlab.tiny.scenes import SHAPE_NAMES, Question, Scene, counts, problem_of
 from cotlab.whitebox.vision.asking import Asking
+from cotlab.whitebox.vision.cases import Habit
 
 __all__ = ["Kind", "WarningExamples", "described", "word_examples", "yes_examples"]
 
@@ -49,6 +50,8 @@ class WarningExamples:
     """How sure the model is: log odds of Yes against No; log probability of the word's first token."""
     n_asked: int
     """Questions or descriptions."""
+    set_off: NDArray[np.bool_] | None = None
+    """Whether what is said is the second shape of a habit whose first is in the scene; None: no habits are known."""
 
 
 def yes_examples(
@@ -56,6 +59,8 @@ def yes_examples(
     asked: Sequence[tuple[str, Scene, Question]],
     points: Sequence[HookPoint],
     progress: Told | None = None,
+    *,
+    habits: Sequence[Habit] = (),
 ) -> WarningExamples:
     """Read the last token of every question that is answered Yes.
 
@@ -64,8 +69,9 @@ def yes_examples(
         asked: Case, scene and question of existence.
         points: Hook points of the decoder.
         progress: Told questions done and in all.
+        habits: What may set a Yes off.
     """
-    kept: list[tuple[Mapping[HookPoint, NDArray[np.float32]], bool, str, str, float]] = []
+    kept = list[_Kept]()
     last = HookPoint("resid_post", asking.inside.shape.n_layers - 1)
     for number, (case, scene, question) in enumerate(asked, 1):
         read = asking.inside.read(asking.prefix(problem_of(scene, question)), {*points, last})
@@ -73,10 +79,11 @@ def yes_examples(
             odds = asking.odds(asking.inside.modules.logits(read[last][-1:]))
         if odds > 0:
             rows = {point: read[point][-1].float().cpu().numpy() for point in points}
-            kept.append((rows, question.answer != "Yes", case, question.text, odds))
+            off = _sets_off(scene, question.shape, habits)
+            kept.append(_Kept(rows, question.answer != "Yes", case, question.text, odds, off))
         if progress:
             progress(number, len(asked))
-    return _examples("yes", kept, points, len(asked))
+    return _examples("yes", kept, points, len(asked), bool(habits))
 
 
 def word_examples(
@@ -86,6 +93,7 @@ def word_examples(
     *,
     max_tokens: int = 160,
     progress: Told | None = None,
+    habits: Sequence[Habit] = (),
 ) -> WarningExamples:
     """Have scenes described, and read the token before every word for a shape.
 
@@ -95,8 +103,9 @@ def word_examples(
         points: Hook points of the decoder.
         max_tokens: Of a description, thoughts included.
         progress: Told descriptions done and in all.
+        habits: What may set a word off.
     """
-    kept: list[tuple[Mapping[HookPoint, NDArray[np.float32]], bool, str, str, float]] = []
+    kept = list[_Kept]()
     last = HookPoint("resid_post", asking.inside.shape.n_layers - 1)
     said = described(asking, [problem_of(scene, DESCRIBE) for _, scene in shown], max_tokens)
     for number, ((case, scene), whole) in enumerate(zip(shown, said, strict=True), 1):
@@ -107,10 +116,10 @@ def word_examples(
                 logits = asking.inside.modules.logits(read[last][place - 1 : place]).float()
             sure = float(logits.log_softmax(-1)[0, whole.token_ids[place]])
             rows = {point: read[point][place - 1].float().cpu().numpy() for point in points}
-            kept.append((rows, not counts(scene)[shape], case, shape, sure))
+            kept.append(_Kept(rows, not counts(scene)[shape], case, shape, sure, _sets_off(scene, shape, habits)))
         if progress:
             progress(number, len(shown))
-    return _examples("words", kept, points, len(shown))
+    return _examples("words", kept, points, len(shown), bool(habits))
 
 
 def described(asking: Asking, problems: Sequence[Problem], max_tokens: int) -> list[Prefix]:
@@ -154,14 +163,26 @@ def _named(tokenizer: Tokenizer, whole: Prefix) -> list[tuple[int, str]]:
     return found
 
 
+class _Kept(NamedTuple):
+    """One place."""
+
+    rows: Mapping[HookPoint, NDArray[np.float32]]
+    wrong: bool
+    case: str
+    words: str
+    odds: float
+    set_off: bool
+
+
+def _sets_off(scene: Scene, shape: str | None, habits: Sequence[Habit]) -> bool:
+    return any(shape == habit.second and counts(scene)[habit.first] > 0 for habit in habits)
+
+
 def _examples(
-    kind: Kind,
-    kept: Sequence[tuple[Mapping[HookPoint, NDArray[np.float32]], bool, str, str, float]],
-    points: Sequence[HookPoint],
-    n_asked: int,
+    kind: Kind, kept: Sequence[_Kept], points: Sequence[HookPoint], n_asked: int, habits: bool
 ) -> WarningExamples:
-    rows = {point: np.array([one[0][point] for one in kept], dtype=np.float32) for point in points}
-    wrong, odds = np.array([one[1] for one in kept], dtype=bool), np.array([one[4] for one in kept], dtype=float)
-    return WarningExamples(
-        kind, rows, wrong, tuple(one[2] for one in kept), tuple(one[3] for one in kept), odds, n_asked
-    )
+    rows = {point: np.array([one.rows[point] for one in kept], dtype=np.float32) for point in points}
+    wrong, odds = np.array([one.wrong for one in kept], dtype=bool), np.array([one.odds for one in kept], dtype=float)
+    off = np.array([one.set_off for one in kept], dtype=bool) if habits else None
+    cases, words = tuple(one.case for one in kept), tuple(one.words for one in kept)
+    return WarningExamples(kind, rows, wrong, cases, words, odds, n_asked, off)

@@ -98,14 +98,17 @@ def warning_study(
         if kind == "yes":
             asked = _asked(cases, others, plan.seed)
             tell.phase("reading questions", len(asked))
-            examples = yes_examples(asking, asked, points, lambda done, total: tell.advance(1, 0))
+            examples = yes_examples(
+                asking, asked, points, lambda done, total: tell.advance(1, 0), habits=plan.habits
+            )  # fmt: skip
         else:
             shown = [(case.id, case.scenes[version]) for case in cases for version in VERSIONS]
             shown += [(scene.id, scene) for scene in others]
             tell.phase("describing scenes", len(shown))
             examples = word_examples(
-                asking, shown, points, max_tokens=plan.max_tokens, progress=lambda done, total: tell.advance(1, 0)
-            )
+                asking, shown, points, max_tokens=plan.max_tokens, habits=plan.habits,
+                progress=lambda done, total: tell.advance(1, 0),
+            )  # fmt: skip
         tell.phase("exchanging labels", plan.n_shuffles)
         found.append(
             judge_warning(
