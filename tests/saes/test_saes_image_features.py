@@ -16,7 +16,7 @@ from vision_asking import small
 from cotlab.categories import ChatServer
 from cotlab.chains.image import Image
 from cotlab.chains.image_layout import Window
-from cotlab.errors import DataError
+from cotlab.errors import DataError, UserError
 from cotlab.interventions import HookPoint, SAECard, SparseAutoencoder
 from cotlab.saes.vision import (
     AskedSet,
@@ -330,6 +330,18 @@ def test_nothing_that_is_chosen_on_is_judged_on(asking):
     assert cases_apart(asking, plan.habits, 1, plan.seed + 1, [case.scenes["without"]])[0].id != case.id
     again = asked_anything(3, 5)
     assert again[0][0] not in {one[0] for one in asked_anything(3, 5, [again[0][1]])}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"habits": (Habit("star", "moon"),) * 2}, "star>moon, star>moon name one twice"),
+        ({"n_random": 0}, "n_random is 0, expected 1 or more"),
+    ],
+)
+def test_a_plan_whose_verdict_would_say_too_much_is_refused(given, told):
+    with pytest.raises(UserError, match=told):
+        FeaturePlan(**{"habits": (Habit("star", "moon"),), **given})
 
 
 class Answering(AskedSet):

@@ -40,7 +40,7 @@ def features(
     most: Annotated[int, typer.Option(help="Features that are changed at most.", min=1)] = 3,
     factors: Annotated[str, typer.Option(help="What they may be scaled by; 0 ablates.")] = "0,-0.25,-0.5,-1",
     tolerance: Annotated[float, typer.Option(help="Largest fall of true yes where these are chosen.")] = 0.05,
-    random: Annotated[int, typer.Option(help="Sets of random features beside.", min=0)] = 5,
+    random: Annotated[int, typer.Option(help="Sets of random features beside.", min=1)] = 5,
     shuffles: Annotated[int, typer.Option(help="Runs where nothing is to be found, of either kind.", min=0)] = 0,
     judge_url: options.JudgeUrl = None,
     judge_model: options.JudgeModel = "judge",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FeaturePlan", "VisionFeatures", "vision_features"]
 
-_LEASTS = (("n_images", 10), ("n_cases", 6), ("n_scenes", 5), ("most", 1), ("n_random", 0), ("n_shuffles", 0))
+_LEASTS = (("n_images", 10), ("n_cases", 6), ("n_scenes", 5), ("most", 1), ("n_random", 1), ("n_shuffles", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ class FeaturePlan:
                 raise UserError(f"{name} is {getattr(self, name)}, expected {least} or more")
         if not self.habits:
             raise UserError("no habit is named: give at least one, such as star>moon")
+        if len(set(self.habits)) < len(self.habits):
+            raise UserError(f"habits {', '.join(map(str, self.habits))} name one twice: its cases would count twice")
         if not self.factors or not all(np.isfinite(self.factors)) or 1.0 in self.factors:
             raise UserError(f"factors {list(self.factors)} not understood: give numbers other than 1, such as 0,-0.5")
         if not 0 <= self.tolerance <= 1:
