@@ -40,6 +40,16 @@ def with_death(folder):
 database.open_writer = with_death
 upgrade_run(sys.argv[1])
 """
+UNDER_WAY = """
+import os, signal, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA journal_mode = DELETE")  # as on network file systems
+db.execute("PRAGMA cache_size = 1")
+db.execute("BEGIN IMMEDIATE")
+db.execute("CREATE TABLE image (file TEXT)")
+db.executemany("INSERT INTO image VALUES (?)", [("y" * 4000,)] * 300)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def of_format(run: Path, number: int) -> Path:
@@ -85,6 +95,17 @@ def test_sigkill_in_the_middle_loses_nothing_and_the_next_upgrade_goes_on(filled
     assert held(filled) == before
     assert upgrade_run(filled) == Upgraded(filled, at - 1, FORMAT)
     assert held(filled) == before and verify_run(filled) == []
+
+
+def test_sigkill_on_a_network_file_system_leaves_a_journal_that_is_read_and_upgraded_all_the_same(filled: Path) -> None:
+    before = held(of_format(filled, 3))
+    database = filled / "run.sqlite"
+    killed = subprocess.run([sys.executable, "-c", UNDER_WAY, str(database)], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL and (filled / "run.sqlite-journal").stat().st_size, killed.stderr
+    assert held(filled) == before and (filled / "run.sqlite-journal").exists()
+    assert upgrade_run(filled) == Upgraded(filled, 3, FORMAT)
+    assert held(filled) == before and verify_run(filled) == []
+    assert sorted(file.name for file in filled.iterdir()) == ["run.json", "run.sqlite"]
 
 
 def test_a_run_that_is_being_written_is_left_alone(filled: Path) -> None:

@@ -2,7 +2,8 @@
 
 For writing: with a WAL on a local disk, where a killed writer loses nothing that was committed. For reading: also in a
 place that cannot be written, where SQLite cannot make the shared memory that a WAL needs. There the file is opened as
-immutable or, where a killed writer left rows in a WAL (which an immutable file would hide), as a temporary copy.
+immutable or, where a killed writer left rows in a WAL (which an immutable file would hide), as a temporary copy. So is
+one whose killed writer left a rollback journal (on network file systems): undoing what it began would be writing.
 """
 
 from __future__ import annotations
@@ -22,8 +23,15 @@ __all__ = ["DATABASE_FILE", "WAL_FILE", "connect", "fold_back", "open_writer", "
 
 DATABASE_FILE = "run.sqlite"
 WAL_FILE = "run.sqlite-wal"
+JOURNAL_FILE = "run.sqlite-journal"
 _BUSY_SECONDS = 30.0
-_NEEDS_WRITING = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_READONLY_CANTINIT", "SQLITE_READONLY_DIRECTORY")
+_NEEDS_WRITING = (
+    "SQLITE_CANTOPEN",
+    "SQLITE_READONLY",
+    "SQLITE_READONLY_CANTINIT",
+    "SQLITE_READONLY_DIRECTORY",
+    "SQLITE_READONLY_ROLLBACK",
+)
 _NETWORK = frozenset("nfs nfs4 cifs smb3 smbfs lustre gpfs beegfs ceph 9p fuse.sshfs".split())
 """File systems on which the shared memory of a WAL is not shared between machines."""
 
@@ -74,11 +82,13 @@ def readable_uri(folder: Path, cleanup: contextlib.ExitStack) -> str:
         # Absent where Python itself raised, as for text that is not UTF-8.
         if getattr(error, "sqlite_errorname", None) not in _NEEDS_WRITING:
             raise
-        wal = path.with_name(WAL_FILE)
-        if wal.exists() and wal.stat().st_size:
+        left = [path.with_name(name) for name in (WAL_FILE, JOURNAL_FILE)]
+        left = [file for file in left if file.exists() and file.stat().st_size]
+        if left:
             copy = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="cotlab-run-")))
-            for file in (path, wal):
+            for file in (path, *left):
                 shutil.copyfile(file, copy / file.name)
+            _try(uri_of(copy / path.name, "rw"), folder)  # undoes what a journal says was begun
             uri = uri_of(copy / path.name, "ro")
         else:
             uri += "&immutable=1"
