@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from cotlab.chains.prefix import Prefix
 from cotlab.errors import DataError, UserError
 from cotlab.interventions.hook_points import HookPoint
 from cotlab.measures import shown_rows
@@ -117,6 +118,24 @@ def test_the_lens_at_the_last_layer_is_the_model_itself(path):
         assert np.allclose(only[:, 0], found[:, 2], atol=1e-4)
         with pytest.raises(DataError, match="empty"):
             answer_logprobs(inside, shown, stub, [" "])
+
+
+@pytest.mark.parametrize(
+    ("stub", "said"),
+    [
+        ("</think> so \\boxed{", "(4 + 7)}"),
+        ("</think> so \\boxed", "{(4 + 7)}"),
+        ("</think> so \\", "boxed{(4 + 7)}"),
+        ("</think> so ", "(4 + 7)"),
+    ],
+)
+def test_a_stub_that_ends_within_the_box_has_it_opened_by_the_answer(monkeypatch, stub, said):
+    """Where a tokenizer joins the brace to the answer ("{(") a response's own stub ends before it."""
+    inside, encoded = Inside.open("tiny"), []
+    encode = type(inside.tokenizer).encode
+    monkeypatch.setattr(type(inside.tokenizer), "encode", lambda me, text: encoded.append(text) or encode(me, text))
+    answer_logprobs(inside, Prefix((5, 6), 2), stub, ["(4 + 7)"], [3])
+    assert encoded == [stub, said]
 
 
 def test_whole_thoughts_lean_to_the_answer_that_they_came_to(path):

@@ -256,7 +256,7 @@ def g_mean2(
     low, high = np.nanquantile(values[1:], [tail, 1 - tail])
     if agree(values):
         rates = (totals[0, 0] / totals[0, 1], counts[1]), (totals[0, 2] / totals[0, 3], counts[3])
-        ends = [agreed_interval(rate, (0, 1), [np.count_nonzero(of)], level) for rate, of in rates]
+        ends = [agreed_interval(rate, (0, 1), [int(np.count_nonzero(of))], level) for rate, of in rates]
         low, high = np.prod(ends, axis=0)
     n2 = int(labels.sum())
     return Estimate(

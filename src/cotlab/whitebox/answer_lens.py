@@ -38,8 +38,8 @@ __all__ = ["AnswerLens", "LensMonitor", "answer_logprobs", "common_stub"]
 
 SEEN = 200
 """Responses whose ways to their answer are looked at."""
-BOX_END = "}"
-"""What ends an answer whose stub opens a box."""
+BOX, BOX_END = "\\boxed{", "}"
+"""What opens an answer, and what then ends it."""
 
 
 @torch.inference_mode()
@@ -51,7 +51,8 @@ def answer_logprobs(
     Args:
         inside: The model.
         shown: The sequence up to where the answer is asked for.
-        stub: Closes what is shown and begins an answer; where it ends in a brace, a brace ends the answer.
+        stub: Closes what is shown and begins an answer; where it ends in a brace, a brace ends the answer. It may end
+            within a box's opening, as a response's does whose tokenizer joins the brace to what follows.
         answers: As they would be written.
         layers: Which; None: all. The last is the model's own.
 
@@ -63,10 +64,11 @@ def answer_logprobs(
     """
     wanted = list(range(inside.shape.n_layers)) if layers is None else list(layers)
     points = [HookPoint("resid_post", layer) for layer in wanted]
-    end = BOX_END if stub.endswith("{") else ""
+    opening = _rest_of_box(stub)
+    end = BOX_END if (stub + opening).endswith("{") else ""
     begun, found = shown.extend(tuple(inside.tokenizer.encode(stub))), []
     for answer in answers:
-        ids = tuple(inside.tokenizer.encode(answer + end))
+        ids = tuple(inside.tokenizer.encode(opening + answer + end))
         if not answer.strip() or not ids:
             raise DataError("an answer is empty: there is nothing to lean to")
         stream = inside.read(begun.extend(ids[:-1]), points)
@@ -74,6 +76,12 @@ def answer_logprobs(
         rows = [inside.modules.logits(stream[point][-len(ids) :]).float().log_softmax(-1).cpu() for point in points]
         found.append([float(row.gather(1, said).sum()) for row in rows])
     return np.array(found)
+
+
+def _rest_of_box(stub: str) -> str:
+    """What is missing of a box that a stub has begun to open; nothing where it has not."""
+    begun = next((n for n in range(len(BOX), 0, -1) if stub.endswith(BOX[:n])), len(BOX))
+    return BOX[begun:]
 
 
 def common_stub(run: Run, inside: Inside) -> str:
