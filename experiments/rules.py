@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cotlab.stats import Estimate
 
-__all__ = ["NEGLIGIBLE", "absent", "told_apart"]
+__all__ = ["NEGLIGIBLE", "absent", "read_off", "told_apart"]
 
 NEGLIGIBLE = 0.2
 """A difference of rates below this is taken for none: stated before anything was measured."""
@@ -29,3 +29,11 @@ def absent(one: Estimate, margin: float = NEGLIGIBLE, centre: float = 0.0) -> bo
     if one.level < 0.9:
         raise ValueError(f"the interval is one of {one.level:.0%}, two one-sided tests at 5% take 90% or more")
     return one.low is not None and one.high is not None and max(centre - one.low, one.high - centre) < margin
+
+
+def read_off(one: Estimate) -> bool:
+    """Whether an AUC tells a label: p < .05 and the whole interval above one half and above the null's mean.
+
+    Labels that are moved along responses keep how many of them each response has, so the null may lie above one half.
+    """
+    return one.p is not None and one.low is not None and one.p < 0.05 and one.low > max(0.5, one.null_mean or 0.0)

@@ -6,6 +6,7 @@ from cotlab.measures.stops import left_out
 from experiments.chains import resampled_chains
 from experiments.lab import Answer, Lab
 from experiments.lucky.figures import figures
+from experiments.lucky.inside import read_inside
 from experiments.lucky.reasoner import read_chains, reasoner_findings, shuffled
 from experiments.lucky.toys import toy_recovered
 from experiments.lucky.truth import reasoner_recovered
@@ -18,6 +19,8 @@ LIMITS = (
     "Where V goes up and down the interval of the largest step's share covers too rarely, and verdicts are withheld.",
     "A share of the largest step is told of chains whose value changes by 0.2 or more in all; others have none.",
     "Forced answers are off-policy: the model did not choose to stop there. They say what it has worked out.",
+    "What is read from inside is correlated: that a layer or a feature tells something does not say that the model "
+    "uses it. The lens of a right answer is of one right answer a problem, as it is written down.",
     "Chains are drawn at random, one a problem: what is told is about the model's usual chains, not about rare ones.",
 )
 
@@ -29,12 +32,13 @@ def answer(lab: Lab) -> Answer:
     chains = read_chains(study)
     more_planted, more_recovered = reasoner_recovered(chains)
     null = shuffled(chains, lab.number("shuffles"), lab.seed)
-    estimates = reasoner_findings(study, chains)
+    inside, inside_null = read_inside(lab, study, chains)
+    estimates = (*reasoner_findings(study, chains), *inside)
     return Answer(
         estimates=estimates,
         planted=(*planted, *more_planted),
         recovered=(*recovered, *more_recovered),
-        null_rate=null,
+        null_rate=(*null, *inside_null),
         warnings=tuple(filter(None, [left_out([one.stopped for one in chains])])),
         limits=LIMITS,
         figures=figures(chains, recovered),

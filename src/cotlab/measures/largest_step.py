@@ -60,7 +60,8 @@ def likely_share(k: FloatArray, n: FloatArray, first: FloatArray, last: FloatArr
     ends = np.array([(start, end) for start in first for end in last if sign * (end - start) > 0])
     found = np.empty(len(shares))
     for i, share in enumerate(shares.tolist()):
-        found[i] = np.logaddexp(*(_average(_fit(k, n, ends, of(steps, share))) for of in (_spread, _packed)))
+        even, tight = (_average(_fit(k, n, ends, of(steps, share))) for of in (_spread, _packed))
+        found[i] = np.logaddexp(even, tight)
     allowed = shares[2 * (found.max() - found) <= float(ndtri((1 + level) / 2)) ** 2]
     value, low, high = float(shares[found.argmax()]), float(allowed.min()), float(allowed.max())
     return Estimate(value, low, high, n=int(n.sum()), level=level, method="integrated likelihood")

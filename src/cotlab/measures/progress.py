@@ -203,7 +203,7 @@ def _judged(
     which = rises[moved].argmax(axis=1)
     largest = int(np.bincount(which).argmax())
     p = float((rises[moved].max(axis=1) / net[moved] > HALF).mean())
-    first, last = (np.quantile(paths[:, at], ENDS) for at in (0, -1))
+    first, last = (np.quantile(paths[:, at], ENDS).astype(float) for at in (0, -1))
     share = likely_share(k, n, first, last, level)
     verdict, reason = _verdict(p, share, sign, places[largest], places[largest + 1])
     return replace(
