@@ -87,6 +87,7 @@ def open_browser(tmp_path: Path) -> Iterator[Callable[..., Any]]:
 def picture(page: Any, name: str) -> None:
     folder = os.environ.get("COTLAB_SCREENSHOTS")
     if folder:
+        page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
         page.wait_for_timeout(1_500)
         page.screenshot(path=f"{folder}/{name}.png")
 
