@@ -8,7 +8,8 @@
 4. Beside it what needs no inside, on the same folds: the wording (the question, or the object's word, which says how
    often that object is made up), and how sure the model is of what it says. And what sets it off: whether a habit's
    first shape is in the scene. A probe that reads no more than that has found the cause, and no sign of the error.
-5. The null does all of it with labels that are exchanged between cases of as many places and mixed within them.
+5. The null does all of it with labels that are laid along the cases in another order: those of a case stay together, so
+   that cases are as unlike as they were, and belong to other states.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ FEWEST = 10
 FOLDS = 5
 PENALTY = 1e-2
 """Inverse strength of the logistic penalty; nothing about it is chosen."""
+LEVEL = 0.05
 _BOOT = 300
 """Bootstrap samples of the interval of each shuffled run."""
 
@@ -72,7 +74,7 @@ class Warned:
     beyond_sure: Estimate | None = None
     beyond_set_off: Estimate | None = None
     null: NullRate | None = None
-    """How often exchanged labels give an AUC whose interval lies above one half."""
+    """How often exchanged labels would be told: p below 0.05, and the interval of AUC above one half."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -151,14 +153,15 @@ def judge_warning(
 
 
 def exchanged_labels(labels: Flags, cases: NDArray[np.str_], rng: np.random.Generator) -> Flags:
-    """Labels [n] exchanged as a whole between cases of as many places, and mixed within each."""
+    """Labels [n] of whole cases in another order, laid along the cases, mixed within each.
+
+    Cases of as many places exchange theirs; where they have more or fewer, those of one may end up in two.
+    """
     names, of = np.unique(cases, return_inverse=True)
     members = [np.flatnonzero(of == number) for number in range(len(names))]
-    mixed = labels.copy()
-    for size in {len(its) for its in members}:
-        alike = [its for its in members if len(its) == size]
-        for target, source in zip(alike, rng.permutation(len(alike)), strict=True):
-            mixed[target] = rng.permutation(labels[alike[source]])
+    others = [rng.permutation(labels[members[number]]) for number in rng.permutation(len(names))]
+    mixed = np.empty_like(labels)
+    mixed[np.concatenate(members)] = np.concatenate(others)
     return mixed
 
 
@@ -241,18 +244,21 @@ def _sparse_scores(
 def _null(
     table: _Table, y: Flags, cases: Sequence[str], n: int, seed: int, progress: Callable[[int, int], None] | None
 ) -> tuple[NullRate, Array]:
-    values, found = [], 0
+    values, lows = list[float](), list[float]()
     for number, rng in enumerate(np.random.default_rng(seed).spawn(n), 1):
         mixed = exchanged_labels(y, table.cases, rng)
         its = cluster_auc(table.scores(mixed)[0], mixed, list(cases), n_boot=_BOOT, n_null=0, seed=seed)
-        if its.value is not None:
+        if its.value is not None and its.low is not None:
             values.append(its.value)
-            found += its.low is not None and its.low > 0.5
+            lows.append(its.low)
         if progress:
             progress(number, n)
+    found = sum(
+        (value <= np.array(values)).sum() < LEVEL * n and low > 0.5 for value, low in zip(values, lows, strict=True)
+    )
     low, high = clopper_pearson(found, n, 0.95)
-    told = ("labels exchanged between cases of as many places and mixed within them, the layer chosen anew; found: the "
-            "interval of AUC lies above one half")  # fmt: skip
+    told = ("labels of whole cases laid along the cases in another order, the layer chosen anew; found: p below 0.05 "
+            "among these, and the interval of AUC above one half")  # fmt: skip
     return NullRate(told, found / n, float(low), float(high), found, n, 0.95, 0.05), np.array(values)
 
 
