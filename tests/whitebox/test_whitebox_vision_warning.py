@@ -54,7 +54,7 @@ def test_a_planted_direction_is_told_and_its_layer_chosen(method):
     assert set(found.chosen) == {"resid_post:1"} and dict(found.by_layer)["resid_post:0"].value < 0.65
     assert found.wording.value == 0.5 and abs(found.sure.value - 0.5) < 0.2
     assert found.beyond_wording.low > 0 and found.beyond_sure.low > 0
-    assert found.null.n == 20 and found.null.found == 0  # the largest of 20 has p = 0.05
+    assert found.null.n == 20 and found.null.found <= 5
 
 
 def test_words_that_tell_everything_leave_the_probe_nothing():
@@ -125,7 +125,22 @@ def test_exchanged_labels_tell_no_cases_apart_whatever_their_sizes():
     )
     found = judge_warning(told, n_shuffles=25)
     assert found.auc.value > 0.7 and found.auc.p < 0.05
-    assert abs(found.auc.null_mean - 0.5) < 0.04 and found.null.found <= 1
+    assert abs(found.auc.null_mean - 0.5) < 0.04 and found.null.found <= 6
+
+
+def test_the_null_counts_every_interval_above_one_half(monkeypatch):
+    """All exchanged labels give an interval above one half: all are counted, whatever their ranks among each other."""
+    from cotlab.stats import Estimate
+    from cotlab.whitebox.vision import warning
+
+    given = iter(np.linspace(0.6, 0.9, 500))
+
+    def above(*what, **how):
+        value = float(next(given))
+        return Estimate(value, value - 0.05, value + 0.05, 40)
+
+    monkeypatch.setattr(warning, "cluster_auc", above)
+    assert judge_warning(made(strength=0.0), n_shuffles=20).null.found == 20
 
 
 def test_too_few_have_a_reason():
