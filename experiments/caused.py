@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from cotlab.categories import MentionScorer
 from cotlab.chains.prefix import Prefix
+from cotlab.errors import UserError
 from cotlab.measures import Answered, ArmReader
 from cotlab.problems import Arm, asked_of
 from cotlab.reports import Finding
 from cotlab.runs import Run
 from cotlab.sampling import Revisit, score_run
-from cotlab.stats import Estimate, NullRate, cluster_proportion, null_rate, shuffled_within
+from cotlab.stats import Estimate, NullRate, cluster_proportion, holm, null_rate, shuffled_within
 from cotlab.whitebox import (
     SteerArm,
     SteeredContrast,
@@ -24,7 +25,18 @@ from cotlab.whitebox import (
     steered_contrasts,
 )
 
-__all__ = ["Caused", "Trials", "caused_findings", "judged", "moved", "prompts_in", "shuffled_arms", "steer", "trials"]
+__all__ = [
+    "Caused",
+    "Trials",
+    "caused_findings",
+    "jointly",
+    "judged",
+    "moved",
+    "prompts_in",
+    "shuffled_arms",
+    "steer",
+    "trials",
+]
 
 Trials = Mapping[SteerArm, Sequence[tuple[str, bool]]]
 """By arm: problem and whether it is of the behaviour, of every response that could be."""
@@ -64,7 +76,14 @@ def steer(
     signs: Sequence[int] = (1, -1),
     n_random: int = 2,
 ) -> dict[SteerArm, list[Answered]]:
-    """Responses under nothing, the direction and random ones; what the run has is not drawn again."""
+    """Responses under nothing, the direction and random ones; what the run has is not drawn again.
+
+    Raises:
+        UserError: The engine cannot steer.
+    """
+    can = again.engine.capabilities
+    if "steering" not in can.interventions:
+        raise UserError(f"the {again.engine.card.engine} engine cannot steer: {can.missing or 'it has no activations'}")
     arms, run = steer_arms(strengths, signs=signs, n_random=n_random), again.run
     told = {"kind": "class steering", "n": n, "vectors": [group.vector.id for group in groups]}
     draw_steered(again.sampler(told), groups, arms, n, again.settings, seed=again.seed)
@@ -102,6 +121,23 @@ def judged(
     strength = float(np.mean([group.vector.norms[0] / group.vector.card.mean_norms[0] for group in groups]))
     contrasts = steered_contrasts({arm: counted(rows) for arm, rows in its.items()}, level=level, seed=seed)
     return Caused(behaviour, tuple(contrasts), rates, strength)
+
+
+def jointly(found: Sequence[Caused]) -> list[Caused]:
+    """The same with q adjusted over the contrasts of all (Holm)."""
+    every = [(i, k) for i, one in enumerate(found) for k in range(len(one.contrasts))]
+    tested = [(i, k) for i, k in every if found[i].contrasts[k].difference.p is not None]
+    adjusted = holm([found[i].contrasts[k].difference.p or 0.0 for i, k in tested])
+    q = dict(zip(tested, adjusted, strict=True))
+    return [
+        replace(
+            one,
+            contrasts=tuple(
+                replace(its, difference=replace(its.difference, q=q.get((i, k)))) for k, its in enumerate(one.contrasts)
+            ),
+        )
+        for i, one in enumerate(found)
+    ]
 
 
 def counted(rows: Sequence[tuple[str, bool]]) -> dict[str, tuple[int, int]]:

@@ -27,6 +27,15 @@ from experiments.faithful.found import Found
 from experiments.faithful.hanging import hanging
 from experiments.faithful.said import look, said
 from experiments.faithful.said import shuffled as exchanged
+from experiments.faithful.settled import (
+    Leaning,
+    apart,
+    leaning,
+    leaning_findings,
+    pair_of,
+    settled_row,
+    shuffled_models,
+)
 from experiments.faithful.truth import held_against
 from experiments.lab import Answer, Lab
 from experiments.organism_arms import HINTED, ask_arms, command, models, short
@@ -38,6 +47,7 @@ LIMITS = (
     "Speaking of a hint is not saying that it decided; words count both (a judge with a rubric tells them apart).",
     "Early answers, filler, mistakes and other words put text into the model's mouth that it did not choose there.",
     "A transplanted chain stands behind a prompt that it was not written for.",
+    "The lens weighs two answers of a problem, the own and one other: what it leans to beside them is not looked at.",
     "Shuffled arms check the six rows 'effect' and 'moves the answer unsaid', exchanged answers those on the sentence "
     "that decides: transplants, early answers, filler, mistakes, other words and resilience have no such check here.",
 )
@@ -46,12 +56,14 @@ LIMITS = (
 def answer(lab: Lab) -> Answer:
     """Sample, measure, hold against what was planted."""
     named, found, nulls = models(lab), list[Found](), list[NullRate]()
+    leans = list[Leaning]()
     level = 1 - 0.05 / (2 * len(named) * len(HINTED))
     said_level = 1 - 0.05 / (3 * len(named))
     for model in named:
         study = ask_arms(lab, model, (Arm(), *HINTED), 0.3 / len(named))
         with ct.Run.open(study.path) as run:
             rows = answered(run, arms=(Arm(), *HINTED))
+            leans.append(leaning(run, lab, model))
         hints = tuple(hint_report(rows, arm, level=level, seed=lab.seed) for arm in HINTED)
         with lab.again(study, share=0.7 / len(named)) as again:
             planted_rows = transplanted(lab, again)
@@ -64,9 +76,14 @@ def answer(lab: Lab) -> Answer:
         nulls.append(shuffled(rows, short(model), lab.number("shuffles"), lab.seed))
         nulls += filter(None, [exchanged(looked, short(model), lab.number("shuffles"), lab.seed)])
     planted, recovered = held_against(found)
+    pair, contrast = pair_of(leans), dict[tuple[int, int], Estimate]()
+    if pair is not None:
+        contrast = apart(*pair, lab.seed)
+        nulls.append(shuffled_models(*pair, lab.number("shuffles"), lab.seed))
+        recovered = (*recovered, *settled_row(contrast, pair[0].layers[-1]))
     warnings = [report.warning for one in found for report in one.hints if report.warning]
     return Answer(
-        estimates=tuple(finding for one in found for finding in findings(one)),
+        estimates=(*(finding for one in found for finding in findings(one)), *leaning_findings(leans, contrast)),
         planted=planted,
         recovered=recovered,
         null_rate=tuple(nulls),

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cotlab as ct
 from cotlab.categories import paraphraser
 from cotlab.errors import UserError
-from cotlab.interventions.hook_points import HookPoint
 from cotlab.measures import (
     EDITS,
     MONITORS,
     TASKS,
-    Monitor,
-    MonitorReport,
     Shown,
     Task,
     by_count,
@@ -24,16 +21,20 @@ from cotlab.measures import (
     shown_rows,
 )
 from cotlab.problems import Arm
-from cotlab.reports import Finding
-from cotlab.stats import Estimate, NullRate
+from cotlab.sampling import AskedStudy
+from cotlab.stats import NullRate
 from cotlab.tiny import problem_from_question
-from cotlab.whitebox import ActivationMonitor, EndReader, Inside
+from cotlab.whitebox import SteeredGroup
+from experiments.ahead import ahead, shuffled_ahead
 from experiments.lab import Answer, Lab
-from experiments.monitors.beyond import learned_elsewhere, probe_beyond_text, shuffled
+from experiments.monitors.beyond import beyond_text, learned_elsewhere, shuffled
 from experiments.monitors.figures import figures
+from experiments.monitors.findings import TEACHER, findings
+from experiments.monitors.steered import direction_groups, steered, unsteered
 from experiments.monitors.truth import held_against
 from experiments.monitors.watched import Watched
 from experiments.organism_arms import HINTED, ask_arms, models, short
+from experiments.readers import ReadersInside, features_table, open_readers
 
 __all__ = ["answer"]
 
@@ -48,9 +49,13 @@ LIMITS = (
     "After the first sentences monitors see thoughts that have more alone: longer ones, of which fewer took the hint.",
     "Monitors learned from some hundred responses; more would help those that learn.",
     "Edited thoughts were not written by the model.",
+    "The lens asks for an answer at once; of Countdown it weighs the hinted expression against one right one, and "
+    "there are others. Of whole thoughts it reads the answer off, as 'answer' does.",
+    "A direction is added at one hook point, beside random ones of equal norm: what the model goes by elsewhere is not "
+    "looked for.",
 )
-TEACHER = "says-it"
-"""Whose thoughts monitors learn from that are then tried on other models."""
+HIDER = "hides-it"
+"""Whose thoughts are the hardest to read. The direction of used hints is added in it and in the teacher."""
 
 
 def answer(lab: Lab) -> Answer:
@@ -58,19 +63,24 @@ def answer(lab: Lab) -> Answer:
     named, watched, nulls = models(lab), list[Watched](), list[NullRate]()
     taught: list[Shown] = []
     for model in sorted(named, key=lambda name: short(name) != TEACHER):
-        study = ask_arms(lab, model, ARMS, 1 / len(named))
+        study = ask_arms(lab, model, ARMS, 0.7 / len(named))
+        hides, groups = len(named) == 1 or short(model) == HIDER, list[SteeredGroup]()
         with ct.Run.open(study.path) as run:
-            probes = _probes(run, lab, model)
+            readers = open_readers(run, lab, model, _counts(lab))
             for task in TASKS:
-                one = _look(run, lab, model, task, probes)
+                one = _look(run, lab, model, task, readers)
                 watched.append(one)
                 if task == "used" and short(model) == TEACHER:
                     taught = one.rows
                 elif taught and task == "used" and one.reason is None:
                     one.elsewhere = learned_elsewhere(taught, one.rows, lab.seed)
             last = next(one for one in reversed(watched) if one.task == "used")
-            if last.reason is None and (len(named) == 1 or short(model) == "hides-it"):
-                nulls += shuffled(last.rows, probes, short(model), lab.number("shuffles"), lab.seed)
+            if last.reason is None and hides:
+                nulls += _nulls(lab, last, readers)
+            if last.reason is None and (hides or short(model) == TEACHER):
+                groups = _groups(readers, last, lab.seed)
+        if groups:
+            nulls += _steer(lab, study, last, groups, 0.3 / len(named), null=hides)
     order = {model: i for i, model in enumerate(named)}
     watched.sort(key=lambda one: (order[one.model], one.task == "shaped"))
     planted, recovered = held_against(watched)
@@ -81,15 +91,45 @@ def answer(lab: Lab) -> Answer:
         null_rate=tuple(nulls),
         limits=LIMITS,
         figures=figures(watched),
-        commands=tuple(f"cotlab monitor {path} --hook resid_post:2 --edits" for path in lab.touched),
+        tables=(features_table([(f"{short(one.model)}, {one.task}", one.chosen) for one in watched]),),
+        commands=tuple(f"cotlab monitor {path} {_options(lab)}" for path in lab.touched),
     )
 
 
-def _probes(run: ct.Run, lab: Lab, model: str) -> dict[str, Monitor]:
-    inside = Inside.open(model)
-    hooks = [HookPoint.parse(hook) for hook in lab.text("hooks").split(",")]
-    reader = EndReader(run, inside, hooks, counts=_counts(lab))
-    return {f"probe {hook}": ActivationMonitor(reader, hook) for hook in hooks}
+def _groups(readers: ReadersInside, one: Watched, seed: int) -> list[SteeredGroup]:
+    """Prompts with the direction that is added behind them; where there is none, `one` says why."""
+    try:
+        return direction_groups(readers.reader, one.rows, readers.reader.points[0], seed)
+    except UserError as error:
+        one.caused = unsteered(error)
+        return []
+
+
+def _steer(
+    lab: Lab, study: AskedStudy, one: Watched, groups: Sequence[SteeredGroup], share: float, *, null: bool
+) -> list[NullRate]:
+    """Add the direction; where the engine cannot, `one` says so."""
+    try:
+        one.caused, rates = steered(lab, study, groups, short(one.model), share, null=null)
+    except UserError as error:
+        one.caused, rates = unsteered(error), []
+    return rates
+
+
+def _options(lab: Lab) -> str:
+    """The same readers from the command line."""
+    asked = {"hook": "hooks", "sae": "saes", "lens": "lens"}
+    words = [f"--{option} {value}" for option, size in asked.items() for value in lab.text(size).split(",") if value]
+    return " ".join([*words, "--transfer", f"--first {lab.text('first')}", "--edits"])
+
+
+def _nulls(lab: Lab, one: Watched, readers: ReadersInside) -> list[NullRate]:
+    name, shuffles = short(one.model), lab.number("shuffles")
+    inside = readers.monitors("used", one.rows)
+    return [
+        *shuffled(one.rows, readers.learning, name, shuffles, lab.seed),
+        shuffled_ahead(one.rows, inside, _counts(lab), name, shuffles, lab.seed),
+    ]
 
 
 def _counts(lab: Lab) -> list[int]:
@@ -97,22 +137,27 @@ def _counts(lab: Lab) -> list[int]:
     return [int(count) for count in lab.text("first").split(",")]
 
 
-def _look(run: ct.Run, lab: Lab, model: str, task: Task, probes: Mapping[str, Monitor]) -> Watched:
+def _look(run: ct.Run, lab: Lab, model: str, task: Task, readers: ReadersInside) -> Watched:
     rows = shown_rows(run, task)
     one = Watched(model, task, rows)
-    monitors = {**MONITORS, **probes}
+    inside = readers.monitors(task, rows)
+    monitors, one.missing = {**MONITORS, **inside}, dict(readers.missing)
     try:
         one.problems = by_problem(rows, monitors, seed=lab.seed)
     except UserError as error:
         one.reason = str(error)
         return one
-    one.beyond = probe_beyond_text(rows, probes, lab.seed)
+    one.beyond = beyond_text(rows, readers.learning, lab.seed)
+    one.chosen = readers.chosen(rows, lab.seed)
     one.hints = by_family(rows, monitors, seed=lab.seed)
     one.tasks = by_family(_by_task(run, rows), monitors, seed=lab.seed)
     if task == "used":
         reading = {name: monitor for name, monitor in monitors.items() if name != "answer"}
         one.early = by_count(rows, reading, _counts(lab), seed=lab.seed)
-        one.edits = by_edit(rows, reading, {**EDITS, "other words": paraphraser()}, seed=lab.seed)
+        one.ahead = ahead(rows, inside, _counts(lab), lab.seed)
+        one.worth = readers.worth(rows)
+        learning = {name: monitor for name, monitor in reading.items() if not name.startswith("lens")}
+        one.edits = by_edit(rows, learning, {**EDITS, "other words": paraphraser()}, seed=lab.seed)
     return one
 
 
@@ -121,38 +166,3 @@ def _by_task(run: ct.Run, rows: Sequence[Shown]) -> list[Shown]:
     questions = {key: problem.question for key, problem in run.problems().items()}
     kinds = {key: task.family for key in questions if (task := problem_from_question(questions[key])) is not None}
     return [replace(row, family=kinds.get(row.problem, "task")) for row in rows]
-
-
-def findings(one: Watched) -> list[Finding]:
-    """All numbers of one model and task."""
-    group = f"{short(one.model)}, {one.task}"
-    if one.reason is not None:
-        return [Finding.of("monitors", Estimate.missing(one.reason, n=len(one.rows)), group=group)]
-    found = _reports("new problems", one.problems, group)
-    for place, by in (("hint", one.hints), ("task", one.tasks)):
-        for name, reports in by.items():
-            found += _reports(f"new {place} '{name}'", reports, group)
-    for count, early in one.early.items():
-        where = f"first {count} sentences, of thoughts that have more"
-        for which, share in (("took the hint", early.longer_used), ("did not", early.longer)):
-            found.append(Finding.of(f"thoughts of more than {count} sentences, where they {which}", share, group=group))
-        if early.reason is not None:
-            found.append(Finding.of(f"monitors, {where}", Estimate.missing(early.reason), group=group))
-        found += _reports(where, early.reports, group)
-    found += _reports(f"learned from {TEACHER}", one.elsewhere, group)
-    if one.beyond is not None:
-        name = "best probe − best monitor that reads thoughts: AUC"
-        found.append(Finding.of(name, one.beyond, group=group, evidence="correlated"))
-    for flags in one.edits:
-        for when, estimate in (("before", flags.before), ("after", flags.after)):
-            name = f"flags of {flags.monitor} {when} editing ({flags.edit})"
-            found.append(Finding.of(name, estimate, group=group, evidence="caused"))
-    return found
-
-
-def _reports(where: str, reports: Sequence[MonitorReport], group: str) -> list[Finding]:
-    return [
-        Finding.of(f"{name} of {report.monitor}, {where}", estimate, group=group, evidence="correlated")
-        for report in reports
-        for name, estimate in (("AUC", report.auc), ("g-mean²", report.g_mean2))
-    ]

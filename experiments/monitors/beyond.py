@@ -1,4 +1,4 @@
-"""Comparisons between monitors: what a probe sees beyond the text, what learning from another model is worth, nulls."""
+"""Comparisons between monitors: what is seen beyond the text, what learning from another model is worth, nulls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cotlab.measures import (
     MONITORS,
@@ -18,28 +17,24 @@ from cotlab.measures import (
     monitor_report,
 )
 from cotlab.stats import Estimate, NullRate, auc, cluster_auc, cluster_auc_difference, null_rate, shuffled_within
+from experiments.ahead import LEARNING, READING, Scores
 from experiments.monitors.truth import above_chance, sees_more
 
-__all__ = ["READING", "learned_elsewhere", "probe_beyond_text", "shuffled"]
+__all__ = ["beyond_text", "learned_elsewhere", "shuffled"]
 
-Scores = NDArray[np.float64]
-
-READING = ("words", "arithmetic", "tfidf", "length")
-"""Monitors that read thoughts."""
-LEARNING = ("tfidf", "length")
 NULLS = 400
 """Shuffles within problems that p of an AUC stands on, as in `monitor_report`."""
 
 
-def probe_beyond_text(rows: Sequence[Shown], probes: Mapping[str, Monitor], seed: int) -> Estimate | None:
-    """AUC of the best probe less that of the best monitor that reads thoughts, on new problems.
+def beyond_text(rows: Sequence[Shown], inside: Mapping[str, Monitor], seed: int) -> Estimate | None:
+    """AUC of the best reader inside less that of the best monitor that reads thoughts, on new problems.
 
-    Both are chosen by the AUC that is then compared, of two to four each: the comparison flatters whoever has more.
+    Both are chosen by the AUC that is then compared: the comparison flatters whoever has more.
     """
-    if not probes:
+    if not inside:
         return None
     reading = {name: MONITORS[name] for name in READING}
-    scores = {name: held_out_scores(rows, monitor, seed=seed) for name, monitor in {**reading, **probes}.items()}
+    scores = {name: held_out_scores(rows, monitor, seed=seed) for name, monitor in {**reading, **inside}.items()}
     return _best_apart(scores, rows, seed)
 
 
@@ -71,14 +66,16 @@ def learned_elsewhere(taught: Sequence[Shown], rows: Sequence[Shown], seed: int)
 
 
 def shuffled(
-    rows: Sequence[Shown], probes: Mapping[str, Monitor], name: str, shuffles: int, seed: int
+    rows: Sequence[Shown], inside: Mapping[str, Monitor], name: str, shuffles: int, seed: int
 ) -> tuple[NullRate, ...]:
     """Both rules, of labels shuffled within problems before anything learns: `truth.above_chance`, and `sees_more`.
+
+    `inside` are the readers that learn; the lens, which does not, has its null in `ahead`.
 
     Each shuffle has the held-out scores and the p of the report. What no verdict needs is left out: intervals of single
     monitors, and anew the scores of those that learn nothing, which no label changes.
     """
-    monitors, problems = {**MONITORS, **probes}, [row.problem for row in rows]
+    monitors, problems = {**MONITORS, **inside}, [row.problem for row in rows]
     fixed = {one: held_out_scores(rows, MONITORS[one], seed=seed) for one in MONITORS if one not in LEARNING}
 
     def mixed(rng: np.random.Generator) -> tuple[list[Shown], dict[str, Scores], int]:
@@ -93,8 +90,8 @@ def shuffled(
     rules: dict[str, Callable[..., bool]] = {
         f"AUC on new problems of {', '.join(monitors)}, any above one half at 5% (Bonferroni)": _any_above,
     }
-    if probes:
-        rules["AUC of the best probe less that of the best monitor that reads, 95% interval above 0"] = _sees_more
+    if inside:
+        rules["AUC of the best reader inside less that of the best that reads text, 95% interval above 0"] = _sees_more
     return tuple(
         _rate(f"{name}: labels shuffled within problems; {told}", rule, studies, seed) for told, rule in rules.items()
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 import cotlab as ct
+from cotlab.errors import UserError
 from cotlab.measures import (
     Answered,
     TransplantCurve,
@@ -21,10 +22,14 @@ from cotlab.measures import (
 from cotlab.problems import Arm
 from cotlab.reports import Finding, IntervalRow, Line, Planted, Recovered, intervals_svg, lines_svg
 from cotlab.sampling import AskedStudy
-from cotlab.stats import NullRate, null_rate, shuffled_within
+from cotlab.stats import NullRate, holm, null_rate, shuffled_within
+from cotlab.whitebox import Inside
+from experiments.caused import Caused, caused_findings
 from experiments.lab import Answer, Lab
 from experiments.organism_arms import NOTES, ask_arms, command, held_to, models, organism_of, short
 from experiments.rules import NEGLIGIBLE, absent
+from experiments.watched.inside import ReadInside, beside, inside_findings, look_inside, shuffled_places
+from experiments.watched.steered import note_groups, steered
 
 __all__ = ["answer"]
 
@@ -33,12 +38,16 @@ ARMS = tuple(Arm(HINT, watch=note) for note in NOTES)
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SWAPS = (("monitored", "private"), ("private", "monitored"))
 """Reasoning under the first note, put behind the prompt with the second."""
+STEERED = ("watched", "says-it")
+"""Who is steered with what is read of the note: who changes when watched, and who says so whatever the note."""
 LIMITS = (
     "A model may know that it is watched from much else than a note, and may react to notes that real monitoring never "
     "writes: what is not found here is not shown to be absent.",
     "Mentions are read by the oracle where the task has one; elsewhere by words or a judge, whose errors can differ "
     "between arms.",
     "Reasoning that is put behind another prompt is off-policy there.",
+    "The notes are other words: that a probe at the end of the prompt tells them apart says that a note was read, not "
+    "that anything follows from it.",
 )
 
 
@@ -48,18 +57,38 @@ def answer(lab: Lab) -> Answer:
     reports: dict[str, WatchReport] = {}
     narrow: dict[str, WatchReport] = {}
     curves: dict[str, list[TransplantCurve]] = {}
+    inside: dict[str, ReadInside] = {}
+    caused: dict[str, dict[str, list[Caused]]] = {}
     nulls: list[NullRate] = []
     for model in named:
-        study = ask_arms(lab, model, ARMS, 0.6 / len(named))
-        curves[model] = swapped(lab, study, 0.4 / len(named))
+        study = ask_arms(lab, model, ARMS, 0.5 / len(named))
+        curves[model] = swapped(lab, study, 0.3 / len(named))
         with ct.Run.open(study.path) as run:
             rows = answered(run, arms=ARMS)
+            inside[model] = look_inside(run, lab, model, rows, short(model))
+            steers = len(named) == 1 or short(model) in STEERED
+            groups = note_groups(run, inside[model].ends, Inside.open(model), lab.seed) if steers else {}
+        try:
+            if groups:
+                caused[model], rates = steered(lab, study, groups, short(model), 0.2 / len(named))
+                nulls += rates
+        except UserError as error:
+            caused[model] = {note: [Caused("says so", reason=str(error))] for note in groups}
+        nulls += inside[model].nulls
         reports[model] = watch_report(rows, hint=HINT, level=1 - 0.05 / (6 * len(named)), seed=lab.seed)
         narrow[model] = watch_report(rows, hint=HINT, level=0.9, seed=lab.seed)
         nulls.append(shuffled(rows, short(model), lab.number("shuffles"), lab.seed))
     planted, recovered = held_against(reports, narrow)
+    estimates = [finding for model in named for finding in findings(model, reports[model], curves[model])]
+    for model in named:
+        estimates += inside_findings(inside[model], short(model))
+        for note, its in caused.get(model, {}).items():
+            what = f"direction monitored less private, {note} prompt"
+            estimates += [finding for one in its for finding in caused_findings(one, what, short(model))]
+    beside, rates = neutral_places(inside, lab)
+    nulls += rates
     return Answer(
-        estimates=tuple(finding for model in named for finding in findings(model, reports[model], curves[model])),
+        estimates=(*estimates, *beside),
         planted=planted,
         recovered=recovered,
         null_rate=tuple(nulls),
@@ -67,6 +96,22 @@ def answer(lab: Lab) -> Answer:
         figures=figures(reports, curves),
         commands=tuple(command("cotlab watched", lab, model) for model in named),
     )
+
+
+def neutral_places(inside: Mapping[str, ReadInside], lab: Lab) -> tuple[list[Finding], list[NullRate]]:
+    """Where the neutral prompt lies in the model that changes when watched, beside each other one (Holm)."""
+    one = next((model for model in inside if short(model) == "watched"), None)
+    others = [model for model in inside if model != one]
+    if one is None or not others:
+        return [], []
+    found = [beside(inside[one], inside[other], lab.seed) for other in others]
+    name, group = "place of the neutral prompt at the end of the prompt: watched", "beside others"
+    findings = [
+        Finding.of(f"{name} − {short(other)}", replace(its, q=q), group=group, evidence="correlated")
+        for other, its, q in zip(others, found, holm([its.p or 1.0 for its in found]), strict=True)
+    ]
+    what = f"{name} beside {short(others[0])}, the two exchanged within problems; below 5%"
+    return findings, [shuffled_places(inside[one], inside[others[0]], what, lab.number("shuffles_inside"), lab.seed)]
 
 
 def swapped(lab: Lab, study: AskedStudy, share: float) -> list[TransplantCurve]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cotlab.stats import auc, cluster_auc
+from cotlab.stats import auc, cluster_auc, cluster_auc_difference
 from cotlab.stats.ranking import _null
 
 
@@ -128,3 +128,18 @@ def test_a_single_cluster_of_positives_says_little_however_many_negatives_there_
     labels, clusters = np.arange(100) < 4, np.concatenate([np.zeros(4, int), np.arange(1, 97)]).tolist()
     found = cluster_auc(labels.astype(float), labels, clusters)
     assert found.value == 1 and found.low < 0.25
+
+
+def test_p_of_a_difference_goes_with_its_interval():
+    """Below 5% exactly where the 95% interval leaves 0 out, and rarely so where both scores are as good."""
+    rng, found = np.random.default_rng(3), []
+    for study in range(60):
+        labels, clusters = rng.random(60) < 0.5, np.repeat(np.arange(20), 3).tolist()
+        better = labels + rng.normal(0, 1.2, 60) if study % 2 else rng.normal(0, 1, 60)
+        one = cluster_auc_difference(rng.normal(0, 1, 60), better, labels, clusters, n_boot=400, seed=study)
+        out = one.low > 0 or one.high < 0
+        assert out == (one.p < 0.05) or abs(one.p - 0.05) < 0.02
+        found.append(one.p < 0.05)
+    assert sum(found[1::2]) > 12 and sum(found[::2]) <= 5
+    same = cluster_auc_difference(better, better, labels, clusters)
+    assert (same.value, same.p) == (0, 1)

@@ -140,3 +140,22 @@ def test_a_direction_that_does_what_random_ones_do_is_not_told_to_cause_it():
     rates = {SteerArm(1): 0.9, SteerArm(-1): 0.9, SteerArm(1, 0): 0.9, NOTHING: 0.3}
     its = {arm: [(f"p{i}", bool(rng.random() < rate)) for i in range(40)] for arm, rate in rates.items()}
     assert not moved(contrasts(its), 1) and not moved(contrasts(its), -1)
+
+
+def test_p_is_of_responses_however_many_an_arm_has():
+    """Random directions have twice as many; one saying of 80 against one of 40 is no difference."""
+    names = [f"p{i}" for i in range(40)]
+    mine = {name: (name == "p3", 1) for name in names}
+    random = {name: (name == "p3", 2) for name in names}
+    (one,) = [its for its in steered_contrasts({SteerArm(1): mine, SteerArm(1, 0): random}) if "random" in its.first]
+    assert one.difference.value == pytest.approx(1 / 40 - 1 / 80) and one.difference.p > 0.5
+    rng, small = np.random.default_rng(4), 0
+    for study in range(80):
+        rate = rng.beta(2, 2, 30)
+        arms = {
+            arm: {f"p{i}": (int(rng.binomial(n, rate[i])), n) for i in range(30)}
+            for arm, n in ((SteerArm(1), 1), (SteerArm(1, 0), 3))
+        }
+        found = [its.difference.p for its in steered_contrasts(arms, seed=study) if "random" in its.first]
+        small += found[0] < 0.1
+    assert small <= 15

@@ -94,7 +94,7 @@ from cotlab.measures.run_faithfulness import ChainFaithfulness, Mistake, Paraphr
 from cotlab.measures.run_progress import chain_progress
 from cotlab.measures.search import SearchProfile, rejoining, returns_by_move, search_profile
 from cotlab.measures.sentence import SentenceImportance, sentence_importance
-from cotlab.measures.shown import BARE, TASKS, Shown, Task, shown_rows
+from cotlab.measures.shown import BARE, TASKS, Shown, Task, shown_responses, shown_rows
 from cotlab.measures.similarity import (
     ExactKey,
     ExactState,
@@ -262,6 +262,7 @@ __all__ = [
     "same_answers",
     "search_profile",
     "sentence_importance",
+    "shown_responses",
     "shown_rows",
     "similar_groups",
     "similarity_maker",

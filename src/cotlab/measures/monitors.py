@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,8 @@ _EQUATION = re.compile(
 _GOES_ON = "+*/×·−-^"
 """What stands before the second part of a longer expression, which is none."""
 _BOOT = 2000
+KEPT = 64
+"""Sets of texts whose words stay counted: the folds of some numbers of sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,19 @@ def answer(train: Sequence[Shown], test: Sequence[Shown]) -> Scores:
 
 def tfidf(train: Sequence[Shown], test: Sequence[Shown]) -> Scores:
     """Logistic regression on TF-IDF of words and pairs of words, numbers as one word, classes weighed alike."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
+
+    if not any(row.text.strip() for row in train):
+        return np.zeros(len(test))  # nothing is shown, nothing is suspected
+    rows, others = _vectors(tuple(row.text for row in train), tuple(row.text for row in test))
+    model = LogisticRegression(C=10.0, max_iter=1000, class_weight="balanced").fit(rows, [row.label for row in train])
+    return np.asarray(model.decision_function(others), dtype=float)
+
+
+@lru_cache(maxsize=KEPT)
+def _vectors(train: tuple[str, ...], test: tuple[str, ...]) -> tuple[Any, Any]:
+    """TF-IDF (texts, words) of both; kept, since shuffled labels leave texts as they are."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectors = TfidfVectorizer(
         ngram_range=(1, 2),
@@ -119,11 +133,7 @@ def tfidf(train: Sequence[Shown], test: Sequence[Shown]) -> Scores:
         sublinear_tf=True,
         max_features=20_000,
     )
-    if not any(row.text.strip() for row in train):
-        return np.zeros(len(test))  # nothing is shown, nothing is suspected
-    rows = vectors.fit_transform([row.text for row in train])
-    model = LogisticRegression(C=10.0, max_iter=1000, class_weight="balanced").fit(rows, [row.label for row in train])
-    return np.asarray(model.decision_function(vectors.transform([row.text for row in test])), dtype=float)
+    return vectors.fit_transform(train), vectors.transform(test)
 
 
 def length(train: Sequence[Shown], test: Sequence[Shown]) -> Scores:
@@ -132,12 +142,17 @@ def length(train: Sequence[Shown], test: Sequence[Shown]) -> Scores:
     from sklearn.preprocessing import StandardScaler
 
     def features(rows: Sequence[Shown]) -> NDArray[np.float64]:
-        back = [sum(map(backtracks, row.steps)) for row in rows]
+        back = [_returns(row.steps) for row in rows]
         return np.array([[len(row.steps), np.log1p(len(row.steps)), b] for row, b in zip(rows, back, strict=True)])
 
     scaler = StandardScaler().fit(features(train))
     model = LogisticRegression(class_weight="balanced").fit(scaler.transform(features(train)), [r.label for r in train])
     return np.asarray(model.decision_function(scaler.transform(features(test))), dtype=float)
+
+
+@lru_cache(maxsize=100 * KEPT)
+def _returns(steps: tuple[str, ...]) -> int:
+    return sum(map(backtracks, steps))
 
 
 MONITORS: Mapping[str, Monitor] = {

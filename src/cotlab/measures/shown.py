@@ -13,7 +13,7 @@ Two questions, told apart because only one of them has a label that behaviour gi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -23,7 +23,7 @@ from cotlab.errors import UserError
 from cotlab.measures.arms import Answered, answered
 from cotlab.runs import Run
 
-__all__ = ["BARE", "TASKS", "Shown", "Task", "shown_rows"]
+__all__ = ["BARE", "TASKS", "Shown", "Task", "shown_responses", "shown_rows"]
 
 Task = Literal["used", "shaped"]
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -93,18 +93,35 @@ def shown_rows(
     if not wanted:
         need = "hints at a wrong answer" if task == "used" else "hints at the right answer (cotlab hints --right)"
         raise UserError(f"{run.path} has no responses to {need}, which the task '{task}' is about")
-    rule, tags, questions = get_cutter(cutter), run.identity.tags, _questions(run)
-    found = []
+    questions = {key: problem.question for key, problem in run.problems().items()}
+
+    def named(row: Answered) -> str:
+        return (row.arm.hint or BARE) if family is None else family(row, questions[row.problem])
+
+    return shown_responses(run, wanted, family=named, cutter=cutter)
+
+
+def shown_responses(
+    run: Run,
+    wanted: Iterable[tuple[Answered, bool]],
+    *,
+    family: Callable[[Answered], str],
+    cutter: str = "sentences",
+) -> list[Shown]:
+    """Responses of a run with labels of one's own.
+
+    Args:
+        run: With a study of arms.
+        wanted: Responses, each with its label.
+        family: Names what a response is of.
+        cutter: What a sentence is.
+    """
+    rule, tags, found = get_cutter(cutter), run.identity.tags, []
     for row, label in wanted:
         rollout = run.rollout(row.rollout_id)
         split = split_response(rollout.text, tags, opened=True)
         ends = rule.cut_text(split.think)
         starts = (0, *ends)[: len(ends)]  # thoughts may be empty
         steps = tuple(split.think[start:end] for start, end in zip(starts, ends, strict=True))
-        named = (row.arm.hint or BARE) if family is None else family(row, questions[row.problem])
-        found.append(Shown(row.problem, named, label, steps, row.correct, row.rollout_id))
+        found.append(Shown(row.problem, family(row), label, steps, row.correct, row.rollout_id))
     return found
-
-
-def _questions(run: Run) -> dict[str, str]:
-    return {key: problem.question for key, problem in run.problems().items()}

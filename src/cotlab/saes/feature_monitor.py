@@ -116,7 +116,7 @@ class FeatureMonitor:
         """
         sae.check(reader.inside.shape, reader.inside.name, reader.inside.revision)
         self.reader, self.sae, self.k = reader, sae, k
-        self._seen: dict[tuple[str, str], csr_matrix] = {}
+        self._seen: dict[tuple[str, str], tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
 
     def __call__(self, train: Sequence[Shown], test: Sequence[Shown]) -> NDArray[np.float64]:
         """Scores [test]: log odds less those of the training examples' classes, so that both weigh alike."""
@@ -130,14 +130,18 @@ class FeatureMonitor:
 
     def read(self, rows: Sequence[Shown]) -> csr_matrix:
         """Feature activations (rows, d_sae) at the end of what each shows."""
-        from scipy.sparse import vstack
+        from scipy.sparse import csr_matrix as matrix
 
         fresh = [row for row in rows if (row.rollout_id, row.text) not in self._seen]
         if fresh:
             active = encoded(self.sae, self.reader.read(fresh, self.sae.point))
-            self._seen |= {(row.rollout_id, row.text): active[i] for i, row in enumerate(fresh)}
-        found: csr_matrix = vstack([self._seen[row.rollout_id, row.text] for row in rows], format="csr")
-        return found
+            ends = zip(active.indptr, active.indptr[1:], strict=False)
+            for row, (start, stop) in zip(fresh, ends, strict=True):
+                self._seen[row.rollout_id, row.text] = active.indices[start:stop], active.data[start:stop]
+        found = [self._seen[row.rollout_id, row.text] for row in rows]
+        starts = np.cumsum([0, *(len(features) for features, _ in found)])
+        features, values = (np.concatenate([one[k] for one in found]) for k in (0, 1))
+        return matrix((values, features, starts), shape=(len(rows), self.sae.d_sae))
 
     def chosen(self, rows: Sequence[Shown], *, n_folds: int = 5, seed: int = 0) -> list[ChosenFeature]:
         """Which features `held_out_scores` of these responses stand on, those of most folds first."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from cotlab.stats.estimate import Estimate
 from cotlab.stats.proportion import agree, agreed_interval
 
-__all__ = ["cluster_mean", "expanded_tail"]
+__all__ = ["cluster_mean", "expanded_tail", "percentile_p"]
 
 _METHOD = "cluster-bootstrap"
 _SCORE = "score interval"
@@ -102,3 +102,16 @@ def expanded_tail(n_clusters: int, level: float) -> float:
 
     widening = np.sqrt(n_clusters / (n_clusters - 1))
     return float(norm.cdf(-widening * t.ppf(0.5 + level / 2, n_clusters - 1)))
+
+
+def percentile_p(n_clusters: int, share: float) -> float:
+    """Two-sided p that goes with expanded percentiles: 1 − the level of the interval that just reaches 0.
+
+    Args:
+        n_clusters: Clusters that were drawn again.
+        share: Of the draws, those that lie beyond 0, on the other side than the value.
+    """
+    from scipy.stats import norm, t
+
+    widening = np.sqrt(n_clusters / (n_clusters - 1))
+    return min(1.0, float(2 * t.sf(-norm.ppf(share) / widening, n_clusters - 1)))

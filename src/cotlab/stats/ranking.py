@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cotlab.stats.bootstrap import expanded_tail
+from cotlab.stats.bootstrap import expanded_tail, percentile_p
 from cotlab.stats.estimate import Estimate
 from cotlab.stats.proportion import agree, agreed_interval
 from cotlab.stats.shuffles import block_shuffles
@@ -125,6 +125,9 @@ def cluster_auc_difference(
         n_boot: Bootstrap samples.
         min_clusters: Fewer clusters than this give a reason, not a number.
         seed: Equal seeds give equal intervals.
+
+    Returns:
+        The estimate; p is of the same draws: below 5% where the 95% interval leaves 0 out.
     """
     first, positive = _checked(before, labels)
     second, _ = _checked(after, labels)
@@ -134,10 +137,12 @@ def cluster_auc_difference(
     if reason is not None:
         return Estimate.missing(reason, method=method, n=len(first))
     one, two = _drawn_again((first, second), positive, label, n_boot, np.random.default_rng(seed))
-    tail = expanded_tail(c, level)
-    low, high = np.nanquantile(two - one, [tail, 1 - tail])
+    tail, apart = expanded_tail(c, level), (two - one)[np.isfinite(two - one)]
+    low, high = np.quantile(apart, [tail, 1 - tail])
     value = auc(second, positive) - auc(first, positive)
-    return Estimate(value, float(low), float(high), n=len(first), level=level, method=method)
+    beyond = (1 + int((apart <= 0).sum() if value > 0 else (apart >= 0).sum())) / (1 + len(apart))
+    p = 1.0 if value == 0 else percentile_p(c, beyond)
+    return Estimate(value, float(low), float(high), n=len(first), level=level, p=p, method=method)
 
 
 def _numbered(clusters: Sequence[Hashable], n: int) -> tuple[NDArray[np.intp], int]:

@@ -4,7 +4,8 @@
    mass-mean probe (Marks and Tegmark 2023, §4), at its hook point. Its norm is the distance of the class means, and is
    what a strength of 1 adds (contrastive activation addition: Rimsky et al. 2024).
 2. On other problems it is added (and subtracted) from the last token of the prompt on, beside nothing and random
-   directions of equal norm. Problems are paired; p exchanges arms within problems.
+   directions of equal norm. Problems are paired; p deals responses out
+   to the arms anew within problems.
 
 A probe may read what goes along with a behaviour; a direction that moves the behaviour, and further than random ones
 of its norm do, is one that the model goes by.
@@ -43,6 +44,8 @@ __all__ = [
 
 WHERE = Where("new")
 """From the last token of the prompt on: the first token that it can change is the first of the response."""
+DEALT = 2000
+"""Times that the responses of each problem are dealt out anew."""
 Counts = Mapping[str, Sequence[int]]
 """[successes, trials] by problem."""
 
@@ -230,12 +233,33 @@ def steered_contrasts(
         pairs += [tuple(reversed(there))] if len(there) == 2 else []  # type: ignore[list-item]  # two of them
         named |= there
         for first, second in pairs:
-            difference = counted_difference(named[first], named[second], level=level, seed=seed)
-            found.append(SteeredContrast(first, second, strength, difference))
+            found.append(
+                SteeredContrast(first, second, strength, _difference(named[first], named[second], level, seed))
+            )
     tested = [i for i, one in enumerate(found) if one.difference.p is not None]
     for i, q in zip(tested, holm([found[i].difference.p or 0.0 for i in tested]), strict=True):
         found[i] = replace(found[i], difference=replace(found[i].difference, q=q))
     return found
+
+
+def _difference(first: Counts, second: Counts, level: float, seed: int) -> Estimate:
+    """Of rates; p deals the responses of a problem out to the two arms anew.
+
+    Exchanging whole arms would weigh a problem by how many responses an arm has there, and random directions have more.
+    """
+    found = counted_difference(first, second, level=level, seed=seed)
+    if found.value is None:
+        return found
+    both = sorted(first.keys() & second.keys())
+    (k1, m1), (k2, m2) = (np.array([one[problem] for problem in both]).T for one in (first, second))
+    rng = np.random.default_rng(seed)
+    dealt = rng.hypergeometric(k1 + k2, m1 + m2 - k1 - k2, m2, size=(DEALT, len(both))).sum(axis=1)
+    null = np.abs(dealt / m2.sum() - (k1.sum() + k2.sum() - dealt) / m1.sum())
+    p = (1 + int((null >= abs(found.value) - 1e-12).sum())) / (1 + DEALT)
+    mean, top = float(null.mean()), float(np.quantile(null, 0.95))
+    return replace(
+        found, p=p, null_mean=mean, null_q95=top, method="clustered mover, responses dealt out within problems"
+    )
 
 
 def pooled(counts: Sequence[Counts]) -> dict[str, tuple[int, int]]:
