@@ -105,7 +105,7 @@ def test_the_lens_at_the_last_layer_is_the_model_itself(path):
         reader, stub = EndReader(run, inside, [POINT]), common_stub(run, inside)
         assert stub.startswith("</think>") and stub.endswith("\\boxed{")
         shown = reader.tokens.shown(row)
-        answers = ["7", "12", "(4 + 7) * 5"]
+        answers = ["7", "12", "25"]
         found = answer_logprobs(inside, shown, stub, answers)
         assert found.shape == (3, inside.shape.n_layers)
         for answer, by_layer in zip(answers, found, strict=True):
@@ -120,22 +120,26 @@ def test_the_lens_at_the_last_layer_is_the_model_itself(path):
             answer_logprobs(inside, shown, stub, [" "])
 
 
-@pytest.mark.parametrize(
-    ("stub", "said"),
-    [
-        ("</think> so \\boxed{", "(4 + 7)}"),
-        ("</think> so \\boxed", "{(4 + 7)}"),
-        ("</think> so \\", "boxed{(4 + 7)}"),
-        ("</think> so ", "(4 + 7)"),
-    ],
-)
-def test_a_stub_that_ends_within_the_box_has_it_opened_by_the_answer(monkeypatch, stub, said):
-    """Where a tokenizer joins the brace to the answer ("{(") a response's own stub ends before it."""
-    inside, encoded = Inside.open("tiny"), []
-    encode = type(inside.tokenizer).encode
-    monkeypatch.setattr(type(inside.tokenizer), "encode", lambda me, text: encoded.append(text) or encode(me, text))
-    answer_logprobs(inside, Prefix((5, 6), 2), stub, ["(4 + 7)"], [3])
-    assert encoded == [stub, said]
+@pytest.mark.parametrize(("stub", "rest"), [(" so \\boxed{", ""), (" so \\boxed", "{"), (" so \\", "boxed{")])
+def test_answers_are_weighed_within_the_box_however_a_tokenizer_cuts_it(stub, rest):
+    """Where it joins the brace to the answer ("{(") the tokens differ before it: by the chain rule over the whole."""
+    inside = Inside.open("tiny")
+    shown, stub = Prefix(tuple(inside.tokenizer.encode("We add.\n")), 1), f"</think>\n\n{stub}"
+    answers, opened = ["(4 + 7) * 5", "12", "1"], stub + rest
+    found = answer_logprobs(inside, shown, stub, answers, [3])[:, 0]
+    wanted = []
+    for answer in answers:
+        ids = shown.token_ids + tuple(inside.tokenizer.encode(opened + answer + "}"))
+        said = inside.logits(ids).float().log_softmax(-1)
+        wanted.append(sum(float(said[at - 1, ids[at]]) for at in range(len(shown.token_ids), len(ids))))
+    assert np.allclose(np.diff(found), np.diff(wanted), atol=1e-3)
+
+
+def test_the_stub_of_a_run_opens_the_box_whatever_its_answers_begin_with(tmp_path):
+    config = StudyConfig.of(problems="countdown", n_problems=4, n=1, model="tiny", engine="transformers", run=tmp_path)
+    sample_arms(config, [Arm(), Arm("friend")])
+    with Run.open(tmp_path) as run:
+        assert common_stub(run, Inside.open("tiny")).endswith("\\boxed{")
 
 
 def test_whole_thoughts_lean_to_the_answer_that_they_came_to(path):

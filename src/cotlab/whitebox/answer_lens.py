@@ -7,6 +7,7 @@ answer is, by the chain rule,
 
     Σ_t log p_layer(token t of the answer and what ends it | what is shown, the stub, the answer's tokens before t)
 
+(from the first token on in which the stub with one answer differs from the stub alone or with another),
 so that answers of several tokens, and one that begins as another does, compare. At the last layer it is the model's own
 log probability that it gives this answer when it must answer now. Nothing is learned, and nothing of the response
 beyond what is shown is read.
@@ -64,18 +65,25 @@ def answer_logprobs(
     """
     wanted = list(range(inside.shape.n_layers)) if layers is None else list(layers)
     points = [HookPoint("resid_post", layer) for layer in wanted]
-    opening = _rest_of_box(stub)
-    end = BOX_END if (stub + opening).endswith("{") else ""
-    begun, found = shown.extend(tuple(inside.tokenizer.encode(stub))), []
-    for answer in answers:
-        ids = tuple(inside.tokenizer.encode(opening + answer + end))
-        if not answer.strip() or not ids:
-            raise DataError("an answer is empty: there is nothing to lean to")
-        stream = inside.read(begun.extend(ids[:-1]), points)
-        said = torch.tensor(ids)[:, None]
-        rows = [inside.modules.logits(stream[point][-len(ids) :]).float().log_softmax(-1).cpu() for point in points]
+    opened = stub + _rest_of_box(stub)
+    end = BOX_END if opened.endswith("{") else ""
+    if not all(answer.strip() for answer in answers):
+        raise DataError("an answer is empty: there is nothing to lean to")
+    encode, found = inside.tokenizer.encode, []
+    whole = [tuple(encode(opened + answer + end)) for answer in answers]
+    known = _alike([tuple(encode(opened)), *whole])
+    for ids in whole:
+        said = torch.tensor(ids[known:])[:, None]
+        stream = inside.read(shown.extend(ids[:-1]), points)
+        rows = [inside.modules.logits(stream[point][-len(said) :]).float().log_softmax(-1).cpu() for point in points]
         found.append([float(row.gather(1, said).sum()) for row in rows])
     return np.array(found)
+
+
+def _alike(sequences: Sequence[tuple[int, ...]]) -> int:
+    """Tokens that all sequences begin with; a tokenizer may join the end of a stub to the answer ("{(")."""
+    together = zip(*sequences, strict=False)
+    return next((i for i, ids in enumerate(together) if len(set(ids)) > 1), min(map(len, sequences)))
 
 
 def _rest_of_box(stub: str) -> str:
@@ -95,10 +103,20 @@ def common_stub(run: Run, inside: Inside) -> str:
     close = run.identity.think_close
     whole = {row.id for row in run.prefixes() if row.kind == "root"}
     rollouts = islice((one for one in run.rollouts(intervention_id=Baseline().id) if one.prefix_id in whole), SEEN)
-    found = Counter(response_stub(one.text, one.token_ids or (), close, inside.tokenizer) for one in rollouts)
+    found = Counter(
+        _up_to_box(one.text, close) or response_stub(one.text, one.token_ids or (), close, inside.tokenizer)
+        for one in rollouts
+    )
     if not found:
         raise DataError(f"{run.path} has no responses to prompts: how they go on to an answer is not known")
     return max(sorted(found), key=lambda one: found[one])
+
+
+def _up_to_box(text: str, think_close: str) -> str:
+    """What a response says from the end of its thoughts up to its answer; nothing where it has no box."""
+    closed = text.rfind(think_close) if think_close else -1
+    box = text.find(BOX, max(closed, 0))
+    return text[closed : box + len(BOX)] if closed >= 0 and box >= 0 else ""
 
 
 class AnswerLens:
