@@ -143,3 +143,9 @@ def test_p_of_a_difference_goes_with_its_interval():
     assert sum(found[1::2]) > 12 and sum(found[::2]) <= 5
     same = cluster_auc_difference(better, better, labels, clusters)
     assert (same.value, same.p) == (0, 1)
+
+
+def test_two_scores_that_tell_all_apart_are_not_shown_to_be_equal_by_few_clusters():
+    labels, clusters = np.tile([False, True], 10), np.repeat(np.arange(10), 2).tolist()
+    found = cluster_auc_difference(labels.astype(float), 2 * labels - 0.5, labels, clusters)
+    assert found.value == 0 and found.p == 1 and found.low == -found.high < -0.2

@@ -140,6 +140,8 @@ def cluster_auc_difference(
     tail, apart = expanded_tail(c, level), (two - one)[np.isfinite(two - one)]
     low, high = np.quantile(apart, [tail, 1 - tail])
     value = auc(second, positive) - auc(first, positive)
+    if agree(apart):
+        low, high = agreed_interval(value, (-1.0, 1.0), _holding(positive, label), level)
     beyond = (1 + int((apart <= 0).sum() if value > 0 else (apart >= 0).sum())) / (1 + len(apart))
     p = 1.0 if value == 0 else percentile_p(c, beyond)
     return Estimate(value, float(low), float(high), n=len(first), level=level, p=p, method=method)
