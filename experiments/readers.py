@@ -28,7 +28,13 @@ class ReadersInside:
     features: dict[str, FeatureMonitor]
     layers: tuple[int, ...]
     missing: dict[str, str] = field(default_factory=dict)
-    """Why one is not there."""
+    """Why an autoencoder is not there."""
+    no_lens: dict[Task, str] = field(default_factory=dict)
+    """Why the lens is not, by task."""
+
+    def lacking(self, task: Task) -> dict[str, str]:
+        """Why a reader is not among the monitors of a task, once these were asked for."""
+        return {**self.missing, **({"lens": self.no_lens[task]} if task in self.no_lens else {})}
 
     @property
     def learning(self) -> dict[str, Monitor]:
@@ -39,7 +45,7 @@ class ReadersInside:
         """All that can read these responses."""
         lens = AnswerLens(self.run, self.reader.inside, task, layers=self.layers)
         if (why := lens.lacking(rows)) is not None:
-            self.missing[f"lens, {task}"] = why
+            self.no_lens[task] = why
             return self.learning
         return {**self.learning, **{f"lens {layer}": LensMonitor(lens, layer) for layer in self.layers}}
 

@@ -141,7 +141,7 @@ def _look(run: ct.Run, lab: Lab, model: str, task: Task, readers: ReadersInside)
     rows = shown_rows(run, task)
     one = Watched(model, task, rows)
     inside = readers.monitors(task, rows)
-    monitors, one.missing = {**MONITORS, **inside}, dict(readers.missing)
+    monitors, one.missing = {**MONITORS, **inside}, readers.lacking(task)
     try:
         one.problems = by_problem(rows, monitors, seed=lab.seed)
     except UserError as error:

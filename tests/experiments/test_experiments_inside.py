@@ -163,6 +163,8 @@ def test_readers_of_a_real_run_and_an_autoencoder_that_does_not_fit(arms, tmp_pa
         assert len(ends_.problems) == 8 and not np.allclose(ends_.x["monitored"], ends_.x["private"])
         other = open_readers(run, lab("monitors", tmp_path, saes=str(narrow(tmp_path))), "tiny:decorative", (0,))
         assert not other.features and [*other.missing] == [str(tmp_path / "narrow")]
+        assert here.monitors("used", rows(1)).keys() == here.learning.keys() and [*here.lacking("used")] == ["lens"]
+        assert not here.lacking("shaped"), "what the lens lacks on one task is nothing of another"
         (moved_,) = here.features.values()
         assert moved_.sae.card.transferred_from == "tiny"
     row = replace(rows(5)[0], steps=())
