@@ -175,3 +175,11 @@ def test_truncated_rollouts_that_end_apart_turn_a_verdict_too():
 def test_without_truncated_rollouts_the_bounds_are_the_change():
     found = measured(ONE_JUMP, 40)
     assert found.change_bounds[0] == found.change_bounds[1] and "truncated" not in found.reason
+
+
+def test_the_interval_of_the_share_is_not_that_of_a_grid():
+    """With many rollouts it is narrower than the grid that the likelihood is taken on is wide."""
+    three = 0.15 + 0.75 * np.clip((np.arange(21) - 9) / 3, 0, 1)
+    found = [measured(three, 400, seed).share for seed in range(6)]
+    assert all(one.low < one.value < one.high for one in found)
+    assert sum(one.low <= 1 / 3 <= one.high for one in found) >= 4

@@ -62,9 +62,22 @@ def likely_share(k: FloatArray, n: FloatArray, first: FloatArray, last: FloatArr
     for i, share in enumerate(shares.tolist()):
         even, tight = (_average(_fit(k, n, ends, of(steps, share))) for of in (_spread, _packed))
         found[i] = np.logaddexp(even, tight)
-    allowed = shares[2 * (found.max() - found) <= float(ndtri((1 + level) / 2)) ** 2]
-    value, low, high = float(shares[found.argmax()]), float(allowed.min()), float(allowed.max())
+    less = 2 * (found.max() - found) - float(ndtri((1 + level) / 2)) ** 2
+    low, high = _allowed(shares, less)
+    value = float(shares[found.argmax()])
     return Estimate(value, low, high, n=int(n.sum()), level=level, method="integrated likelihood")
+
+
+def _allowed(shares: FloatArray, less: FloatArray) -> tuple[float, float]:
+    """From where to where `less` is at most 0; between neighbouring shares it goes in a straight line."""
+    at = np.flatnonzero(less <= 0)
+    first, last = int(at[0]), int(at[-1])
+    low, high = float(shares[first]), float(shares[last])
+    if first > 0:
+        low = float(np.interp(0.0, less[[first, first - 1]], shares[[first, first - 1]]))
+    if last < len(shares) - 1:
+        high = float(np.interp(0.0, less[[last, last + 1]], shares[[last, last + 1]]))
+    return low, high
 
 
 def _spread(steps: int, share: float) -> FloatArray:
