@@ -38,7 +38,7 @@ def warn(
     html: Html = None,
     json: options.Json = False,
 ) -> None:
-    """Tell a wrong Yes, and a word for what is not there, before they are said. By layer, on unseen cases."""
+    """Tell a wrong Yes, or word, before it is said. By layer, on unseen cases."""
     from cotlab.cli.output import print_json
     from cotlab.cli.vision_opening import fitting_sae, opened, progress_bar
     from cotlab.whitebox.probe_fit import checked_method
