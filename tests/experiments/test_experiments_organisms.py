@@ -203,7 +203,7 @@ def test_the_shuffles_count_by_the_rules_that_are_reported(monkeypatch):
     reported = any(above_chance(one.auc, len(monitors)) for one in by_problem(rows, monitors))
     assert above.found == 3 * reported == 3
     assert more.found == 0 and not beyond.beyond_text(rows, {"probe x": all_seeing}, 0).low > 0, "sums see all"
-    silent = [replace(row, steps=("So.",)) for row in rows]
+    silent = [replace(row, steps=("So.",)) for row in hidden_rows(40)]  # few problems show no difference that all have
     assert beyond.shuffled(silent, {"probe x": all_seeing}, "x", 3, 0)[1].found == 3
     assert beyond.beyond_text(silent, {"probe x": all_seeing}, 0).low > 0
     none = beyond.shuffled(rows, {"probe x": blind}, "x", 3, 0)[1]
