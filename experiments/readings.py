@@ -176,14 +176,14 @@ def _readers(opened: Opened, examples: Examples) -> dict[str, Reader]:
     readers = {"place alone": linear(where, 1.0), "wording alone": _wording(examples.texts)}
     readers[f"probe, layer {opened.layer}"] = linear(x, PENALTY)
     if opened.sae is not None:
-        from cotlab.saes.feature_monitor import K, encoded, fit_sparse_probe
+        from cotlab.whitebox.sparse_probe import SPARSE_K, encoded, fit_sparse_probe
 
         active = encoded(opened.sae, x)
 
         def features(y: Labels, train: Labels) -> Scores:
             return fit_sparse_probe(active[np.flatnonzero(train)], y[train], problems[train])(active)
 
-        readers[f"{K} features, layer {opened.layer}"] = features
+        readers[f"{SPARSE_K} features, layer {opened.layer}"] = features
     return readers
 
 

@@ -11,11 +11,11 @@ from cotlab.errors import ModelError
 from cotlab.measures import folds_of, held_out_scores, shown_rows
 from cotlab.problems import Arm
 from cotlab.runs import Run
-from cotlab.saes import SHIPPED, FeatureMonitor, fit_sparse_probe, load_sae, sae_here
-from cotlab.saes.feature_monitor import differences
+from cotlab.saes import SHIPPED, FeatureMonitor, load_sae, sae_here
 from cotlab.sampling import StudyConfig, sample_arms
 from cotlab.stats import auc
 from cotlab.whitebox import EndReader, Inside
+from cotlab.whitebox.sparse_probe import differences, fit_sparse_probe
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,12 @@ def test_the_features_that_tell_the_label_are_chosen_and_no_others_are_needed():
     spread = np.sqrt((dense[y].var(axis=0) + dense[~y].var(axis=0)) / 2)
     wanted = (dense[y].mean(axis=0) - dense[~y].mean(axis=0)) / spread
     assert np.allclose(differences(active, y), wanted)
+
+
+def test_a_difference_without_spread_is_told_as_a_hundred_deviations():
+    y = np.array([True, False] * 10)
+    parted = csr_matrix(np.column_stack([y * 3.0, ~y * 0.01, np.ones(20)]))
+    assert np.allclose(differences(parted, y), [100, -100, 0])
 
 
 def test_a_feature_that_never_differs_is_none():

@@ -29,6 +29,15 @@ def vectors() -> list[str]:
     return sorted(str(path) for path in found if path.is_file())
 
 
+def _engine(chosen: Chosen) -> str:
+    """The engine that drew the chosen chain: what is changed is drawn by it too."""
+    condition = chosen.studied.condition
+    if condition is None:
+        return "auto"
+    with Run.open(chosen.path) as run:
+        return run.engine_cards()[condition.engine_card_id].engine
+
+
 def steer(chosen: Chosen, step: int) -> Any | None:
     """A vector is added from the step on. A request once it is drawn.
 
@@ -55,9 +64,6 @@ def steer(chosen: Chosen, step: int) -> Any | None:
         return None
     if not vector:
         raise UserError("no vector is chosen: make one with `cotlab steer vector --out runs/backtracking.safetensors`")
-    with Run.open(chosen.path) as run:
-        condition = chosen.studied.condition
-        engine = run.engine_cards()[condition.engine_card_id].engine if condition else "auto"
     return SteerConfig.of(
         run=chosen.path.absolute(),
         chain_id=chosen.studied.chain.id,
@@ -67,7 +73,7 @@ def steer(chosen: Chosen, step: int) -> Any | None:
         part=part,
         n=n,
         n_random=random,
-        engine=engine,
+        engine=_engine(chosen),
     )
 
 
@@ -131,9 +137,6 @@ def feature(chosen: Chosen, step: int) -> Any | None:
     random = int(seven.number_input("Random features", 0, 200, 5, key=f"random-feature-{at}", help=_RANDOM))
     if not go():
         return None
-    with Run.open(chosen.path) as run:
-        condition = chosen.studied.condition
-        engine = run.engine_cards()[condition.engine_card_id].engine if condition else "auto"
     return FeatureConfig.of(
         run=chosen.path.absolute(),
         chain_id=chosen.studied.chain.id,
@@ -144,7 +147,7 @@ def feature(chosen: Chosen, step: int) -> Any | None:
         part=part,
         n=n,
         n_random=random,
-        engine=engine,
+        engine=_engine(chosen),
     )
 
 

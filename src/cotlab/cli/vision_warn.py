@@ -30,7 +30,7 @@ def warn(
     scenes: Annotated[int, typer.Option(help="Other scenes; 0 for none.", min=0)] = 30,
     sae: Annotated[str | None, typer.Option(help="An autoencoder: sparse probes on its features beside.")] = None,
     transfer: Transfer = False,
-    k: Annotated[int, typer.Option("--k", help="Features of a sparse probe.", min=1)] = 8,
+    k: Annotated[int, typer.Option("--k", help="Features of a sparse probe.", min=1)] = 16,
     method: Annotated[str, typer.Option(help="Probe: mass-mean, logistic or ridge.")] = "mass-mean",
     shuffles: Annotated[int, typer.Option(help="Runs with exchanged labels, for the null.", min=0)] = 100,
     max_tokens: Annotated[int, typer.Option(help="Longest description, thoughts included.", min=1)] = 160,

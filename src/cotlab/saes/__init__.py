@@ -28,7 +28,7 @@ from cotlab.saes.drift import Drift, FeatureDrift, feature_drift
 from cotlab.saes.drift_null import against_null, null_drift
 from cotlab.saes.feature_attribution import FeatureAttribution, attribute_step
 from cotlab.saes.feature_branch import FeatureBranch, branch_features
-from cotlab.saes.feature_monitor import FeatureMonitor, SAEHere, SparseProbe, fit_sparse_probe, sae_here
+from cotlab.saes.feature_monitor import FeatureMonitor, SAEHere, sae_here
 from cotlab.saes.feature_study import FeaturePlan, FeatureStudy, feature_report
 from cotlab.saes.fine_tuning import Changes, FineTuned, finetune_study, own_drift
 from cotlab.saes.firing_categories import FiresIn, fires_in
@@ -58,8 +58,6 @@ from cotlab.saes.verdict import Recovery, Verdict
 __all__ = [
     "FeatureMonitor",
     "SAEHere",
-    "SparseProbe",
-    "fit_sparse_probe",
     "sae_here",
     "Dashboard",
     "Dashboards",

@@ -1,9 +1,6 @@
 """A monitor that reads features of a sparse autoencoder, at the end of what is shown of a response.
 
-Sparse probing (Gurnee et al. 2023, "Finding Neurons in a Haystack"; of autoencoders: Kantamneni et al. 2025, "Are
-Sparse Autoencoders Useful?"): the k features whose activations differ most between the classes, by the difference of
-their means in units of their standard deviation, and a logistic regression on these alone. k is fixed beforehand;
-features are chosen, as the regression is fitted, on the training examples only.
+It is a sparse probe (`cotlab.whitebox.sparse_probe`), learned from the training responses only.
 """
 
 from __future__ import annotations
@@ -21,36 +18,15 @@ from cotlab.measures import Shown, folds_of
 from cotlab.saes.traces import special_ids
 from cotlab.stats import Estimate, cluster_mean
 from cotlab.whitebox.at_end import EndReader
-from cotlab.whitebox.probe_fit import fit_rows
+from cotlab.whitebox.sparse_probe import SPARSE_K, SparseProbe, differences, encoded, fit_sparse_probe
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["K", "ChosenFeature", "FeatureMonitor", "SAEHere", "SparseProbe", "fit_sparse_probe", "sae_here"]
+__all__ = ["ChosenFeature", "FeatureMonitor", "SAEHere", "sae_here"]
 
-K = 16
-"""Features of a sparse probe: a convention, chosen before anything was measured."""
-PENALTY = 0.1
-"""C of the logistic penalty on standardised features; fixed, so that shuffles cost no search."""
 READ = 60
 """Responses that L0 and explained variance stand on."""
-
-
-@dataclass(frozen=True, slots=True)
-class SparseProbe:
-    """Log odds from k features."""
-
-    features: tuple[int, ...]
-    """Those that differ most first."""
-    differences: tuple[float, ...]
-    """Mean where the label holds less mean where not, in standard deviations."""
-    weight: NDArray[np.float64]
-    """[k]"""
-    bias: float
-
-    def __call__(self, active: csr_matrix) -> NDArray[np.float64]:
-        """Log odds [rows] of feature activations (rows, d_sae)."""
-        return np.asarray(active[:, list(self.features)].toarray() @ self.weight + self.bias, dtype=float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,44 +42,10 @@ class ChosenFeature:
     """Folds."""
 
 
-def fit_sparse_probe(
-    active: csr_matrix, y: NDArray[np.bool_], problems: NDArray[np.str_], *, k: int = K, penalty: float = PENALTY
-) -> SparseProbe:
-    """Choose k features and fit a logistic regression on them.
-
-    Args:
-        active: Feature activations (rows, d_sae) of the training examples.
-        y: [rows], labels.
-        problems: [rows].
-        k: How many features; fewer where fewer differ at all.
-        penalty: C, on standardised features.
-
-    Raises:
-        DataError: A class is empty.
-    """
-    found = differences(active, y)
-    features = [int(i) for i in np.argsort(-np.abs(found), kind="stable")[:k] if found[i]]
-    if not features:
-        return SparseProbe((), (), np.zeros(0), float(np.log(y.mean() / (1 - y.mean()))))
-    weight, bias = fit_rows(active[:, features].toarray().astype(float), y, problems, "logistic", 0, penalty)
-    return SparseProbe(tuple(features), tuple(found[features].tolist()), weight, bias)
-
-
-def differences(active: csr_matrix, y: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Standardised mean difference [d_sae] of each feature between classes; 0 where it does not vary."""
-    sides = [active[np.flatnonzero(y == side)] for side in (True, False)]
-    means = [np.asarray(one.mean(axis=0)).ravel() for one in sides]
-    squares = [np.asarray(one.multiply(one).mean(axis=0)).ravel() for one in sides]
-    spread = np.sqrt(np.maximum(sum(sq - m * m for sq, m in zip(squares, means, strict=True)) / 2, 0.0))
-    apart = means[0] - means[1]
-    found: NDArray[np.float64] = np.divide(apart, spread, out=apart * 1e6, where=spread > 1e-12)
-    return found
-
-
 class FeatureMonitor:
     """A monitor that may be called as any other."""
 
-    def __init__(self, reader: EndReader, sae: SparseAutoencoder, *, k: int = K) -> None:
+    def __init__(self, reader: EndReader, sae: SparseAutoencoder, *, k: int = SPARSE_K) -> None:
         """Prepare; nothing is read yet.
 
         Args:
@@ -152,17 +94,6 @@ class FeatureMonitor:
         apart = differences(self.read(rows), np.array([row.label for row in rows]))
         found = [ChosenFeature(one, float(apart[one]), n, len(folds)) for one, n in times.items()]
         return sorted(found, key=lambda one: (-one.folds, -abs(one.difference), one.feature))
-
-
-def encoded(sae: SparseAutoencoder, rows: NDArray[np.float64]) -> csr_matrix:
-    """Feature activations (rows, d_sae) of activations (rows, d_model), raw units."""
-    import torch
-    from scipy.sparse import csr_matrix as matrix
-
-    active = sae.encode_sparse(torch.from_numpy(np.asarray(rows, dtype=np.float32)).to(sae.b_dec))
-    arrays = (active.values.float(), active.features, active.starts)
-    values, features, starts = (tensor.cpu().numpy() for tensor in arrays)
-    return matrix((values, features, starts), shape=(len(rows), sae.d_sae))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,7 @@
 1. Cases are dealt into folds; a scene and those that differ from it in one cell are one case, and stay together.
 2. At every layer a probe is fitted to the other folds and scores the fold that is held out.
 3. The layer that counts is chosen within the other folds, by the same thing done there. With an autoencoder, so is the
-   column of sparse probes: a logistic regression on the k features whose means differ most (Gurnee et al. 2023,
-   "Finding Neurons in a Haystack", arXiv 2305.01610), both found on the other folds.
+   column of a sparse probe (`cotlab.whitebox.sparse_probe`), its features found on the other folds as well.
 4. Beside it what needs no inside, on the same folds: the wording (the question, or the object's word, which says how
    often that object is made up), and how sure the model is of what it says. And what sets it off: whether a habit's
    first shape is in the scene. A probe that reads no more than that has found the cause, and no sign of the error.
@@ -29,6 +28,7 @@ from cotlab.stats.proportion import clopper_pearson
 from cotlab.whitebox.examples import Examples
 from cotlab.whitebox.probe_fit import Method, fit_rows, problem_folds
 from cotlab.whitebox.probe_report import wording_scores
+from cotlab.whitebox.sparse_probe import SPARSE_K, encoded, fit_sparse_probe
 from cotlab.whitebox.vision.warning_examples import Kind, WarningExamples
 
 __all__ = ["Warned", "exchanged_labels", "judge_warning"]
@@ -95,7 +95,7 @@ def judge_warning(
     sae: SparseAutoencoder | None = None,
     *,
     method: Method = "mass-mean",
-    k: int = 8,
+    k: int = SPARSE_K,
     n_shuffles: int = 100,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -128,7 +128,7 @@ def judge_warning(
         if sae.point not in examples.rows:
             raise DataError(f"autoencoder {sae.card.label} is at {sae.point}, states were read at "
                             f"{', '.join(map(str, examples.rows))}")  # fmt: skip
-        found, features = _sparse_scores(sae, examples.rows[sae.point], y, table.fold, k)
+        found, features = _sparse_scores(sae, examples.rows[sae.point], y, table.cases, table.fold, k)
         sparse = cluster_auc(found, y, cases, n_null=0, seed=seed)
     listed = Examples.of(next(iter(examples.rows.values())), y, cases, texts=examples.words)
     wording = wording_scores(listed, table.fold, seed)
@@ -220,24 +220,18 @@ class _Table:
 
 
 def _sparse_scores(
-    sae: SparseAutoencoder, rows: NDArray[np.float32], y: Flags, fold: NDArray[np.intp], k: int
+    sae: SparseAutoencoder, rows: NDArray[np.float32], y: Flags, cases: NDArray[np.str_], fold: NDArray[np.intp], k: int
 ) -> tuple[Array, tuple[tuple[int, ...], ...]]:
-    import torch
-
-    with torch.no_grad():
-        active = sae.encode(torch.from_numpy(rows).to(sae.b_dec)).double().cpu().numpy()
+    active = encoded(sae, rows)
     scores, taken = np.zeros(len(y)), []
     for held in np.unique(fold):
-        train = fold != held
+        train = np.flatnonzero(fold != held)
         if y[train].all() or not y[train].any():
             continue
-        apart = np.abs(active[train & y].mean(0) - active[train & ~y].mean(0))
-        best = np.argsort(-apart, kind="stable")[:k]
-        x = active[:, best]
-        weight, _ = fit_rows(x[train], y[train], np.zeros(0, dtype=np.str_), "logistic", 0, 1.0)
-        said = x @ weight
-        scores[~train] = ((said - said[train].mean()) / (said[train].std() or 1.0))[~train]
-        taken.append(tuple(sorted(best.tolist())))
+        probe = fit_sparse_probe(active[train], y[train], cases[train], k=k)
+        said = probe(active)
+        scores[fold == held] = ((said - said[train].mean()) / (said[train].std() or 1.0))[fold == held]
+        taken.append(tuple(sorted(probe.features)))
     return scores, tuple(taken)
 
 

@@ -11,6 +11,7 @@ from cotlab.interventions.hook_points import HookPoint
 from cotlab.sampling.progress import Progress, Silent
 from cotlab.tiny.scenes import Question, Scene, ask_exists, counts, draw_scenes, pope_questions
 from cotlab.whitebox.probe_fit import Method, checked_method
+from cotlab.whitebox.sparse_probe import SPARSE_K
 from cotlab.whitebox.vision.asking import Asking
 from cotlab.whitebox.vision.cases import VERSIONS, Habit, SceneCase, draw_cases, one_cell_apart
 from cotlab.whitebox.vision.warning import Warned, judge_warning
@@ -33,7 +34,7 @@ class WarningPlan:
     """Other unseen scenes: of a POPE-style set with adversarial negatives, and to be described."""
     kinds: tuple[str, ...] = KINDS
     method: Method = "mass-mean"
-    k: int = 8
+    k: int = SPARSE_K
     """Features of a sparse probe."""
     n_shuffles: int = 100
     max_tokens: int = 160
