@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,24 @@ def wander() -> NDArray[np.float64]:
     return np.asarray(np.clip(rise(1 / (POSITIONS - 1)) + swing, 0.02, 0.98))
 
 
+def stairs(low: float, *moves: float) -> NDArray[np.float64]:
+    """A curve that moves at three of its steps."""
+    steps = np.zeros(POSITIONS - 1)
+    steps[[4, 9, 15]] = moves
+    return low + np.concatenate([[0.0], np.cumsum(steps)])
+
+
+def at_random(seed: int) -> NDArray[np.float64]:
+    """A curve that moves to any value at a quarter of its steps, and changes by .3 or more on the whole."""
+    rng = np.random.default_rng([seed, POSITIONS])
+    while True:
+        moves = np.append(True, rng.random(POSITIONS - 1) < 0.25)
+        curve = rng.uniform(0.02, 0.98, POSITIONS)[np.maximum.accumulate(np.where(moves, np.arange(POSITIONS), 0))]
+        if abs(curve[-1] - curve[0]) >= 0.3:
+            return np.asarray(curve)
+
+
+AT_RANDOM = "at random"
 CURVES = {
     "equal steps (share .05)": rise(0.05),
     "largest step .25": rise(0.25),
@@ -53,6 +72,9 @@ CURVES = {
     "three steps in a row": burst(3),
     "five steps in a row": burst(5),
     "equal steps with swings": wander(),
+    "up, down and up (share .80)": stairs(0.3, 0.3, -0.2, 0.4),
+    "two rises apart (share .53)": stairs(0.15, 0.35, 0.0, 0.4),
+    "up and back by a third (share 1)": stairs(0.2, 0.6, -0.2, 0.2),
     "flat": np.full(POSITIONS, 0.5),
     "flat, then ends right": np.full(POSITIONS, 0.5),
 }
@@ -60,8 +82,7 @@ CURVES = {
 
 def study(name: str, n: int, seed: int) -> Progress:
     """One measured study."""
-    curve = CURVES[name]
-    k = _right(name, n, seed)
+    curve, k = curve_of(name, seed), _right(name, n, seed)
     right: list[Outcome] = ["correct"]
     wrong: list[Outcome] = ["wrong"]
     draws = [Draws.of(f"p{i}", right * int(c) + wrong * int(n - c)) for i, c in enumerate(k)]
@@ -69,29 +90,44 @@ def study(name: str, n: int, seed: int) -> Progress:
     return progress(draws, positions=range(len(curve)), tokens=range(len(curve)), end=end, seed=seed)
 
 
+def curve_of(name: str, seed: int) -> NDArray[np.float64]:
+    """The true curve of a study."""
+    return at_random(seed) if name == AT_RANDOM else CURVES[name]
+
+
+def largest_share(curve: NDArray[np.float64]) -> float | None:
+    """Share of the largest step in the net change, 1 at most; None where there is none."""
+    net = float(curve[-1] - curve[0])
+    return min(1.0, float((np.sign(net) * np.diff(curve)).max() / abs(net))) if net else None
+
+
 def _right(name: str, n: int, seed: int) -> NDArray[np.int64]:
     """Right ones of n rollouts at each position."""
-    return np.random.default_rng([seed, n, list(CURVES).index(name)]).binomial(n, CURVES[name])
+    return np.random.default_rng([seed, n, zlib.crc32(name.encode())]).binomial(n, curve_of(name, seed))
 
 
 def cell(name: str, n: int, studies: int) -> dict[str, Any]:
     """Verdicts, shares and intervals of one curve and size."""
-    curve = CURVES[name]
+    curves = [curve_of(name, seed) for seed in range(studies)]
     found = [study(name, n, seed) for seed in range(studies)]
-    steps = np.diff(curve)
-    net = float(curve[-1] - curve[0])
-    true_share = float(steps.max() / net) if net > 0 else None
-    shares = [one.share for one in found if one.share.value is not None]
-    row: dict[str, Any] = {"curve": name, "n": n, "true_share": true_share}
-    for told, words in (("", [one.verdict for one in found]), ("posterior_", [_posterior_alone(one) for one in found])):
-        row |= {f"{told}{word}": words.count(word) / studies for word in ("lucky", "steady", "undecided")}
+    true = [largest_share(curve) for curve in curves]
+    told = [(one.share, its) for one, its in zip(found, true, strict=True) if one.share.value is not None and its]
+    row: dict[str, Any] = {"curve": name, "n": n, "true_share": true[0] if len(set(true)) == 1 else None}
+    verdicts, posterior = [one.verdict for one in found], [_posterior_alone(one) for one in found]
+    for which, words in (("", verdicts), ("posterior_", posterior)):
+        row |= {f"{which}{word}": words.count(word) / studies for word in ("lucky", "steady", "undecided")}
+    row["wrong"] = float(np.mean([_is_wrong(*its) for its in zip(verdicts, true, strict=True)]))
     row["bare_share"] = float(np.mean([f.naive_share.value for f in found if f.naive_share.value is not None]))
-    row["share"] = float(np.mean([s.value for s in shares])) if shares and true_share else None
-    row["share_covers"] = float(np.mean([_holds(s, true_share) for s in shares])) if shares and true_share else None
+    row["share"] = float(np.mean([share.value for share, _ in told])) if told else None
+    row["share_error"] = float(np.mean([(share.value or 0.0) - its for share, its in told])) if told else None
+    row["share_covers"] = float(np.mean([_holds(share, its) for share, its in told])) if told else None
     if not name.endswith("ends right"):
-        true = float((steps**2).sum())
-        row |= {"variation_true": true, "variation": float(np.mean([f.variation.value for f in found]))}
-        row["variation_covers"] = float(np.mean([_holds(f.variation, true) for f in found]))
+        squares = [float((np.diff(curve) ** 2).sum()) for curve in curves]
+        row |= {"variation_true": float(np.mean(squares))}
+        row["variation"] = float(np.mean([f.variation.value for f in found]))
+        row["variation_covers"] = float(
+            np.mean([_holds(f.variation, its) for f, its in zip(found, squares, strict=True)])
+        )
         bare = [float((np.diff(_right(name, n, seed) / n) ** 2).sum()) for seed in range(studies)]
         row["bare_variation"] = float(np.mean(bare))
     return row
@@ -104,6 +140,13 @@ def _posterior_alone(one: Progress) -> str:
     return "lucky" if one.half_p >= SURE else "steady"
 
 
+def _is_wrong(verdict: str, share: float | None) -> bool:
+    """Whether a verdict was given where there is none to give, or the other one is true."""
+    if verdict == "undecided":
+        return False
+    return share is None or (verdict == "lucky") != (share > 0.5)
+
+
 def _holds(found: Estimate, true: float) -> bool:
     return found.low is not None and found.high is not None and found.low - 1e-9 <= true <= found.high + 1e-9
 
@@ -111,12 +154,12 @@ def _holds(found: Estimate, true: float) -> bool:
 def main() -> None:
     """Every curve at every size."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--curve", choices=CURVES, help="this one only, printed and not written")
+    parser.add_argument("--curve", choices=[*CURVES, AT_RANDOM], help="this one only, printed and not written")
     parser.add_argument("--studies", type=int, default=100)
     asked = parser.parse_args()
     studies = asked.studies
     rows = []
-    for name in [asked.curve] if asked.curve else CURVES:
+    for name in [asked.curve] if asked.curve else [*CURVES, AT_RANDOM]:
         for n in SIZES:
             rows.append(cell(name, n, studies))
             print({key: round(v, 3) if isinstance(v, float) else v for key, v in rows[-1].items()}, flush=True)

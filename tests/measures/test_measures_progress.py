@@ -1,9 +1,12 @@
+import itertools
+
 import numpy as np
 import pytest
 from markov_runs import SCORER, SETTINGS, MarkovStudy
 
 from cotlab.engines.markov_specs import lucky, staircase
-from cotlab.measures import Draws, chain_progress, progress
+from cotlab.measures import Draws, chain_progress, largest_step, progress
+from cotlab.measures.largest_step import likely_share
 
 
 def draws_of(curve, n, seed=0):
@@ -106,6 +109,44 @@ def test_the_interval_of_the_share_covers(share, n):
     told = [one for one in found if one.value is not None]
     assert len(told) >= 30
     assert np.mean([one.low - 1e-9 <= share <= one.high + 1e-9 for one in told]) >= 0.85
+
+
+def stairs(*moves):
+    steps = np.zeros(20)
+    steps[[4, 9, 15]] = moves
+    return 0.3 + np.r_[0, np.cumsum(steps)]
+
+
+@pytest.mark.parametrize(("moves", "share"), [((0.3, -0.2, 0.4), 0.8), ((0.3, 0.0, 0.3), 0.5), ((0.5, -0.3, 0.3), 1.0)])
+def test_the_interval_covers_where_the_curve_goes_up_and_down(moves, share):
+    found = [measured(stairs(*moves), 50, seed).share for seed in range(30)]
+    assert np.mean([one.low - 1e-9 <= share <= one.high + 1e-9 for one in found]) >= 0.85
+    assert np.mean([one.value for one in found]) == pytest.approx(share, abs=0.06)
+
+
+def test_the_same_upside_down():
+    rising, falling = stairs(0.3, -0.2, 0.4), 1 - stairs(0.3, -0.2, 0.4)
+    n = np.full(21, 50.0)
+    k = np.random.default_rng(0).binomial(50, rising).astype(float)
+    up, down = (
+        likely_share(k, n, rising[:1], rising[-1:], 0.95),
+        likely_share(n - k, n, falling[:1], falling[-1:], 0.95),
+    )
+    assert (up.value, up.low, up.high) == pytest.approx((down.value, down.low, down.high))
+
+
+def test_all_curves_of_a_largest_rise_are_counted(monkeypatch):
+    """Step by step as by going through each curve on seven levels."""
+    monkeypatch.setattr(largest_step, "PARTS", 4)
+    monkeypatch.setattr(largest_step, "MOVES", (0.3, 0.6))
+    told, start = np.random.default_rng(0).random((5, 7)), 1
+    wanted = np.zeros(8)
+    for path in itertools.product(range(7), repeat=3):
+        curve = np.array([start, *path, start + 4])
+        for move in (0.3, 0.6):
+            law = np.prod([(1 - move) * (a == b) + move / 7 for a, b in itertools.pairwise(curve.tolist())])
+            wanted[np.diff(curve).max() - 1] += law * told[np.arange(5), curve].prod()
+    assert np.exp(largest_step._largest_rise(told, start)) == pytest.approx(wanted)
 
 
 def reason(draws):
