@@ -18,6 +18,7 @@ from app.conftest import APP, REPORT
 
 import cotlab as ct
 from benchmarks.bench_app import FLAGS, serving
+from cotlab.problems.image_edits import mask_boxes
 from cotlab.reports.text import readable
 from cotlab.runs import Run
 from cotlab.runs.imports.forking_fast import import_forking_fast
@@ -299,6 +300,8 @@ def test_images_are_pointed_at_masked_and_read_in_the_browser(runs: Path, open_b
     with Run.open(runs / "scenes") as run:
         shown = run.chains()[0].images[0]
     side = shown.width // 6
+    boxes = [(side * x, side * y, side * (x + 1), side * (y + 1)) for y in range(6) for x in range(6)]
+    patch = next(k for k, box in enumerate(boxes) if mask_boxes(shown, [box]) != shown)
     with serving(runs) as server:
         page = open_browser(height=1640)
         page.goto(f"{server.url}/chain?run=scenes&step=2")
@@ -306,14 +309,15 @@ def test_images_are_pointed_at_masked_and_read_in_the_browser(runs: Path, open_b
         pixels = page.locator(".place svg image").first.evaluate(PIXELS)
         assert pixels == [list(pixel) for pixel in shown.open().convert("RGBA").get_flattened_data()]
         page.get_by_text("Patches").click()
-        page.locator(".place .part").nth(14).hover()
-        page.locator(".place .told", has_text="row 2, column 2").wait_for()
-        page.locator(".place .part").nth(14).click()
+        page.locator(".place .part").nth(patch).hover()
+        page.locator(".place .told", has_text=f"row {patch // 6}, column {patch % 6}").wait_for()
+        page.locator(".place .part").nth(patch).click()
         page.locator(".place .part.on").wait_for()
         page.get_by_role("button", name="Branch here").click()
         page.get_by_text("other images", exact=True).click()
         page.locator(".place svg text", has_text="what is shown then").wait_for()
-        assert [page.get_by_label(name, exact=True).input_value() for name in ("Left", "Top")] == [str(2 * side)] * 2
+        sides = [page.get_by_label(name, exact=True).input_value() for name in ("Left", "Top", "Right", "Bottom")]
+        assert sides == [str(one) for one in boxes[patch]]
         page.get_by_role("button", name="Draw").click()
         heading(page, "What came of it").wait_for(timeout=240_000)
         page.get_by_text("effect against control: as much masked elsewhere").wait_for()

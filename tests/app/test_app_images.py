@@ -169,6 +169,7 @@ def test_no_image_and_another_image_are_branches_and_bad_regions_a_line(root: Pa
         ({"shows": "masked"}, "no region to mask"),
         ({"shows": "masked", "region": (5, 5, 5, 9)}, "is empty or leaves its image"),
         ({"shows": "masked", "region": (0, 0, 999, 9)}, "is empty or leaves its image"),
+        ({"shows": "masked", "region": (20, 36, 28, 44)}, r"region \[20, 36, 28, 44\] holds nothing to mask"),
         ({"shows": "other", "image": "feed"}, "no other image"),
         ({"shows": "none", "number": 4}, "numbered from 0"),
         ({"shows": "other", "image": other.images[0].id, "step": 0}, "look at its chain"),

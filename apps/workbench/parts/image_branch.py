@@ -72,7 +72,9 @@ def _region(image: Image, first: tuple[int, int, int, int], key: str) -> tuple[i
     pictures = [Picture(image, "what is masked", (Part(sides, "", framed=True),))]
     if left < right and top < bottom:
         try:
-            pictures.append(Picture(mask_boxes(image, [(left, top, right, bottom)]), "what is shown then"))
+            masked = mask_boxes(image, [(left, top, right, bottom)])
+            same = masked.id == image.id
+            pictures.append(Picture(masked, "the same: nothing to mask here" if same else "what is shown then"))
         except DataError as error:
             fault(error)
     show_pictures(pictures, f"mask-{key}", side=180)

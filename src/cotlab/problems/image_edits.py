@@ -23,7 +23,7 @@ CANDIDATES = 20
 def mask_boxes(image: Image, boxes: Sequence[Region]) -> Image:
     """The image with boxes filled, each with the median colour of the pixels around it.
 
-    On an even ground a thing is then gone, on a photo there is a plain patch.
+    On an even ground a thing is then gone, on a photo there is a plain patch. The image itself where no pixel changes.
 
     Raises:
         DataError: The image cannot be decoded.
@@ -34,7 +34,7 @@ def mask_boxes(image: Image, boxes: Sequence[Region]) -> Image:
     after = before.copy()
     for left, top, right, bottom in boxes:
         after[top:bottom, left:right] = _around(before, (left, top, right, bottom))
-    return Image.of(pil.fromarray(after))
+    return image if bool((after == before).all()) else Image.of(pil.fromarray(after))
 
 
 def boxes_elsewhere(image: Image, boxes: Sequence[Region], rng: random.Random) -> list[Region] | None:

@@ -70,7 +70,8 @@ def showings(run: Run, chain: Chain, config: ImageConfig) -> tuple[tuple[Images,
     """What is shown, and what the control shows; each with what was done, in words.
 
     Raises:
-        UserError: The chain shows no such image, or the region is empty or leaves it, or the run has no such image.
+        UserError: The chain shows no such image, or the region is empty, leaves it or has the colour around it, or the
+            run has no such image.
     """
     if config.number >= len(chain.images):
         raise UserError(
@@ -89,9 +90,15 @@ def showings(run: Run, chain: Chain, config: ImageConfig) -> tuple[tuple[Images,
             raise UserError(f"image {config.image[:40]!r} is no other image of {run.path.name}: choose one of its")
         return (instead(run.image(config.image)), "another image"), None
     region = _checked(config.region or (0, 0, 0, 0), before)
+    masked = mask_boxes(before, [region])
+    if masked.id == before.id:
+        raise UserError(
+            f"region {list(region)} holds nothing to mask: it has the colour of what is around it, and the image would "
+            "stay as it is; choose one that holds something"
+        )
     elsewhere = boxes_elsewhere(before, [region], random.Random(f"{before.id}/{region}"))
     control = None if elsewhere is None else (instead(mask_boxes(before, elsewhere)), _masked(elsewhere[0]))
-    return (instead(mask_boxes(before, [region])), _masked(region)), control
+    return (instead(masked), _masked(region)), control
 
 
 def _checked(region: Region, image: Image) -> Region:
