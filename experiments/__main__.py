@@ -17,7 +17,7 @@ from pathlib import Path
 import cotlab as ct
 from cotlab.cli import quiet_torch
 from cotlab.cli.progress import Bar
-from cotlab.engines import check_model
+from cotlab.engines import check_model, keeping_engine
 from cotlab.errors import CotlabError, UserError
 from cotlab.measures import cut_off_warnings
 from cotlab.reports import Experiment, Null, experiment_markdown, write_experiment
@@ -40,8 +40,9 @@ def main(words: Sequence[str] | None = None) -> int:
             return 0
         names = questions() if asked.name == "all" else [asked.name]
         _check(names, asked)
-        for name in names:
-            _answer(name, asked)
+        with keeping_engine():
+            for name in names:
+                _answer(name, asked)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

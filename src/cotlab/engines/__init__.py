@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cotlab.engines.gguf import convert_gguf
     from cotlab.engines.hf import TransformersEngine
     from cotlab.engines.hf_options import TransformersOptions
+    from cotlab.engines.keeping import keeping_engine
     from cotlab.engines.load import ENGINES, MarkovOptions, OpenedEngine, check_model, engine_for, open_engine
     from cotlab.engines.markov import MarkovEngine
     from cotlab.engines.markov_spec import Edge, MarkovSpec
@@ -45,6 +46,7 @@ __all__ = [
     "convert_gguf",
     "engine_choice",
     "engine_for",
+    "keeping_engine",
     "lucky",
     "markov_spec",
     "null",
@@ -57,6 +59,7 @@ _HOME = {
     "TransformersEngine": "hf",
     "TransformersOptions": "hf_options",
     **dict.fromkeys(("ENGINES", "MarkovOptions", "OpenedEngine", "check_model", "engine_for", "open_engine"), "load"),
+    "keeping_engine": "keeping",
     "MarkovEngine": "markov",
     **dict.fromkeys(("Edge", "MarkovSpec"), "markov_spec"),
     **dict.fromkeys(("MARKOV_SPECS", "branching", "lucky", "markov_spec", "null", "staircase"), "markov_specs"),

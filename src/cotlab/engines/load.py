@@ -16,6 +16,7 @@ from cotlab.chains.tokens import HFTokenizer, Tokenizer
 from cotlab.engines.base import Engine
 from cotlab.engines.choice import engine_choice
 from cotlab.engines.hf_options import TransformersOptions
+from cotlab.engines.keeping import close_idle_engine
 from cotlab.engines.threads import fit_threads
 from cotlab.errors import ModelError, UserError
 from cotlab.models.card import ModelCard
@@ -84,6 +85,7 @@ def open_engine(
     """
     if _is_markov(model, engine):
         return _open_markov(model, engine, options or {}, template or card_template)
+    close_idle_engine()
     return _open_model(model, engine, options or {}, template or card_template)
 
 

@@ -15,6 +15,7 @@ from cotlab.chains.settings import SamplingSettings
 from cotlab.chains.templates import Template, TemplateKind, template_from_file
 from cotlab.chains.tokens import Tokenizer
 from cotlab.engines.base import Engine
+from cotlab.engines.keeping import kept_engine
 from cotlab.engines.load import OpenedEngine, open_engine
 from cotlab.errors import UserError
 from cotlab.models import ModelCard
@@ -88,11 +89,14 @@ def study_engine(config: StudyConfig, progress: Progress) -> Iterator[OpenedEngi
     Raises:
         UserError: The model is not there, or the engine cannot run.
     """
-    progress.phase(f"loading {config.model}", 0)
-    opened = open_engine(
-        config.model, config.engine, options=config.engine_options, template=lambda c, t: _template(config, c, t)
-    )
-    with opened.engine:
+
+    def load() -> OpenedEngine:
+        progress.phase(f"loading {config.model}", 0)
+        options = config.engine_options
+        return open_engine(config.model, config.engine, options=options, template=lambda c, t: _template(config, c, t))
+
+    written = (config.template, config.think_tag)
+    with kept_engine((config.model, config.engine, repr(config.engine_options), written), load) as opened:
         yield opened
 
 

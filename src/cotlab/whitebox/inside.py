@@ -57,12 +57,15 @@ class Inside:
 
         from cotlab.chains.tokens import HFTokenizer
         from cotlab.engines.hf_model import loader_of, no_progress_bars, pick_device, pick_dtype
+        from cotlab.engines.keeping import close_idle_engine
         from cotlab.engines.threads import fit_threads
         from cotlab.models import resolve_model
 
         where = torch.device(pick_device(device))
         kind = pick_dtype(dtype, where)
         found = resolve_model(name)
+        if where.type != "cpu":
+            close_idle_engine()  # which holds most of its memory
         fit_threads(found.path)
         try:
             loader = loader_of(AutoConfig.from_pretrained(found.path))
