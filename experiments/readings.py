@@ -9,7 +9,7 @@ reasoner, else two thirds of the way up), the penalties, the number of features.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -23,7 +23,7 @@ from cotlab.reports import Finding
 from cotlab.runs import Run
 from cotlab.sampling import FinishedStudy
 from cotlab.stats import Estimate, NullRate, block_shuffles, cluster_auc, cluster_auc_difference, null_rate
-from experiments.rules import read_off
+from experiments.rules import read_off, reads_beyond
 
 if TYPE_CHECKING:
     from cotlab.interventions import SparseAutoencoder
@@ -225,7 +225,7 @@ class Told:
 
     alone: dict[str, Estimate]
     beyond: dict[str, Estimate]
-    """AUC less that of the wording."""
+    """AUC less that of the wording; null mean: of labels moved along each response, which keeps what tells problems."""
 
 
 def told(place: Place, y: Labels, seed: int, draws: int = 1_000, shuffles: int = 500) -> Told:
@@ -240,7 +240,10 @@ def told(place: Place, y: Labels, seed: int, draws: int = 1_000, shuffles: int =
         for name, one in scores.items()
     }
     beyond = {
-        name: cluster_auc_difference(words, one, y, clusters, n_boot=draws, seed=seed)
+        name: replace(
+            cluster_auc_difference(words, one, y, clusters, n_boot=draws, seed=seed),
+            null_mean=(alone[name].null_mean or 0.0) - (alone["wording alone"].null_mean or 0.0),
+        )
         for name, one in scores.items()
         if not name.endswith("alone")
     }
@@ -276,7 +279,7 @@ def rates(what: str, place: Place, when: str, shuffles: int, seed: int) -> list[
     told_of = f"labels moved along each response: {what}, read {when}"
     rules = {
         "alone": "p < .05 and the whole interval above one half and the null's mean",
-        "beyond": "the whole interval above that of the wording",
+        "beyond": "the whole interval of what it adds to the wording above 0 and the null's mean",
     }
     return [_rate(rows, key, f"{told_of}: {key[1]}, {rules[key[0]]}") for key in rows[0]]
 
@@ -290,4 +293,4 @@ def _found(place: Place, its: Examples, rng: np.random.Generator) -> dict[tuple[
     mixed = next(iter(block_shuffles(its.y, its.problems, its.rollouts, 1, rng)), its.y)
     row = told(place, mixed, int(rng.integers(2**31)), FEWER, FEWER)
     found = {("alone", name): read_off(one) for name, one in row.alone.items()}
-    return found | {("beyond", name): one.low is not None and one.low > 0 for name, one in row.beyond.items()}
+    return found | {("beyond", name): reads_beyond(one) for name, one in row.beyond.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cotlab.stats import Estimate
 
-__all__ = ["NEGLIGIBLE", "absent", "read_off", "told_apart"]
+__all__ = ["NEGLIGIBLE", "absent", "read_off", "reads_beyond", "told_apart"]
 
 NEGLIGIBLE = 0.2
 """A difference of rates below this is taken for none: stated before anything was measured."""
@@ -37,3 +37,11 @@ def read_off(one: Estimate) -> bool:
     Labels that are moved along responses keep how many of them each response has, so the null may lie above one half.
     """
     return one.p is not None and one.low is not None and one.p < 0.05 and one.low > max(0.5, one.null_mean or 0.0)
+
+
+def reads_beyond(one: Estimate) -> bool:
+    """Whether a reader tells a label beyond the words: the whole interval of the difference above 0 and the null mean.
+
+    A reader that tells problems apart, and not when in a response, is ahead of the words by as much on moved labels.
+    """
+    return one.low is not None and one.low > max(0.0, one.null_mean or 0.0)

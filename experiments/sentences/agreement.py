@@ -14,7 +14,8 @@ from cotlab.reports import Finding, Planted, Recovered, Table
 from cotlab.reports.text import format_estimate, format_p
 from cotlab.stats import Estimate, NullRate, null_rate
 from experiments.rules import told_apart
-from experiments.sentences.own import MEASURES
+from experiments.sentences.inside import INSIDE
+from experiments.sentences.own import COMPARED, MEASURES
 
 __all__ = [
     "agreement_findings",
@@ -26,7 +27,6 @@ __all__ = [
 ]
 
 PLANNING, COMPUTING = "plan_generation", "active_computation"
-COMPARED = ("resampling KL", "counterfactual KL", "forced-answer KL")
 FINENESS = (1, 2, 5, 10)
 """Parts that chains are cut into; within a part places count as alike. 1: places are not looked at."""
 FEWER = 400
@@ -53,22 +53,23 @@ def agreement_findings(steps: Sequence[RatedStep], whose: str) -> list[Finding]:
 def table_of(steps: Sequence[RatedStep], title: str) -> Table:
     """Mean of each measure by category, with its interval over problems, and the mean null floor of KL where known."""
     counts = Counter(step.category for step in steps)
-    means = {name: category_means(steps, name) for name in NAMES}
+    names = [*NAMES, *(name for name in INSIDE if any(name in step.values for step in steps))]
+    means = {name: category_means(steps, name) for name in names}
     rows: list[tuple[str | int, ...]] = [
-        (category, n, *(_told(means[name].get(category)) for name in NAMES)) for category, n in counts.most_common()
+        (category, n, *(_told(means[name].get(category)) for name in names)) for category, n in counts.most_common()
     ]
     floors = {
-        name: [s.values[f"{name}, null floor"] for s in steps if f"{name}, null floor" in s.values] for name in NAMES
+        name: [s.values[f"{name}, null floor"] for s in steps if f"{name}, null floor" in s.values] for name in names
     }
     if any(floors.values()):
         rows.append(
             (
                 "(mean null floor)",
                 len(steps),
-                *(f"{np.mean(floors[name]):.3f}" if floors[name] else "–" for name in NAMES),
+                *(f"{np.mean(floors[name]):.3f}" if floors[name] else "–" for name in names),
             )
         )
-    return Table(title=title, columns=("category", "sentences", *NAMES), rows=tuple(rows))
+    return Table(title=title, columns=("category", "sentences", *names), rows=tuple(rows))
 
 
 def matching_table(steps: Sequence[RatedStep], whose: str) -> Table:

@@ -14,6 +14,7 @@ from experiments.sentences.agreement import (
     table_of,
 )
 from experiments.sentences.figures import figures
+from experiments.sentences.inside import read_inside
 from experiments.sentences.own import rated_steps
 from experiments.sentences.published import PUBLISHED, published_steps
 
@@ -26,6 +27,8 @@ LIMITS = (
     "which answer will be worked out: that they disagree is no contradiction.",
     "Contrasts are of planning and computation in the same fifth of the same chain; categories may differ in more than "
     "their place (length, what stands before them), which is not matched.",
+    "What later sentences attend to, and lose, falls along a chain whatever is said: agreement within thirds of chains "
+    "is what counts. Both are of one chain as it was said, importance is of what might have been said.",
     "The published problems were chosen by their authors for being neither easy nor hard, their categories are by "
     "a language model.",
 )
@@ -34,13 +37,14 @@ LIMITS = (
 def answer(lab: Lab) -> Answer:
     """Sample, rate, compare; the published traces where they are given."""
     study = resampled_chains(lab, forced=True)
-    own = rated_steps(study, lab.number("chains"), lab.text("similarity"))
     shuffles = lab.number("shuffles")
-    estimates = [*contrast_findings(own, lab.model), *agreement_findings(own, lab.model)]
+    read = read_inside(lab, study, rated_steps(study, lab.number("chains"), lab.text("similarity")), shuffles)
+    own = read.steps
+    estimates = [*contrast_findings(own, lab.model), *agreement_findings(own, lab.model), *read.estimates]
     tables = [matching_table(own, lab.model), table_of(own, f"{lab.model}: mean importance by category")]
-    null = shuffled(own, lab.model, shuffles, lab.seed)
+    null = [*shuffled(own, lab.model, shuffles, lab.seed), *read.null_rate]
     planted, recovered = list[Planted](), list[Recovered]()
-    warnings: list[str] = []
+    warnings = list(read.warnings)
     theirs = published_steps(lab.data) if lab.data is not None else []
     if theirs:
         estimates += [*contrast_findings(theirs, PUBLISHED), *agreement_findings(theirs, PUBLISHED)]

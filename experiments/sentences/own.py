@@ -10,7 +10,7 @@ from cotlab.runs import Run
 from cotlab.sampling import ORACLE_ID, FinishedStudy
 from cotlab.trees import ConditionIds, chain_draws
 
-__all__ = ["MEASURES", "rated_steps"]
+__all__ = ["COMPARED", "MEASURES", "rated_steps"]
 
 MEASURES: tuple[tuple[str, str, Metric], ...] = (
     ("resampling KL", "resampling", "kl"),
@@ -22,6 +22,8 @@ MEASURES: tuple[tuple[str, str, Metric], ...] = (
     ("different trajectories", "different-trajectories", "delta-v"),
 )
 """Name, measure and metric."""
+COMPARED = ("resampling KL", "counterfactual KL", "forced-answer KL")
+"""Those that are held against each other."""
 
 
 def rated_steps(study: FinishedStudy, most: int, similarity: str) -> list[RatedStep]:

@@ -19,7 +19,7 @@ from experiments.backtracking.inside import _openings
 from experiments.backtracking.steered import exchanged
 from experiments.lucky.inside import agrees_less, lost_at
 from experiments.readings import Marked, Place, findings, held_out, open_inside, places_of, rates, told
-from experiments.rules import read_off
+from experiments.rules import read_off, reads_beyond
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,21 @@ def test_what_is_there_is_read_beyond_the_words_and_what_is_not_is_not():
     nothing = [told(planted(0.0, seed), planted(0.0, seed).examples.y, seed, 200, 200) for seed in range(8)]
     assert sum(read_off(one.alone["probe, layer 3"]) for one in nothing) <= 2
     assert sum(one.beyond["probe, layer 3"].low > 0 for one in nothing) <= 2
+
+
+def test_a_reader_that_tells_problems_apart_alone_is_not_beyond_the_words():
+    """Of some problems most steps are labelled; the state says of which, and nothing of when."""
+    rng, place = np.random.default_rng(0), planted(0.0)
+    its = place.examples
+    often = {problem: rng.random() for problem in np.unique(its.problems)}
+    y = np.array([rng.random() < 0.1 + 0.8 * (often[problem] > 0.5) for problem in its.problems])
+    x = np.array(its.x)
+    x[:, 2] += np.array([3 * (often[problem] > 0.5) for problem in its.problems])
+    examples = replace(its, x=x, y=y)
+    opened = readings.Opened(None, 3, None, "none")
+    found = told(Place(examples, readings._readers(opened, examples)), y, 0, 300, 300).beyond["probe, layer 3"]
+    assert found.low > 0.1 and found.null_mean == pytest.approx(found.value, abs=0.05)
+    assert not reads_beyond(found) and reads_beyond(replace(found, low=found.null_mean + 0.01))
 
 
 def test_scores_are_of_what_other_problems_taught():

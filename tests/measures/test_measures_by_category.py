@@ -127,3 +127,17 @@ def test_ranks_agree_within_chains_only():
     found = rank_agreement(apart, "first", "second")
     assert abs(found.value) < 0.2
     assert rank_agreement([], "first", "second").value is None
+
+
+def test_measures_that_both_fall_along_a_chain_agree_over_it_and_not_in_like_places():
+    rng = np.random.default_rng(3)
+    steps = [
+        RatedStep(str(p), f"{p}/0", "x", i / 20, {"first": -i + rng.normal(0, 2), "second": -i + rng.normal(0, 2)})
+        for p in range(12)
+        for i in range(20)
+    ]
+    whole, parts = (rank_agreement(steps, "first", "second", bins=bins) for bins in (1, 10))
+    assert whole.low > 0.7 and parts.value is None  # two steps a part are too few to rank
+    thirds = rank_agreement(steps, "first", "second", bins=5)
+    assert thirds.low < 0.3 < whole.low and thirds.n == 240
+    assert "no part of a chain" in parts.reason

@@ -184,23 +184,34 @@ def _means(values: FloatArray, weight: FloatArray, group: NDArray[np.intp], grou
     return found
 
 
-def rank_agreement(steps: Sequence[RatedStep], first: str, second: str, *, level: float = 0.95) -> Estimate:
+def rank_agreement(
+    steps: Sequence[RatedStep], first: str, second: str, *, bins: int = 1, level: float = 0.95
+) -> Estimate:
     """Spearman's ρ of two measures, of ranks within each chain; the null exchanges steps of one chain.
 
-    Steps that one of the measures does not tell of, and chains of fewer than three steps left, do not count.
+    Steps that one of the measures does not tell of, and parts with fewer than three steps left, do not count.
+
+    Args:
+        steps: Of all chains.
+        first: Name of a measure.
+        second: Name of another.
+        bins: Parts of a chain within which ranks are taken and steps exchanged: measures that both fall along a chain
+            agree over the whole of it, whatever they say of its steps.
+        level: Nominal coverage.
     """
-    chains: dict[str, list[RatedStep]] = defaultdict(list)
+    parts: dict[tuple[str, int], list[RatedStep]] = defaultdict(list)
     for step in steps:
         if first in step.values and second in step.values:
-            chains[step.chain].append(step)
-    kept = [found for found in chains.values() if len(found) > 2]
+            parts[step.chain, int(step.place * bins)].append(step)
+    kept = [(f"{chain}/{part}", found) for (chain, part), found in parts.items() if len(found) > 2]
     if not kept:
-        return Estimate.missing("no chain has three steps that both measures tell of", method="spearman")
+        where = "chain" if bins == 1 else "part of a chain"
+        return Estimate.missing(f"no {where} has three steps that both measures tell of", method="spearman")
     return rank_correlation(
-        np.concatenate([_ranks([step.values[first] for step in found]) for found in kept]),
-        np.concatenate([_ranks([step.values[second] for step in found]) for found in kept]),
-        [step.problem for found in kept for step in found],
-        strata=[step.chain for found in kept for step in found],
+        np.concatenate([_ranks([step.values[first] for step in found]) for _, found in kept]),
+        np.concatenate([_ranks([step.values[second] for step in found]) for _, found in kept]),
+        [step.problem for _, found in kept for step in found],
+        strata=[name for name, found in kept for _ in found],
         level=level,
         n_boot=1_000,
         n_null=500,

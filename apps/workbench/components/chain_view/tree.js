@@ -38,11 +38,11 @@ class Tree {
   }
 
   fit() {
-    const w = this.area.clientWidth || 400, h = this.area.clientHeight || 400;
+    const w = this.area.clientWidth || 400, h = this.area.clientHeight || 400, left = 36, right = 15; // numbers of steps are at the left
     this.sy = (h - 36) / this.maxY;
-    this.sx = Math.max((w - 30) / Math.max(4, this.maxX - this.minX), 2.2); // wider trees begin at the spine
-    const whole = (this.maxX - this.minX) * this.sx <= w - 28;
-    this.ox = whole ? 15 - this.minX * this.sx : w / 2;
+    this.sx = Math.max((w - left - right) / Math.max(4, this.maxX - this.minX), 2.2); // wider trees begin at the spine
+    const whole = (this.maxX - this.minX) * this.sx <= w - left - right + 2;
+    this.ox = whole ? left - this.minX * this.sx : w / 2;
     this.oy = 18;
   }
 
