@@ -22,12 +22,12 @@ from cotlab.reports import Finding
 from cotlab.sampling import FinishedStudy
 from cotlab.stats import Estimate, NullRate, null_rate
 from experiments.lab import Lab
-from experiments.readings import BEFORE, Marked, findings, open_inside, places_of, rates
+from experiments.readings import BEFORE, Extra, Marked, Opened, Reader, findings, open_inside, places_of, rates
 from experiments.rules import told_apart
 from experiments.sentences.own import COMPARED
 
 if TYPE_CHECKING:
-    from cotlab.whitebox import Inside
+    from cotlab.whitebox import Examples, Inside, LabelledRollout
 
 __all__ = ["HIDDEN", "INSIDE", "RECEIVED", "InsideRead", "read_inside"]
 
@@ -43,6 +43,9 @@ PARTS = 3
 HANGS, SHARE = "the answer hangs on the sentence", 1 / 3
 """The third of a chain's sentences that moves its answers most, by resampling KL."""
 MIDDLE = 1
+"""Steps before the end, at which shuffled labels are read: right before the sentence."""
+CHUNK = 64
+"""Places whose next tokens are computed at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,8 @@ def read_inside(lab: Lab, study: FinishedStudy, steps: Sequence[RatedStep], shuf
     estimates = _agreement(rated, lab.model)
     null = _shuffled(rated, lab.model, shuffles, lab.seed)
     marked = _marked(rated, kept)
-    places = {before: places_of(opened, marked, before) for before in BEFORE} if marked else {}
+    extra: dict[str, Extra] = {"uncertainty of the next token": partial(_unsure, opened)}
+    places = {before: places_of(opened, marked, before, extra) for before in BEFORE} if marked else {}
     estimates += findings(HANGS, places, lab.seed)
     null += rates(HANGS, places[MIDDLE], BEFORE[MIDDLE], lab.number("inside_shuffles"), lab.seed) if marked else []
     return InsideRead(tuple(rated), tuple(estimates), tuple(null), warnings)
@@ -154,6 +158,21 @@ def _exchanged(steps: Sequence[RatedStep], name: str, rng: np.random.Generator) 
         for to, at in zip(places, rng.permutation(places).tolist(), strict=True):
             mixed[to] = replace(steps[to], values={**steps[to].values, name: steps[at].values[name]})
     return mixed
+
+
+def _unsure(opened: Opened, rows: Sequence[LabelledRollout], layer: Examples, last: Examples) -> Reader:
+    """Entropy of what the model would say next, nats; it learns nothing."""
+    import torch
+
+    found = []
+    with torch.inference_mode():
+        for first in range(0, len(last.x), CHUNK):
+            hidden = torch.from_numpy(last.x[first : first + CHUNK])
+            logits = opened.inside.modules.logits(hidden.to(opened.inside.model.device, opened.inside.model.dtype))
+            said = logits.float().log_softmax(-1)
+            found.append(-(said.exp() * said).sum(-1).cpu().numpy())
+    scores = np.concatenate(found).astype(float)
+    return lambda y, train: scores
 
 
 def _marked(steps: Sequence[RatedStep], chains: Sequence[Chain]) -> list[Marked]:

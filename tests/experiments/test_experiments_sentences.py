@@ -1,5 +1,7 @@
 """What is read from inside of a sentence's importance: of the right sentences, and nothing where it is exchanged."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from cotlab.sampling import FinishedStudy
 from cotlab.whitebox import Inside, chain_attention
 from cotlab.whitebox.attention import MIN_DISTANCE, received, receiver_heads
 from experiments.lab import Lab, read_config
+from experiments.readings import open_inside, places_of
 from experiments.sentences import inside
 from experiments.sentences.inside import HIDDEN, RECEIVED, read_inside
 
@@ -70,6 +73,22 @@ def test_the_third_that_moves_answers_most_is_marked(study, tmp_path):
         assert one.steps == tuple(chain.steps) and one.whole.n_prompt == len(chain.prompt_ids)
         marked = [i for i, label in enumerate(one.labels) if label]
         assert marked == list(range(len(marked))) and abs(len(marked) - n / 3) <= 1
+
+
+def test_uncertainty_is_the_entropy_of_what_the_model_would_say_next(study, monkeypatch):
+    opened = open_inside("tiny")
+    with ct.Run.open(study.path) as run:
+        chains = [chain for chain in run.chains() if chain.id in study.chain_ids][:2]
+    marked = inside._marked(rated(study), chains)
+    monkeypatch.setattr(inside, "CHUNK", 7)
+    place = places_of(opened, marked, 1, {"unsure": partial(inside._unsure, opened)})
+    scores = place.readers["unsure"](place.examples.y, place.examples.y)
+    wanted = []
+    for one, chain in zip(marked, chains, strict=True):
+        said = opened.inside.logits(one.whole).float().softmax(-1).double().numpy()
+        ends = [len(chain.prompt_ids) + chain.steps[i - 1].end - 1 for i in range(1, len(chain.steps))]
+        wanted += [-(said[end] * np.log(said[end])).sum() for end in ends]
+    assert scores == pytest.approx(wanted, abs=1e-4)
 
 
 def test_exchanged_sentences_stay_in_their_third_and_agree_with_nothing(study):
