@@ -163,6 +163,12 @@ def test_what_cannot_be_measured_says_why():
     assert one_answer.variation.value == 0 and one_answer.naive_share.value is None
 
 
+def test_a_change_that_is_large_enough_but_not_for_sure_is_told_as_that():
+    found = measured(np.r_[[0.4] * 4, [0.62] * 4], 40, 3)
+    assert found.verdict == "undecided" and found.change.value > 0.2 > found.change.low
+    assert "that it is 20 or more has probability 0." in found.reason and "0.9 is needed" in found.reason
+
+
 def test_a_lucky_chain_of_a_run(tmp_path):
     study = MarkovStudy(tmp_path / "run", lucky(length=6, at=3, jump=0.6, base=0.2))
     with study.run:

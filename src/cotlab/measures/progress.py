@@ -198,7 +198,7 @@ def _judged(
         naive_share=naive_share(k, n, sign, seed),
     )
     if moved.mean() < SURE:
-        reason = f"V hardly moves on the whole: {_points(total)} points, a change of {100 * LEAST_CHANGE:.0f} is needed"
+        reason = _still(total, float(moved.mean()))
         return replace(found, share=Estimate.missing(reason, method="posterior", n=drawn), reason=reason)
     which = rises[moved].argmax(axis=1)
     largest = int(np.bincount(which).argmax())
@@ -214,6 +214,17 @@ def _judged(
         half_p=p,
         verdict=verdict,
         reason=reason,
+    )
+
+
+def _still(change: Estimate, p: float) -> str:
+    """Why there is no verdict on a chain whose V moves too little, or not surely enough."""
+    least = f"{100 * LEAST_CHANGE:.0f}"
+    if p < HALF:
+        return f"V hardly moves on the whole: {_points(change)} points, a change of {least} is needed"
+    return (
+        f"V moves by {_points(change)} points on the whole; that it is {least} or more has probability {p:.2f}, {SURE} is "
+        "needed: draw more rollouts"
     )
 
 
