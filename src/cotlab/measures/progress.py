@@ -223,8 +223,8 @@ def _still(change: Estimate, p: float) -> str:
     if p < HALF:
         return f"V hardly moves on the whole: {_points(change)} points, a change of {least} is needed"
     return (
-        f"V moves by {_points(change)} points on the whole; that it is {least} or more has probability {p:.2f}, {SURE} is "
-        "needed: draw more rollouts"
+        f"V moves by {_points(change)} points on the whole; that it is {least} or more has probability {p:.2f}, "
+        f"{SURE} is needed: draw more rollouts"
     )
 
 
