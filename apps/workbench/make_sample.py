@@ -21,9 +21,9 @@ CANDIDATE_ROLLOUTS = 8
 class Talking:
     """Progress as plain lines."""
 
-    def phase(self, name: str, total: int) -> None:
+    def phase(self, name: str, total: int, unit: str = "rollouts") -> None:
         """Say it."""
-        print(f"{name}: {total} rollouts", flush=True)
+        print(f"{name}: {total} {unit}", flush=True)
 
     def advance(self, rollouts: int, tokens: int) -> None:
         """Say nothing."""

@@ -123,7 +123,7 @@ def test_interrupted_and_resumed_equals_going_on(kind, tmp_path):
         pass
 
     class Interrupted:
-        def phase(self, name, total):
+        def phase(self, name, total, unit="rollouts"):
             pass
 
         def advance(self, steps, tokens):

@@ -39,14 +39,14 @@ class Bar:
     ) -> None:
         self.bar.stop()
 
-    def phase(self, name: str, total: int) -> None:
-        """A phase of `total` rollouts begins (0: not known)."""
+    def phase(self, name: str, total: int, unit: str = "rollouts") -> None:
+        """A phase of `total` rollouts, or whatever the unit is, begins (0: not known)."""
         self.tokens = 0
         if self.task is not None and (before := self.bar.tasks[self.task]).total is None:
             self.bar.update(self.task, total=before.completed)  # it has ended, and moves no longer
         self.task = self.bar.add_task(name, total=total or None, rate="")
         if self.bar.disable and not self.quiet:
-            err().print(Text(f"{name}: {total:,} rollouts" if total else name))
+            err().print(Text(f"{name}: {total:,} {unit}" if total else name))
 
     def advance(self, rollouts: int, tokens: int) -> None:
         """So many more are there."""

@@ -38,7 +38,7 @@ def lens(
             from cotlab.tiny.scenes import draw_scenes
             from cotlab.whitebox.vision import naming_study
 
-            bar.phase("reading scenes", scenes)
+            bar.phase("reading scenes", scenes, "scenes")
             drawn = draw_scenes(scenes, seed, split="heldout")
             study = naming_study(asking, drawn, seed=seed, progress=lambda done, total: bar.advance(1, 0))
         else:

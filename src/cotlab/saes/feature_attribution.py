@@ -115,7 +115,7 @@ def attribute_step(
     order = sorted(attributions, key=lambda feature: -abs(attributions[feature]))
     chosen = _chosen(order, n_exact, seed)
     teller = progress or Silent()
-    teller.phase("ablating features", len(chosen) + 2)
+    teller.phase("ablating features", len(chosen) + 2, "ablations")
     exact = {}
     for feature in chosen:
         exact[feature] = reader.ablated([feature]) - reader.metric

@@ -128,7 +128,7 @@ def train(
     if checkpoint is not None and checkpoint.is_file():
         loop.load(checkpoint)
         tell.say(f"goes on at step {loop.step:,} of {loop.most:,}")
-    tell.phase("training", loop.most)
+    tell.phase("training", loop.most, "steps")
     tell.advance(loop.step, 0)
     if loop.step == 0:
         loop.check()

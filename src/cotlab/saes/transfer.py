@@ -149,14 +149,14 @@ def transfer_test(
         raise DataError(f"{len(traces)} traces to evaluate and {len(fit)} for the controls: sample more rollouts")
     special = special_ids(other.tokenizer) | special_ids(own.tokenizer) | _foreign(own, other, traces)
     part = deciding_part(traces, special)
-    tell.phase("controls, L0", 2 * len(fit) * len(by_point))
+    tell.phase("controls, L0", 2 * len(fit) * len(by_point), "traces")
     arms: dict[HookPoint, dict[str, SparseAutoencoder]] = {}
     for point, sae in by_point.items():
         moments = _moments(own, sae, fit, part, special, tell)
         tried = {"transferred": sae} | ({"fine-tuned": fine[point]} if point in fine else {})
         arms[point] = {**tried, **_at_own_l0(tried, other, fit, part, special, moments.l0, tell)}
         arms[point] |= {"random-init": random_control(sae, moments, seed), "pca": pca_control(sae, moments)}
-    tell.phase("splicing", 2 * len(traces))
+    tell.phase("splicing", 2 * len(traces), "traces")
     own_sums, own_model = _measured(own, traces, {p: {"own": sae} for p, sae in by_point.items()}, special, tell)
     sums, model = _measured(other, traces, arms, special, tell)
     redraws = Redraws.of([trace.problem for trace in traces], seed=seed)

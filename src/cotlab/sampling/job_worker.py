@@ -30,7 +30,7 @@ class _Telling:
         self.since = self.written = time.monotonic()
         self.write()
 
-    def phase(self, name: str, total: int) -> None:
+    def phase(self, name: str, total: int, unit: str = "rollouts") -> None:
         self.since = time.monotonic()
         self.now = replace(self.now, phase=name, done=0, total=total, tokens=0, seconds=0.0, since=time.time())
         self.write()

@@ -106,7 +106,7 @@ def ready_examples(
         scorer = load_scorer("answers", run.identity.tags)
         score_run(run, scorer)
         outcomes = {score.subject_id: score.value["outcome"] for score in run.scores("rollout", scorer.id)}
-        teller.phase(f"reading {hook}", len(chains))
+        teller.phase(f"reading {hook}", len(chains), "chains")
         examples, kept = [], []
         passages = [(Passage(chain.whole), _places(chain, places)) for chain, places in forced]
         reads = sampled.read([passage for passage, _ in passages], [point], [at for _, at in passages])

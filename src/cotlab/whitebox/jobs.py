@@ -92,7 +92,7 @@ def inside_job(config: InsideConfig, progress: Progress) -> dict[str, Any]:
         raise DataError(f"the chain has {len(ids):,} tokens; attention is read of up to {LONGEST:,}")
     progress.phase(f"loading {model}", 0)
     inside = Inside.open(model)
-    progress.phase("reading", 3 + len(config.probes) + (len(spans) if config.suppression else 0))
+    progress.phase("reading", 3 + len(config.probes) + (len(spans) if config.suppression else 0), "readings")
     found: dict[str, Any] = {"format": READING, "model": model, "chain": chain.id, "spans": spans}
     found |= _lens(inside, tokens, spans)
     progress.advance(1, len(ids))

@@ -105,7 +105,7 @@ def probe_run(
     def judged(model: Inside, name: str, fit: bool) -> tuple[tuple[ProbeReport, ...], tuple[Probe, ...]]:
         teller.phase(f"reading {name}activations", len(found))
         examples = read_examples(model, found, points, label, progress=lambda done, total: teller.advance(1, 0))
-        teller.phase(f"judging {name}probes", len(points))
+        teller.phase(f"judging {name}probes", len(points), "hook points")
         reports, probes = [], []
         card = ProbeCard("", "", "", model=inside.name, revision=inside.revision, at="step-ends")
         for point in points:

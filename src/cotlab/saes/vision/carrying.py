@@ -122,7 +122,7 @@ def carrying_features(
         raise DataError(f"{len(cases)} cases, at least 6 are needed for a test at 5%")
     sae.check(asking.inside.shape, asking.inside.name, asking.inside.revision)
     tell = progress or Silent()
-    tell.phase("attributing the error", len(cases))
+    tell.phase("attributing the error", len(cases), "cases")
     carried, real = np.zeros((2, len(cases), sae.d_sae))
     active, size, tokens = np.zeros(sae.d_sae), np.zeros(sae.d_sae), 0
     sae.directions([0])  # says so where there is none

@@ -122,7 +122,7 @@ def choose_setting(
     """
     settings = [Setting(tuple(ranked[:n]), factor) for n in range(1, len(ranked) + 1) for factor in factors]
     tell = progress or Silent()
-    tell.phase("choosing features and factor", len(settings))
+    tell.phase("choosing features and factor", len(settings), "settings")
     trials: list[Trial] = []
     for setting in settings:
         trials.append(Trial(setting, _less_false(sets.errs, sae, setting, whole), None))

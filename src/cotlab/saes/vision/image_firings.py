@@ -141,7 +141,7 @@ def read_image_firings(
     if not prefixes:
         raise DataError("no images to read features of: give some")
     tell = progress or Silent()
-    tell.phase(f"reading {sae.point} of {len(prefixes)} images", len(prefixes))
+    tell.phase(f"reading {sae.point} of {len(prefixes)} images", len(prefixes), "images")
     images, parts = [], []
     for prefix in prefixes:
         spans = image_spans(inside, prefix)

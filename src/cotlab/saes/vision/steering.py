@@ -138,7 +138,7 @@ def reduce_errors(
     """
     arms = [("as it is", (), None), *_arms(sae, features, carrying, (action, value), n_random, seed)]
     tell = progress or Silent()
-    tell.phase(f"asking {len(asked)} questions under {len(arms)} arms", len(arms))
+    tell.phase(f"asking {len(asked)} questions under {len(arms)} arms", len(arms), "arms")
     said = np.zeros((len(arms), len(asked)), dtype=bool)
     for arm, (_, _, change) in enumerate(arms):
         said[arm] = asked.says(sae.point, change)

@@ -220,7 +220,7 @@ def _nulls(
         return holds(carrying.like(like, rng, without=carrying.carriers), carrying, rng)
 
     counts = "found: features are named, a setting is chosen, and it takes false yes beyond every control"
-    tell.phase("analysing what holds nothing", 2 * plan.n_shuffles)
+    tell.phase("analysing what holds nothing", 2 * plan.n_shuffles, "shuffles")
     return (
         null_rate(exchanged, analysis=f"primed and control exchanged at random in half of the cases that features are "
                   f"chosen on; {counts}", shuffles=plan.n_shuffles, seed=plan.seed),

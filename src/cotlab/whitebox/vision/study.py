@@ -134,7 +134,7 @@ def locating_study(
     readout, scores = _read(asking, material, seed, tell)
     swapped = None
     if twin is not None:
-        tell.phase("exchanging parts", len(cases))
+        tell.phase("exchanging parts", len(cases), "cases")
         swapped = swap_parts(asking, twin, cases, _each(tell))
     located = locate(ask_cases(asking, cases), readout, scores, swapped, seed=seed)
     erring = located.by_parts != "no error" and located.by_readout != "no error"
@@ -147,9 +147,9 @@ def locating_study(
 def _read(asking: Asking, material: Material, seed: int, tell: Progress) -> tuple[Readout | None, Scores | None]:
     if material.no_readout is not None:
         return None, None
-    tell.phase("fitting readouts", len(material.taught))
+    tell.phase("fitting readouts", len(material.taught), "pictures")
     readout = fit_readout(asking, material.taught, seed=seed, progress=_each(tell))
-    tell.phase("reading cases", len(material.cases))
+    tell.phase("reading cases", len(material.cases), "cases")
     return readout, score_cases(asking, readout, material.cases, _each(tell))
 
 
@@ -160,7 +160,7 @@ def _caused(
     patched = _first(cases, "primed", plan.n_patched)
     real = _first(cases, "there", plan.n_erased)
     erased = [] if readout is None else list(dict.fromkeys([*_first(cases, "primed", plan.n_erased), *real]))
-    tell.phase("erasing and patching", len(erased) + len(patched))
+    tell.phase("erasing and patching", len(erased) + len(patched), "cases")
     gone = () if readout is None or not erased else erase_cases(
         asking, readout, erased, n_directions=plan.n_directions, seed=plan.seed, progress=_each(tell)
     )  # fmt: skip

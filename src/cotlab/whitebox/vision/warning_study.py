@@ -98,19 +98,19 @@ def warning_study(
     for kind in plan.kinds:
         if kind == "yes":
             asked = _asked(cases, others, plan.seed)
-            tell.phase("reading questions", len(asked))
+            tell.phase("reading questions", len(asked), "questions")
             examples = yes_examples(
                 asking, asked, points, lambda done, total: tell.advance(1, 0), habits=plan.habits
             )  # fmt: skip
         else:
             shown = [(case.id, case.scenes[version]) for case in cases for version in VERSIONS]
             shown += [(scene.id, scene) for scene in others]
-            tell.phase("describing scenes", len(shown))
+            tell.phase("describing scenes", len(shown), "scenes")
             examples = word_examples(
                 asking, shown, points, max_tokens=plan.max_tokens, habits=plan.habits,
                 progress=lambda done, total: tell.advance(1, 0),
             )  # fmt: skip
-        tell.phase("exchanging labels", plan.n_shuffles)
+        tell.phase("exchanging labels", plan.n_shuffles, "shuffles")
         found.append(
             judge_warning(
                 examples, sae, method=plan.method, k=plan.k, n_shuffles=plan.n_shuffles, seed=plan.seed,
