@@ -66,7 +66,8 @@ def _live(job: Job) -> None:
         to_go = progress.total - progress.done
         per = progress.seconds / progress.done if progress.done else 0.0
         left_s = f" · about {_time(to_go * per)} left" if progress.total and per and to_go > 0 else ""
-        count = f"{progress.done:,} of {progress.total:,} rollouts" if progress.total else f"{progress.done:,} rollouts"
+        many = f"{progress.done:,} of {progress.total:,}" if progress.total else f"{progress.done:,}"
+        count = f"{many} {plain(progress.unit)}"
         if not progress.total and not progress.done:
             count = f"for {_time(max(0.0, time.time() - progress.since))}"
         share = min(1.0, progress.done / progress.total) if progress.total else 0.0

@@ -32,7 +32,8 @@ class _Telling:
 
     def phase(self, name: str, total: int, unit: str = "rollouts") -> None:
         self.since = time.monotonic()
-        self.now = replace(self.now, phase=name, done=0, total=total, tokens=0, seconds=0.0, since=time.time())
+        now = time.time()
+        self.now = replace(self.now, phase=name, done=0, total=total, unit=unit, tokens=0, seconds=0.0, since=now)
         self.write()
 
     def advance(self, rollouts: int, tokens: int) -> None:

@@ -48,9 +48,10 @@ class JobProgress:
     state: JobState = "running"
     phase: str = "starting"
     done: int = 0
-    """Rollouts of this phase."""
+    """Rollouts of this phase, or what its unit is."""
     total: int = 0
-    """Rollouts that this phase takes; 0 where that is not known."""
+    """How many this phase takes; 0 where that is not known."""
+    unit: str = "rollouts"
     tokens: int = 0
     seconds: float = 0.0
     """Of this phase, until the last of its rollouts."""
