@@ -20,7 +20,7 @@ from cotlab.measures.progress import SURE
 from cotlab.stats import Estimate
 
 HERE = Path(__file__).parent
-SIZES = (5, 8, 20, 50)
+SIZES = (5, 8, 20, 50, 200)
 POSITIONS = 21
 """Twenty steps."""
 
@@ -61,7 +61,14 @@ def at_random(seed: int) -> NDArray[np.float64]:
             return np.asarray(curve)
 
 
-AT_RANDOM = "at random"
+def any_sizes(seed: int) -> NDArray[np.float64]:
+    """A rise in steps of any size (Dirichlet with all parameters 1)."""
+    steps = np.random.default_rng([seed, 1]).dirichlet(np.ones(POSITIONS - 1))
+    return np.asarray(0.15 + 0.75 * np.concatenate([[0.0], np.cumsum(steps)]))
+
+
+DRAWN = {"steps of any size": any_sizes, "at random": at_random}
+"""Another curve in each study."""
 CURVES = {
     "equal steps (share .05)": rise(0.05),
     "largest step .25": rise(0.25),
@@ -92,7 +99,7 @@ def study(name: str, n: int, seed: int) -> Progress:
 
 def curve_of(name: str, seed: int) -> NDArray[np.float64]:
     """The true curve of a study."""
-    return at_random(seed) if name == AT_RANDOM else CURVES[name]
+    return DRAWN[name](seed) if name in DRAWN else CURVES[name]
 
 
 def largest_share(curve: NDArray[np.float64]) -> float | None:
@@ -154,12 +161,12 @@ def _holds(found: Estimate, true: float) -> bool:
 def main() -> None:
     """Every curve at every size."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--curve", choices=[*CURVES, AT_RANDOM], help="this one only, printed and not written")
+    parser.add_argument("--curve", choices=[*CURVES, *DRAWN], help="this one only, printed and not written")
     parser.add_argument("--studies", type=int, default=100)
     asked = parser.parse_args()
     studies = asked.studies
     rows = []
-    for name in [asked.curve] if asked.curve else [*CURVES, AT_RANDOM]:
+    for name in [asked.curve] if asked.curve else [*CURVES, *DRAWN]:
         for n in SIZES:
             rows.append(cell(name, n, studies))
             print({key: round(v, 3) if isinstance(v, float) else v for key, v in rows[-1].items()}, flush=True)

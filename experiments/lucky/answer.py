@@ -16,8 +16,8 @@ __all__ = ["answer"]
 LIMITS = (
     "How a chain ended is one draw, and no verdict stands on it: verdicts cannot tell what happens after the last "
     "position that was sampled.",
-    "The interval of a middling share (a quarter to three quarters) holds it in .77 to .83 where a position has some "
-    "50 rollouts.",
+    "The interval of a share holds it in .945 of simulated studies, less where steps of many sizes make up the change "
+    "(experiments/luck).",
     "A share of the largest step is told of chains whose value changes by 0.2 or more in all; others have none.",
     "Forced answers are off-policy: the model did not choose to stop there. They say what it has worked out.",
     "What is read from inside is correlated: that a layer or a feature tells something does not say that the model "

@@ -180,6 +180,26 @@ def test_no_image_and_another_image_are_branches_and_bad_regions_a_line(root: Pa
     assert not at.exception and "under other views" in str([box.label for box in at.expander])
 
 
+def test_a_control_that_would_hide_nothing_is_none() -> None:
+    from types import SimpleNamespace
+
+    from PIL import Image as pil
+
+    from cotlab.sampling import ImageConfig
+    from cotlab.sampling.image_branch import showings
+
+    picture = pil.new("RGB", (48, 48), "white")
+    picture.paste("red", (4, 4, 12, 12))
+    chain = SimpleNamespace(images=(Image.of(picture),), id="c")
+    asked = ImageConfig.of(run="run", chain_id="c", step=1, shows="masked", region=(3, 3, 13, 13))
+    (images, told), control = showings(SimpleNamespace(), chain, asked)  # type: ignore[arg-type]
+    assert told == "masked 3,3,13,13" and images != chain.images and control is None
+    picture.paste("blue", (24, 0, 48, 48))
+    chain.images = (Image.of(picture),)
+    _, control = showings(SimpleNamespace(), chain, asked)  # type: ignore[arg-type]
+    assert control is not None and control[0] != chain.images
+
+
 def test_runs_without_images_have_no_such_way_to_branch(root: Path) -> None:
     at = page("branch", run="stairs", step="1")
     assert not at.exception and "other images" not in at.get("button_group")[0].options

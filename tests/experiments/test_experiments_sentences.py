@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import cotlab as ct
+from cotlab.chains.think import ThinkTags
 from cotlab.measures import RatedStep
 from cotlab.sampling import FinishedStudy
 from cotlab.whitebox import Inside, chain_attention
@@ -34,7 +35,7 @@ def rated(study, rng=None):
         chains = [chain for chain in run.chains() if chain.id in study.chain_ids]
     return [
         RatedStep(chain.problem_id, chain.id, "unknown", step.idx / len(chain.steps),
-                  {"resampling KL": -float(step.idx) if rng is None else rng.random()})
+                  {"resampling KL": 2.0 - step.idx if rng is None else rng.random(), "resampling KL, null floor": 2.0})
         for chain in chains
         for step in chain.steps
     ]  # fmt: skip
@@ -54,22 +55,30 @@ def test_each_sentence_gets_what_later_ones_pay_it_and_lose(study, tmp_path):
         weights, hidden = read[chain.id].weights.numpy(), read[chain.id].suppression.numpy()
         n = len(chain.steps)
         wanted = np.mean([received(weights)[layer, head] for layer, head in heads], axis=0) if n > MIN_DISTANCE else []
-        assert [one.values[RECEIVED] for one in mine if RECEIVED in one.values] == pytest.approx(list(wanted))
-        assert [HIDDEN in one.values for one in mine] == [True] * (n - 1) + [False]
-        for i, one in enumerate(mine[:-1]):
-            assert one.values[HIDDEN] == pytest.approx(hidden[i, i + 1 :].mean())
-            assert "resampling KL" in one.values
+        tag = [step.text.strip() == "</think>" for step in chain.steps]
+        assert sum(tag) == 1
+        paid = [100 * one for one, bare in zip(wanted, tag, strict=False) if not bare]
+        assert [one.values[RECEIVED] for one in mine if RECEIVED in one.values] == pytest.approx(paid)
+        for i, one in enumerate(mine):
+            assert (HIDDEN in one.values) == (i < n - 1 and not tag[i])
+            assert HIDDEN not in one.values or one.values[HIDDEN] == pytest.approx(hidden[i, i + 1 :].mean())
+            assert one.values["resampling KL less its floor"] == one.values["resampling KL"] - 2.0
     names = {one.name for one in found.estimates}
-    assert "rank agreement of loss when hidden and resampling KL, within thirds of chains" in names
+    assert "rank agreement of loss when hidden and resampling KL less its floor, within thirds of chains" in names
     assert {one.evidence for one in found.estimates} == {"correlated"}
 
 
-def test_the_third_that_moves_answers_most_is_marked(study, tmp_path):
-    steps = rated(study)
+def worded(chains):
+    return {chain.id: {step.idx for step in chain.steps if step.text.strip() != "</think>"} for chain in chains}
+
+
+def test_the_third_that_moves_answers_most_is_marked(study):
+    steps = [inside._less_floor(step) for step in rated(study)]
     with ct.Run.open(study.path) as run:
         chains = [chain for chain in run.chains() if chain.id in study.chain_ids]
-    for one, chain in zip(inside._marked(steps, chains), chains, strict=True):
-        n = len(chain.steps)
+    for one, chain in zip(inside._marked(steps, chains, worded(chains)), chains, strict=True):
+        n = len(chain.steps) - 1
+        assert [label is None for label in one.labels] == [step.text.strip() == "</think>" for step in chain.steps]
         assert one.steps == tuple(chain.steps) and one.whole.n_prompt == len(chain.prompt_ids)
         marked = [i for i, label in enumerate(one.labels) if label]
         assert marked == list(range(len(marked))) and abs(len(marked) - n / 3) <= 1
@@ -79,14 +88,18 @@ def test_uncertainty_is_the_entropy_of_what_the_model_would_say_next(study, monk
     opened = open_inside("tiny")
     with ct.Run.open(study.path) as run:
         chains = [chain for chain in run.chains() if chain.id in study.chain_ids][:2]
-    marked = inside._marked(rated(study), chains)
+    marked = inside._marked([inside._less_floor(step) for step in rated(study)], chains, worded(chains))
     monkeypatch.setattr(inside, "CHUNK", 7)
     place = places_of(opened, marked, 1, {"unsure": partial(inside._unsure, opened)})
     scores = place.readers["unsure"](place.examples.y, place.examples.y)
     wanted = []
     for one, chain in zip(marked, chains, strict=True):
         said = opened.inside.logits(one.whole).float().softmax(-1).double().numpy()
-        ends = [len(chain.prompt_ids) + chain.steps[i - 1].end - 1 for i in range(1, len(chain.steps))]
+        ends = [
+            len(chain.prompt_ids) + chain.steps[i - 1].end - 1
+            for i in range(1, len(chain.steps))
+            if one.labels[i] is not None
+        ]
         wanted += [-(said[end] * np.log(said[end])).sum() for end in ends]
     assert scores == pytest.approx(wanted, abs=1e-4)
 
@@ -112,3 +125,8 @@ def test_long_chains_and_models_without_an_inside_are_told(study, tmp_path, monk
     assert not any(RECEIVED in one.values for one in found.steps)
     missing = read_inside(lab(tmp_path, "markov:lucky"), study, rated(study), 2)
     assert missing.estimates[0].reason and missing.steps == tuple(rated(study)) and not missing.null_rate
+
+
+def test_a_think_tag_is_no_sentence():
+    tags = ThinkTags("<think>", "</think>")
+    assert [inside._has_words(text, tags) for text in ("</think>\n\n", "Wait.</think>", " \n", "7")] == [0, 1, 0, 1]

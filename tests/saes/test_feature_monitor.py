@@ -53,6 +53,15 @@ def test_a_difference_without_spread_is_told_as_a_hundred_deviations():
     assert np.allclose(differences(parted, y), [100, -100, 0])
 
 
+def test_a_feature_that_is_always_on_is_never_chosen():
+    """Means of float32 differ by rounding, and the spread is as little."""
+    active, y, problems = planted(2)
+    always = np.random.default_rng(0).uniform(1, 9, 40).astype(np.float32) * np.ones((len(y), 1), dtype=np.float32)
+    both = csr_matrix(np.hstack([active.toarray().astype(np.float32), always]))
+    assert not differences(both, y)[60:].any()
+    assert fit_sparse_probe(both, y, problems).features == fit_sparse_probe(active, y, problems).features
+
+
 def test_a_feature_that_never_differs_is_none():
     y = np.array([True, False] * 10)
     silent = csr_matrix(np.zeros((20, 5)))

@@ -219,6 +219,10 @@ class Engine(ABC):
         """
         raise ModelError(f"the {self.card.engine} engine gives no activations; use --engine transformers or vllm")
 
+    def forget(self) -> None:
+        """Forget what earlier calls left, caches and counts: what follows is what an engine just opened would give."""
+        self.stats = EngineStats()
+
     @abstractmethod
     def close(self) -> None:
         """Free the model. Closing twice is allowed."""

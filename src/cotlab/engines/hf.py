@@ -200,6 +200,11 @@ class TransformersEngine(Engine):
         """Layers and widths; see `Engine.shape`."""
         return self._model.modules.shape
 
+    def forget(self) -> None:
+        """Forget counts, and the last prefix: one that shares with it is computed in other pieces, which rounds."""
+        super().forget()
+        self._reader = None if self._loaded is None else PrefixReader(self._loaded)
+
     def close(self) -> None:
         """Free the model; on cuda its memory goes back to the driver."""
         on_cuda = self._loaded is not None and self._loaded.device.type == "cuda"

@@ -69,6 +69,8 @@ def kept_engine(asked: Hashable, open_it: Callable[[], OpenedEngine]) -> Iterato
     if keeper.opened is None or keeper.asked != asked:
         keeper.close()
         keeper.opened, keeper.asked = open_it(), asked
+    else:
+        keeper.opened.engine.forget()  # so that no study draws otherwise because of the one before it
     keeper.busy = True
     try:
         yield keeper.opened

@@ -92,6 +92,11 @@ class MarkovEngine(Engine):
                 state = self._follow(state, token)
             yield row
 
+    def forget(self) -> None:
+        """Forget counts, and which request is the next to fail."""
+        super().forget()
+        self._asked, self._last_state = 0, None
+
     def close(self) -> None:
         """Refuse further requests."""
         self._closed = True

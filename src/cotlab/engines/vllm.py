@@ -267,6 +267,12 @@ class VllmEngine(Engine):
             raise ModelError(self.capabilities.missing)
         return self._hooks.shape
 
+    def forget(self) -> None:
+        """Forget counts, and which prefixes are cached."""
+        super().forget()
+        if self._llm is not None:
+            self._llm.reset_prefix_cache()
+
     def close(self) -> None:
         """Free the model. Closing twice is allowed, and so is opening another engine afterwards."""
         if self._llm is None:

@@ -97,7 +97,8 @@ def showings(run: Run, chain: Chain, config: ImageConfig) -> tuple[tuple[Images,
             "stay as it is; choose one that holds something"
         )
     elsewhere = boxes_elsewhere(before, [region], random.Random(f"{before.id}/{region}"))
-    control = None if elsewhere is None else (instead(mask_boxes(before, elsewhere)), _masked(elsewhere[0]))
+    other = before if elsewhere is None else mask_boxes(before, elsewhere)
+    control = None if other.id == before.id or elsewhere is None else (instead(other), _masked(elsewhere[0]))
     return (instead(masked), _masked(region)), control
 
 

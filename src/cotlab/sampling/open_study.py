@@ -95,9 +95,18 @@ def study_engine(config: StudyConfig, progress: Progress) -> Iterator[OpenedEngi
         options = config.engine_options
         return open_engine(config.model, config.engine, options=options, template=lambda c, t: _template(config, c, t))
 
-    written = (config.template, config.think_tag)
-    with kept_engine((config.model, config.engine, repr(config.engine_options), written), load) as opened:
+    files = [path for name in (config.model, config.template or "") for path in _files(Path(name))]
+    stamps = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    asked = (config.model, config.engine, repr(config.engine_options), config.template, config.think_tag, stamps)
+    with kept_engine(asked, load) as opened:
         yield opened
+
+
+def _files(path: Path) -> list[Path]:
+    """Files that a model or a template is in, where its name is a folder or a file."""
+    if path.is_dir():
+        return sorted(entry for entry in path.iterdir() if entry.is_file())
+    return [path] if path.is_file() else []
 
 
 def study_spec(config: StudyConfig, recommended: SamplingSettings) -> StudySpec:

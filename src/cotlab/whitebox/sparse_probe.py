@@ -71,13 +71,20 @@ def fit_sparse_probe(
 
 def differences(active: csr_matrix, y: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Standardised mean difference [d_sae] of each feature, within ±`MOST`; 0 where it does not vary."""
-    sides = [active[np.flatnonzero(y == side)] for side in (True, False)]
+    moves = _moves(active)
+    sides = [active[np.flatnonzero(y == side)].astype(float) for side in (True, False)]
     means = [np.asarray(one.mean(axis=0)).ravel() for one in sides]
     squares = [np.asarray(one.multiply(one).mean(axis=0)).ravel() for one in sides]
     spread = np.sqrt(np.maximum(sum(sq - m * m for sq, m in zip(squares, means, strict=True)) / 2, 0.0))
-    apart = means[0] - means[1]
+    apart = np.where(moves, means[0] - means[1], 0.0)
     unit = np.maximum(spread, np.abs(apart) / MOST)
     return np.asarray(np.divide(apart, unit, out=np.zeros_like(unit), where=unit > 0))
+
+
+def _moves(active: csr_matrix) -> NDArray[np.bool_]:
+    """Whether each feature [d_sae] has more than one value: of one that is always on, rounding is no difference."""
+    most, least = (np.asarray(one.todense()).ravel() for one in (active.max(axis=0), active.min(axis=0)))
+    return np.asarray(most > least)
 
 
 def encoded(sae: SparseAutoencoder, rows: NDArray[np.floating]) -> csr_matrix:
