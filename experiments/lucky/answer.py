@@ -16,7 +16,7 @@ __all__ = ["answer"]
 LIMITS = (
     "How a chain ended is one draw, and no verdict stands on it: verdicts cannot tell what happens after the last "
     "position that was sampled.",
-    "The interval of a share holds it in .945 of simulated studies, less where steps of many sizes make up the change "
+    "The interval of a share holds it in .944 of simulated studies, less where steps of many sizes make up the change "
     "(experiments/luck).",
     "A share of the largest step is told of chains whose value changes by 0.2 or more in all; others have none.",
     "Forced answers are off-policy: the model did not choose to stop there. They say what it has worked out.",
