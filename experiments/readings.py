@@ -26,6 +26,8 @@ from cotlab.stats import Estimate, NullRate, block_shuffles, cluster_auc, cluste
 from experiments.rules import read_off, reads_beyond
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cotlab.interventions import SparseAutoencoder
     from cotlab.whitebox import Examples, Inside, LabelledRollout
 
@@ -40,6 +42,7 @@ __all__ = [
     "open_inside",
     "places_of",
     "rates",
+    "said_next",
     "whole_rollouts",
 ]
 
@@ -47,6 +50,8 @@ BEFORE = {0: "at its end", 1: "one step before its end", 2: "two steps before it
 """Steps between what is read and the end of the step that it is about."""
 PENALTY = 0.01
 """C of the probe, on standardised activations."""
+BLOCK = 256
+"""Examples whose next tokens are computed at once."""
 FEWER = 100
 """Draws of problems, and shuffles, of each row of a shuffled analysis."""
 Scores = NDArray[np.float64]
@@ -185,6 +190,18 @@ def _readers(opened: Opened, examples: Examples) -> dict[str, Reader]:
 
         readers[f"{SPARSE_K} features, layer {opened.layer}"] = features
     return readers
+
+
+def said_next(opened: Opened, examples: Examples) -> Iterator[Tensor]:
+    """Log probabilities [examples, vocabulary] of the next token by the logit lens at their layer, in blocks."""
+    import torch
+
+    for first in range(0, len(examples.x), BLOCK):
+        hidden = torch.from_numpy(examples.x[first : first + BLOCK])
+        with torch.inference_mode():
+            logits = opened.inside.modules.logits(hidden.to(opened.inside.model.device, opened.inside.model.dtype))
+            said = logits.float().log_softmax(-1)
+        yield said
 
 
 def _wording(texts: Sequence[str]) -> Reader:

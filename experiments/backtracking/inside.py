@@ -14,7 +14,7 @@ from cotlab.reports import Finding
 from cotlab.sampling import FinishedStudy
 from cotlab.stats import Estimate, NullRate
 from experiments.lab import Lab
-from experiments.readings import Extra, Marked, Opened, Reader, findings, places_of, rates, whole_rollouts
+from experiments.readings import Extra, Marked, Opened, Reader, findings, places_of, rates, said_next, whole_rollouts
 
 if TYPE_CHECKING:
     from cotlab.whitebox import Examples, LabelledRollout
@@ -24,7 +24,6 @@ __all__ = ["read_inside"]
 WHAT = "a sentence goes back"
 WHEN = {1: "right before it", 2: "a sentence earlier", 3: "two sentences earlier"}
 SHUFFLED = 2
-CHUNK = 256
 Table = NDArray[np.float64]
 
 
@@ -68,12 +67,5 @@ def _openings(opened: Opened, rows: Sequence[LabelledRollout], examples: Example
 
 def _chances(opened: Opened, examples: Examples, tokens: NDArray[np.int64]) -> Table:
     """P(next token) of the given tokens by the logit lens, [examples, tokens]."""
-    import torch
-
-    inside, found = opened.inside, []
-    with torch.inference_mode():
-        for first in range(0, len(examples.x), CHUNK):
-            hidden = torch.from_numpy(examples.x[first : first + CHUNK]).to(inside.model.device, inside.model.dtype)
-            said = inside.modules.logits(hidden).float().softmax(-1)
-            found.append(said[:, torch.from_numpy(tokens).to(said.device)].cpu().numpy())
+    found = [said[:, tokens].exp().cpu().numpy() for said in said_next(opened, examples)]
     return np.asarray(np.concatenate(found), dtype=float)

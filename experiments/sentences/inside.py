@@ -22,7 +22,18 @@ from cotlab.reports import Finding
 from cotlab.sampling import FinishedStudy
 from cotlab.stats import Estimate, NullRate, null_rate
 from experiments.lab import Lab
-from experiments.readings import BEFORE, Extra, Marked, Opened, Reader, findings, open_inside, places_of, rates
+from experiments.readings import (
+    BEFORE,
+    Extra,
+    Marked,
+    Opened,
+    Reader,
+    findings,
+    open_inside,
+    places_of,
+    rates,
+    said_next,
+)
 from experiments.rules import told_apart
 from experiments.sentences.own import COMPARED
 
@@ -47,8 +58,6 @@ HANGS, SHARE = "the answer hangs on the sentence", 1 / 3
 """The third of a chain's sentences that moves its answers most, by resampling KL less its floor."""
 MIDDLE = 1
 """Steps before the end, at which shuffled labels are read: right before the sentence."""
-CHUNK = 64
-"""Places whose next tokens are computed at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,15 +195,7 @@ def _exchanged(steps: Sequence[RatedStep], name: str, rng: np.random.Generator) 
 
 def _unsure(opened: Opened, rows: Sequence[LabelledRollout], layer: Examples, last: Examples) -> Reader:
     """Entropy of what the model would say next, nats; it learns nothing."""
-    import torch
-
-    found = []
-    with torch.inference_mode():
-        for first in range(0, len(last.x), CHUNK):
-            hidden = torch.from_numpy(last.x[first : first + CHUNK])
-            logits = opened.inside.modules.logits(hidden.to(opened.inside.model.device, opened.inside.model.dtype))
-            said = logits.float().log_softmax(-1)
-            found.append(-(said.exp() * said).sum(-1).cpu().numpy())
+    found = [-(said.exp() * said).sum(-1).cpu().numpy() for said in said_next(opened, last)]
     scores = np.concatenate(found).astype(float)
     return lambda y, train: scores
 

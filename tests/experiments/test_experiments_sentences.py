@@ -11,6 +11,7 @@ from cotlab.measures import RatedStep
 from cotlab.sampling import FinishedStudy
 from cotlab.whitebox import Inside, chain_attention
 from cotlab.whitebox.attention import MIN_DISTANCE, received, receiver_heads
+from experiments import readings
 from experiments.lab import Lab, read_config
 from experiments.readings import open_inside, places_of
 from experiments.sentences import inside
@@ -89,7 +90,7 @@ def test_uncertainty_is_the_entropy_of_what_the_model_would_say_next(study, monk
     with ct.Run.open(study.path) as run:
         chains = [chain for chain in run.chains() if chain.id in study.chain_ids][:2]
     marked = inside._marked([inside._less_floor(step) for step in rated(study)], chains, worded(chains))
-    monkeypatch.setattr(inside, "CHUNK", 7)
+    monkeypatch.setattr(readings, "BLOCK", 7)
     place = places_of(opened, marked, 1, {"unsure": partial(inside._unsure, opened)})
     scores = place.readers["unsure"](place.examples.y, place.examples.y)
     wanted = []
